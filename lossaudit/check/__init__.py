@@ -1,0 +1,1 @@
+"""The static half: reads code, infers what kind of number each tensor is, reports broken loss contracts."""

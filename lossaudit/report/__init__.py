@@ -1,0 +1,1 @@
+"""Renderers: each takes findings and returns text."""
