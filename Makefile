@@ -1,0 +1,36 @@
+# Everything here sets itself up: Python 3.11 (or another 3.10 to 3.14 as PYTHON=...), git and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# -c: the versions that this repository is tested with. On Linux, torch's CPU build comes from PyTorch's own index.
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help: ## Show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz,dev]'
+	@touch $@
+
+setup: $(INSTALLED) ## Make the virtual environment in .venv
+
+demo: $(INSTALLED) ## Find a loss bug across two files, then take a wrong loss apart
+	@PATH="$(BIN):$$PATH" sh fixtures/demo/run.sh
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(INSTALLED) ## Lint, format check, types, dependency directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove everything that the other commands made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
+
+.PHONY: help setup demo test lint clean

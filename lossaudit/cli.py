@@ -1,0 +1,362 @@
+"""The command line: parse options, call one function, render. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lossaudit import __version__
+
+if TYPE_CHECKING:
+    from lossaudit.check.run import CheckRun
+    from lossaudit.config import Configuration
+    from lossaudit.findings import TargetReport
+    from lossaudit.fuzz import FuzzOptions
+
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNABLE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Unable(click.ClickException):
+    """The tool cannot do its work; click prints ``Error: message`` and we leave with 2."""
+
+    exit_code = EXIT_UNABLE
+
+
+def _split(
+    _context: click.Context, _option: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Options that may be repeated and may hold commas: ``--select LA1,LA205 --select LA401``."""
+    parts = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+    return parts or None
+
+
+def _configuration_options(command: Command) -> Command:
+    for option in (
+        click.option("--isolated", is_flag=True, help="Read no configuration file."),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Read this pyproject.toml or lossaudit.toml instead of the nearest one.",
+        ),
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            show_default=True,
+            help="Colour the output. 'auto' asks the terminal and honours NO_COLOR and FORCE_COLOR.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _selection_options(command: Command) -> Command:
+    for name, text in (
+        ("--ignore", "Leave these rules out. Wins over --select."),
+        ("--extend-select", "Run these rules besides the ones that are on (info rules are off by default)."),
+        ("--select", "Run these rules only: a code, the beginning of one (LA1), a name, or ALL."),
+    ):
+        command = click.option(name, multiple=True, metavar="RULES", callback=_split, help=text)(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="lossaudit")
+def cli() -> None:
+    r"""Find the loss bugs that do not crash.
+
+    \b
+    lossaudit check src/            read code, report broken loss contracts with the trail that proves each
+    lossaudit fuzz losses.py:MyLoss run a loss against the formula that it claims to be, name the mistake
+    lossaudit rule LA101            explain a rule, with a wrong and a right example
+
+    Exit codes: 0 nothing found, 1 findings, 2 the tool could not do its work.
+    """
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_selection_options
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERNS",
+    callback=_split,
+    help="Leave these paths out, besides the configured ones (.gitignore syntax).",
+)
+@click.option(
+    "--force-exclude",
+    is_flag=True,
+    help="Leave excluded files out even if they are named on the command line.",
+)
+@click.option(
+    "--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True
+)
+@click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
+@click.option("--no-cache", is_flag=True, help="Read every file anew and remember nothing.")
+@click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
+@_configuration_options
+def check(paths: tuple[Path, ...], **options: Any) -> None:
+    r"""Read Python files and report broken loss contracts. Nothing is imported or run.
+
+    PATHS are files or folders; without any, the current folder is checked.
+
+    \b
+    Examples:
+      lossaudit check                       everything below the current folder
+      lossaudit check src/train.py          one file (the modules that it imports are followed)
+      lossaudit check --select LA1,LA401    some rules only
+      lossaudit check --output-format json  for another program
+    """
+    from lossaudit.check.run import Request, run
+
+    configuration = _configuration(paths, options)
+    settings = configuration.settings
+    request = Request(
+        paths=paths or (Path(),),
+        base=configuration.base,
+        select=_selected(configuration, options),
+        per_file_ignores=_per_file_ignores(configuration),
+        exclude=settings.exclude,
+        extend_exclude=(*settings.extend_exclude, *(options["exclude"] or ())),
+        respect_gitignore=settings.respect_gitignore,
+        force_exclude=options["force_exclude"],
+        src=tuple(configuration.base / folder for folder in settings.src),
+        debug=options["debug"],
+    )
+    outcome = run(request)
+    _print(_render_check(outcome, options["output_format"]), options["color"])
+    code = outcome.exit_code
+    sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)
+
+
+@cli.command()
+@click.argument("targets", nargs=-1)
+@click.option(
+    "--init",
+    multiple=True,
+    metavar="K=V",
+    help="A constructor (or factory) argument; the value is JSON, or text if it is none.",
+)
+@click.option("--call", multiple=True, metavar="K=V", help="An argument of every call of the loss.")
+@click.option(
+    "--reference",
+    metavar="NAME[:K=V,...]",
+    help="Judge against this reference, or against module:function, instead of recognising one.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same report.")
+@click.option(
+    "--max-examples", type=click.IntRange(min=1), help="Stop after so many structures have been drawn."
+)
+@click.option(
+    "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
+)
+@_selection_options
+@click.option("--output-format", type=click.Choice(["full", "json"]), default="full", show_default=True)
+@_configuration_options
+def fuzz(targets: tuple[str, ...], **options: Any) -> None:
+    r"""Run a loss against the formula that it claims to be, and name the mistake.
+
+    TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory. The current folder is
+    on sys.path. Without any, the targets of the configuration run. Needs torch: pip install 'lossaudit[fuzz]'.
+
+    \b
+    Examples:
+      lossaudit fuzz losses:SmoothLoss --init alpha=0.1
+      lossaudit fuzz src/losses.py:FocalLoss --reference sigmoid_focal_loss:gamma=2.0,alpha=0.25
+      lossaudit fuzz losses:MyLoss --output-format json --seed 7
+    """
+    from lossaudit.fuzz import fuzz_target
+
+    configuration = _configuration((), options)
+    targets = targets or tuple(configuration.settings.fuzz)
+    if not targets:
+        raise Unable(
+            "no target: name one, as in `lossaudit fuzz losses.py:MyLoss`, or give some in the configuration: "
+            '[tool.lossaudit.fuzz."losses:MyLoss"]'
+        )
+    reports = [
+        fuzz_target(target, _fuzz_options(target, configuration, options), on_event=_tell_progress)
+        for target in targets
+    ]
+    _print(_render_fuzz(reports, options["output_format"]), options["color"])
+    verdicts = {report.verdict for report in reports}
+    if verdicts == {"error"}:
+        sys.exit(EXIT_UNABLE)
+    sys.exit(
+        EXIT_CLEAN
+        if not any(report.findings for report in reports) and "error" not in verdicts
+        else EXIT_FINDINGS
+    )
+
+
+@cli.command()
+@click.argument("code_or_name")
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def rule(code_or_name: str, output_format: str, color: str) -> None:
+    """Explain a rule: what it is, why it hurts, wrong and right code. CODE_OR_NAME is LA101 or its name."""
+    from lossaudit.report.rules import render_rule
+    from lossaudit.rulebook import closest_rules, find_rule
+
+    found = find_rule(code_or_name)
+    if found is None:
+        close = closest_rules(code_or_name)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`lossaudit rules` lists them all"
+        raise Unable(f"there is no rule {code_or_name!r}; {hint}")
+    _print(render_rule(found, output_format, wants_colour=_wants_colour(color)), color)
+
+
+@cli.command()
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def rules(output_format: str, color: str) -> None:
+    """List every rule with its severity and its fix."""
+    from lossaudit.report.rules import render_rules
+    from lossaudit.rulebook import load_rules
+
+    _print(render_rules(list(load_rules().values()), output_format, wants_colour=_wants_colour(color)), color)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; no traceback for what the user can mend."""
+    from lossaudit.rulebook import RulebookError
+
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_UNABLE)
+    except RulebookError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_UNABLE)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is left to say, and Python must not complain at exit.
+        sys.stderr.close()
+        sys.exit(EXIT_CLEAN)
+
+
+def _configuration(paths: Sequence[Path], options: dict[str, Any]) -> Configuration:
+    from lossaudit.config import ConfigError, find_configuration, isolated, read_configuration
+
+    try:
+        if options["isolated"]:
+            return isolated()
+        if options["config"] is not None:
+            return read_configuration(options["config"])
+        return find_configuration(paths)
+    except ConfigError as error:
+        raise Unable(str(error)) from error
+
+
+def _selected(configuration: Configuration, options: dict[str, Any]) -> frozenset[str]:
+    from lossaudit.config import ConfigError, select_codes
+
+    settings = configuration.settings
+    select = options["select"] if options["select"] is not None else settings.select
+    extend = (*settings.extend_select, *(options["extend_select"] or ()))
+    ignore = options["ignore"] if options["ignore"] is not None else settings.ignore
+    try:
+        return select_codes(select, extend, ignore)
+    except ConfigError as error:
+        raise Unable(str(error)) from error
+
+
+def _per_file_ignores(configuration: Configuration) -> tuple[tuple[str, frozenset[str]], ...]:
+    from lossaudit.config import ConfigError, expand_selector
+
+    try:
+        return tuple(
+            (pattern, frozenset(code for selector in selectors for code in expand_selector(selector)))
+            for pattern, selectors in configuration.settings.per_file_ignores.items()
+        )
+    except ConfigError as error:
+        raise Unable(f"per-file-ignores: {error}") from error
+
+
+def _fuzz_options(target: str, configuration: Configuration, options: dict[str, Any]) -> FuzzOptions:
+    from lossaudit.config import FuzzTarget
+    from lossaudit.fuzz import FuzzOptions
+
+    configured = configuration.settings.fuzz.get(target, FuzzTarget())
+    limits = {
+        name: options[name] if options[name] is not None else getattr(configured, name)
+        for name in ("max_examples", "max_time")
+    }
+    return FuzzOptions(
+        init=configured.init | _pairs(options["init"], "--init"),
+        call=configured.call | _pairs(options["call"], "--call"),
+        reference=options["reference"] or configured.reference,
+        seed=options["seed"],
+        select=_selected(configuration, options),
+        **{name: limit for name, limit in limits.items() if limit is not None},
+    )
+
+
+def _pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """``K=V`` options as a dictionary; V is JSON where it parses, else text."""
+    import json
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise Unable(f"{option} wants NAME=VALUE, as in {option} alpha=0.1; got {pair!r}")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values
+
+
+def _render_check(outcome: CheckRun, output_format: str) -> str:
+    if output_format == "json":
+        from lossaudit.report.json import render_check
+
+        return render_check(outcome.findings)
+    from lossaudit.report import check_text
+
+    render = check_text.render_concise if output_format == "concise" else check_text.render_full
+    return render(outcome.findings, outcome.checked)
+
+
+def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:
+    if output_format == "json":
+        from lossaudit.report.json import render_fuzz
+
+        return render_fuzz(reports)
+    from lossaudit.report.fuzz_text import render_full
+
+    return render_full(reports)
+
+
+def _tell_progress(event: str) -> None:
+    """Progress goes to stderr, and only where a person is watching."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[2K{event}", err=True, nl=False)
+
+
+def _print(text: str, color: str) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K", err=True, nl=False)
+    click.echo(text, nl=False, color=_wants_colour(color))
+
+
+def _wants_colour(color: str) -> bool:
+    import os
+
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

@@ -1,0 +1,184 @@
+"""Settings: ``[tool.lossaudit]`` of a ``pyproject.toml``, or a ``lossaudit.toml``. The nearest file above the paths wins.
+
+Unknown keys are errors, because a misspelt key that is silently dropped is a check that silently does not run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lossaudit.rulebook import Rule, closest_rules, load_rules
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The message says which file, which key, and what is expected."""
+
+
+class FuzzTarget(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """``[tool.lossaudit.fuzz."module:Attr"]``: how one target is built, called and judged.
+
+    ``init`` and ``call`` are keyword arguments; ``reference`` is ``NAME[:k=v,...]`` or ``module:function``.
+    """
+
+    init: dict[str, Any] = {}
+    call: dict[str, Any] = {}
+    reference: str | None = None
+    max_examples: int | None = None
+    max_time: float | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """``[tool.lossaudit]``. ``select`` of None means every rule that is on by default."""
+
+    select: list[str] | None = None
+    extend_select: list[str] = []
+    ignore: list[str] = []
+    per_file_ignores: dict[str, list[str]] = {}
+    exclude: list[str] | None = None
+    extend_exclude: list[str] = []
+    respect_gitignore: bool = True
+    src: list[str] = []
+    fuzz: dict[str, FuzzTarget] = {}
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The settings and the folder to which their paths and patterns are relative."""
+
+    settings: Settings
+    base: Path
+    source: Path | None
+
+
+def find_configuration(paths: Sequence[Path]) -> Configuration:
+    """The configuration that applies to ``paths``: the nearest one above all of them.
+
+    Raises:
+        ConfigError: The file cannot be read, is not TOML, or holds an unknown key or a value of the wrong type.
+    """
+    absolute = [str(path.absolute()) for path in paths] or [str(Path.cwd())]
+    start = Path(os.path.commonpath(absolute))
+    for folder in [start, *start.parents]:
+        for name in ("lossaudit.toml", "pyproject.toml"):
+            candidate = folder / name
+            if candidate.is_file():
+                settings = _read(candidate)
+                if settings is not None:
+                    return Configuration(settings, folder, candidate)
+    return isolated()
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration in the file that ``--config`` names.
+
+    Raises:
+        ConfigError: As for :func:`find_configuration`, or the file has no lossaudit table.
+    """
+    settings = _read(path)
+    if settings is None:
+        raise ConfigError(f"{path}: there is no [tool.lossaudit] table in this file")
+    return Configuration(settings, path.absolute().parent, path)
+
+
+def isolated() -> Configuration:
+    """The defaults, read from no file."""
+    return Configuration(Settings(), Path.cwd(), None)
+
+
+def select_codes(
+    select: Sequence[str] | None, extend_select: Sequence[str], ignore: Sequence[str]
+) -> frozenset[str]:
+    """The codes to run.
+
+    A selector is a code (``LA101``), the beginning of one (``LA1``), a rule's name, or ``ALL``. The longer, more
+    exact selector is not stronger: ``ignore`` always wins over ``select``, and ``extend_select`` over the defaults.
+
+    Raises:
+        ConfigError: A selector that fits no rule; the message names the closest ones.
+    """
+    if select is None:
+        chosen = {rule.code for rule in load_rules().values() if rule.enabled_by_default}
+    else:
+        chosen = {code for selector in select for code in expand_selector(selector)}
+    chosen |= {code for selector in extend_select for code in expand_selector(selector)}
+    chosen -= {code for selector in ignore for code in expand_selector(selector)}
+    return frozenset(chosen)
+
+
+def expand_selector(selector: str) -> list[str]:
+    """The codes for which one selector stands.
+
+    Raises:
+        ConfigError: No rule fits.
+    """
+    rules = load_rules()
+    wanted = selector.strip()
+    if wanted.upper() == "ALL":
+        return list(rules)
+    codes = [code for code in rules if wanted and code.startswith(wanted.upper())]
+    codes = codes or [rule.code for rule in rules.values() if rule.name == wanted.lower()]
+    if not codes:
+        raise ConfigError(f"unknown rule selector {selector!r}{_hint(closest_rules(wanted))}")
+    return codes
+
+
+def fuzz_rules(select: Sequence[str] | None, ignore: Sequence[str]) -> list[Rule]:
+    """The dynamic rules among the selected ones."""
+    codes = select_codes(select, (), ignore)
+    return [rule for code, rule in load_rules().items() if code in codes and code.startswith("LF")]
+
+
+def _read(path: Path) -> Settings | None:
+    """The settings in ``path``; None for a ``pyproject.toml`` that says nothing of lossaudit."""
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    own_file = path.name == "lossaudit.toml"
+    table = document if own_file else _tool_table(document)
+    prefix = "" if own_file else "tool.lossaudit"
+    if table is None:
+        return None
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error, prefix)}") from error
+
+
+def _tool_table(document: dict[str, Any]) -> object:
+    tool = document.get("tool", {})
+    return tool.get("lossaudit") if isinstance(tool, dict) else None
+
+
+def _explain(error: msgspec.ValidationError, prefix: str) -> str:
+    message = str(error)
+    unknown = _UNKNOWN_FIELD.fullmatch(message)
+    if unknown is None:
+        return message.replace("`$.", f"`{prefix}." if prefix else "`").replace("`$`", f"`{prefix}`")
+    table = FuzzTarget if (unknown["path"] or "").startswith(".fuzz") else Settings
+    known = table.__struct_encode_fields__
+    close = difflib.get_close_matches(unknown["key"], known, n=2)
+    where = prefix + (unknown["path"] or "")
+    return f"unknown key `{unknown['key']}` in [{where}]{_hint(close, known)}"
+
+
+def _hint(close: Sequence[str], known: Sequence[str] = ()) -> str:
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; known keys: {', '.join(known)}" if known else "; `lossaudit rules` lists them all"

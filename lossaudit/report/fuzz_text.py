@@ -1,0 +1,83 @@
+"""What ``lossaudit fuzz`` shows a person: the verdict, the cause, the smallest counterexample, the way to see it again."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from click import style
+
+from lossaudit.findings import FuzzFinding, Severity, TargetReport
+from lossaudit.rulebook import load_rules
+
+_VERDICT_COLOUR = {"conforms": "green", "diverges": "red", "error": "yellow"}
+_SEVERITY_COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+WIDTH = 110
+
+
+def render_full(reports: Sequence[TargetReport]) -> str:
+    """Every target with its findings, then one line that counts the verdicts."""
+    return "\n".join([*(_target(report) for report in reports), summary(reports)]) + "\n"
+
+
+def summary(reports: Sequence[TargetReport]) -> str:
+    """How many targets conform, diverge, or could not be judged."""
+    counts = Counter[str](report.verdict for report in reports)
+    parts = [f"{counts[verdict]} {word}" for verdict, word in _WORDS.items() if counts[verdict]]
+    findings = sum(len(report.findings) for report in reports)
+    targets = f"{len(reports)} {'loss' if len(reports) == 1 else 'losses'} fuzzed"
+    return f"{targets}: {', '.join(parts)}; {findings} {'finding' if findings == 1 else 'findings'}."
+
+
+_WORDS = {"conforms": "conforms", "diverges": "diverges", "error": "could not be judged"}
+
+
+def _target(report: TargetReport) -> str:
+    verdict = style(report.verdict.upper(), fg=_VERDICT_COLOUR[report.verdict], bold=True)
+    lines = [f"{style(report.target, bold=True)}: {verdict}{_against(report)}"]
+    lines += [f"  {style('=', fg='blue')} {line}" for line in report.assumptions]
+    if report.error:
+        lines.append(textwrap.indent(report.error, "  "))
+    for finding in report.findings:
+        lines += ["", *_finding(finding)]
+    return "\n".join(lines) + "\n"
+
+
+def _against(report: TargetReport) -> str:
+    if report.reference is None:
+        return ""
+    parameters = ", ".join(f"{name}={value}" for name, value in report.reference.parameters.items())
+    how = "recognised" if report.reference.recognised else "given"
+    return f" (reference: {report.reference.name}({parameters}), {how})"
+
+
+def _finding(finding: FuzzFinding) -> list[str]:
+    rule = load_rules()[finding.code]
+    colour = _SEVERITY_COLOUR[rule.severity]
+    code, name = style(finding.code, fg=colour, bold=True), style(rule.name, fg=colour)
+    lines = [f"  {code} {name}: {style(finding.message, bold=True)}"]
+    if finding.diagnosis is not None:
+        lines.append(f"    {style('cause', bold=True)}: {finding.diagnosis.message}")
+        if finding.diagnosis.rule:
+            lines.append(f"           see `lossaudit rule {finding.diagnosis.rule}`")
+    lines += _table("smallest input", finding.counterexample)
+    lines += _table("evidence", finding.evidence)
+    if finding.repro:
+        lines.append(f"    {style('to see it again', bold=True)}:")
+        lines.append(style(textwrap.indent(finding.repro.rstrip(), "      | "), dim=True))
+    return lines
+
+
+def _table(title: str, entries: Mapping[str, Any]) -> list[str]:
+    if not entries:
+        return []
+    width = max(len(key) for key in entries)
+    rows = [f"      {key:<{width}}  {_value(value)}" for key, value in entries.items()]
+    return [f"    {style(title, bold=True)}:", *rows]
+
+
+def _value(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return textwrap.shorten(text, WIDTH, placeholder=" ...")

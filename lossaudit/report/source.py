@@ -1,0 +1,52 @@
+"""The lines of code that a report shows beside a finding."""
+
+from __future__ import annotations
+
+import tokenize
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from rich.cells import cell_len
+
+from lossaudit.findings import Span
+
+TAB = "    "
+
+
+@lru_cache(maxsize=64)
+def read_lines(filename: str) -> tuple[str, ...]:
+    """The lines of a Python file without their ends; none if it cannot be read or decoded."""
+    try:
+        source = Path(filename).read_bytes()
+        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
+        return tuple(source.decode(encoding).splitlines())
+    except (OSError, SyntaxError, UnicodeDecodeError, LookupError):
+        return ()
+
+
+def line_of(span: Span) -> str:
+    """The first line of ``span``, stripped; empty if the file has no such line."""
+    lines = read_lines(span.filename)
+    return lines[span.start.row - 1].strip() if span.start.row <= len(lines) else ""
+
+
+def underline(span: Span, line: str) -> tuple[int, int]:
+    """Where carets go under ``line`` as it is displayed: the first terminal cell, and how many cells.
+
+    Tabs count as four cells, wide characters (Chinese, emoji) as two. A span of several lines is underlined to the
+    end of its first.
+    """
+    start = span.start.column - 1
+    end = span.end.column - 1 if span.end.row == span.start.row else len(line.rstrip())
+    before = cell_len(line[:start].replace("\t", TAB))
+    width = cell_len(line[start : max(end, start + 1)].replace("\t", TAB))
+    return before, max(width, 1)
+
+
+def displayed(line: str) -> str:
+    """``line`` as a terminal shows it: tabs widened, control characters made visible."""
+    widened = line.replace("\t", TAB)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in widened
+    )
