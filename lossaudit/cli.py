@@ -272,6 +272,17 @@ def _selected(configuration: Configuration, options: dict[str, Any]) -> frozense
         raise Unable(str(error)) from error
 
 
+def _selected_for_fuzz(configuration: Configuration, options: dict[str, Any]) -> frozenset[str]:
+    """The dynamic rules to judge. A configured ``select`` that names static rules only says nothing of them."""
+    from lossaudit.config import expand_selector
+
+    selected = {code for code in _selected(configuration, options) if code.startswith("LF")}
+    if selected or options["select"] is not None:
+        return frozenset(selected)
+    ignored = {code for selector in options["ignore"] or () for code in expand_selector(selector)}
+    return frozenset(expand_selector("LF")) - ignored
+
+
 def _per_file_ignores(configuration: Configuration) -> tuple[tuple[str, frozenset[str]], ...]:
     from lossaudit.config import ConfigError, expand_selector
 
@@ -298,7 +309,7 @@ def _fuzz_options(target: str, configuration: Configuration, options: dict[str, 
         call=configured.call | _pairs(options["call"], "--call"),
         reference=options["reference"] or configured.reference,
         seed=options["seed"],
-        select=_selected(configuration, options),
+        select=_selected_for_fuzz(configuration, options),
         **{name: limit for name, limit in limits.items() if limit is not None},
     )
 

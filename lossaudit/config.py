@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from lossaudit.rulebook import Rule, closest_rules, load_rules
+from lossaudit.rulebook import closest_rules, load_rules
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -134,12 +134,6 @@ def expand_selector(selector: str) -> list[str]:
     if not codes:
         raise ConfigError(f"unknown rule selector {selector!r}{_hint(closest_rules(wanted))}")
     return codes
-
-
-def fuzz_rules(select: Sequence[str] | None, ignore: Sequence[str]) -> list[Rule]:
-    """The dynamic rules among the selected ones."""
-    codes = select_codes(select, (), ignore)
-    return [rule for code, rule in load_rules().items() if code in codes and code.startswith("LF")]
 
 
 def _read(path: Path) -> Settings | None:
