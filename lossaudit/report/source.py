@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tokenize
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 from rich.cells import cell_len
 
 from lossaudit.findings import Span
+from lossaudit.sourcetext import decode, split_lines
 
 TAB = "    "
 
@@ -18,11 +17,10 @@ TAB = "    "
 def read_lines(filename: str) -> tuple[str, ...]:
     """The lines of a Python file without their ends; none if it cannot be read or decoded."""
     try:
-        source = Path(filename).read_bytes()
-        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
-        return tuple(source.decode(encoding).splitlines())
-    except (OSError, SyntaxError, UnicodeDecodeError, LookupError):
+        text, _ = decode(Path(filename).read_bytes())
+    except (OSError, SyntaxError, UnicodeDecodeError):
         return ()
+    return tuple(line.rstrip("\r\n") for line in split_lines(text))
 
 
 def line_of(span: Span) -> str:
