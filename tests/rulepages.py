@@ -17,12 +17,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 RULES = Path(__file__).resolve().parent.parent / "rules"
 
@@ -116,14 +118,14 @@ def page_paths() -> list[Path]:
 
 
 def read_page(path: Path) -> Page:
-    """Read one page; a ``ValueError`` says what is malformed and where."""
+    """Read one page; the exception says what is malformed and where."""
     text = path.read_text(encoding="utf-8")
     match = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
     if match is None:
         raise ValueError(f"{path.name}: no front matter between two '---' lines")
     meta = yaml.safe_load(match.group(1))
     if not isinstance(meta, dict):
-        raise ValueError(f"{path.name}: the front matter is not a mapping")
+        raise TypeError(f"{path.name}: the front matter is not a mapping")
     body_row = match.group(0).count("\n")
     body = text[match.end() :]
     blocks = tuple(_blocks(path, body.splitlines(), body_row))

@@ -94,7 +94,9 @@ def test_why_it_hurts_is_measured_and_quoted(page: Page) -> None:
     assert {block.section for block, _ in pairs} == {"Why it hurts"}
     prose = re.sub(r"```.*?```", "", page.sections["Why it hurts"], flags=re.DOTALL)
     numbers = {number for _, output in pairs for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", output)}
-    assert numbers & set(re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", prose)), "the prose quotes no measured number"
+    assert numbers & set(re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", prose)), (
+        "the prose quotes no measured number"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,9 @@ def test_fuzzed_examples_name_a_callable_of_their_block(page: Page) -> None:
             assert program.target is None
             continue
         (source,) = program.files.values()
-        names = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        names = {
+            node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
         assert program.target in names
 
 
