@@ -7,11 +7,11 @@ import re
 from collections import Counter
 
 import pytest
-import rulepages
-from rulepages import Page
 
 from lossaudit import rulebook
 from lossaudit.findings import Severity
+from tests import rulepages
+from tests.rulepages import Page
 
 SECTIONS = [
     "What it is",
