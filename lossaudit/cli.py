@@ -12,7 +12,7 @@ import click
 from lossaudit import __version__
 
 if TYPE_CHECKING:
-    from lossaudit.check.run import CheckRun
+    from lossaudit.check.audit import CheckRun
     from lossaudit.config import Configuration
     from lossaudit.findings import TargetReport
     from lossaudit.fuzz import FuzzOptions
@@ -115,7 +115,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --select LA1,LA401    some rules only
       lossaudit check --output-format json  for another program
     """
-    from lossaudit.check.run import Request, run
+    from lossaudit.check.audit import Request, run
 
     configuration = _configuration(paths, options)
     settings = configuration.settings
