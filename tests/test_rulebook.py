@@ -27,6 +27,9 @@ SECTIONS = [
 PROBLEM_SECTIONS = ["What it is", "What to do"]
 FRAMEWORKS = ["pytorch", "paddle", "keras", "jax"]
 FRONT_MATTER = {"code", "name", "severity", "fix", "since", "frameworks"}
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+# Such a number in the prose is a result; it must stand in the output of a measured block.
+PRECISE = re.compile(r"\d+\.\d{2,}|\d+(?:\.\d+)?e[+-]?\d+")
 
 PAGES = [rulepages.read_page(path) for path in rulepages.page_paths()]
 RULE_PAGES = [page for page in PAGES if not page.code.startswith("E")]
@@ -92,11 +95,11 @@ def test_why_it_hurts_is_measured_and_quoted(page: Page) -> None:
     pairs = page.measured()
     assert pairs
     assert {block.section for block, _ in pairs} == {"Why it hurts"}
-    prose = re.sub(r"```.*?```", "", page.sections["Why it hurts"], flags=re.DOTALL)
-    numbers = {number for _, output in pairs for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", output)}
-    assert numbers & set(re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", prose)), (
-        "the prose quotes no measured number"
-    )
+    prose = re.sub(r"```.*?```|`[^`]*`", "", page.sections["Why it hurts"], flags=re.DOTALL)
+    printed = {number for _, output in pairs for number in NUMBER.findall(output)}
+    quoted = set(NUMBER.findall(prose))
+    assert printed & quoted, "the prose quotes no measured number"
+    assert [number for number in quoted - printed if PRECISE.fullmatch(number)] == []
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,40 @@
 """The static half: reads code, infers what kind of number each tensor is, reports broken loss contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossaudit.findings import Finding
+
+__all__ = ["CheckOptions", "CheckResult", "check_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What to check and how.
+
+    ``select`` holds the codes to run (None: every rule that is enabled by default); ``roots`` further folders from which
+    imports are resolved; with ``debug``, a failure of the analysis itself is raised instead of reported.
+    """
+
+    select: frozenset[str] | None = None
+    roots: tuple[Path, ...] = ()
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Findings sorted by file, row, column and code, E-codes among them, before suppression comments are applied."""
+
+    findings: tuple[Finding, ...]
+    checked: int
+    unreadable: int
+
+
+def check_files(files: Sequence[Path], options: CheckOptions | None = None) -> CheckResult:
+    """Check files that were already discovered."""
+    from lossaudit.check.run import run  # noqa: PLC0415 (LibCST is imported when a check runs, not before)
+
+    return run(files, options or CheckOptions())

@@ -1,0 +1,140 @@
+"""Contracts as data: what operations yield and losses expect, one module per framework."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from functools import cache
+
+from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op
+
+FRAMEWORKS = ("pytorch",)
+"""The modules of this package that hold a :data:`FRAMEWORK`."""
+
+FOREIGN_ROOTS = frozenset({
+    "numpy", "scipy", "pandas", "sklearn", "jax", "tensorflow", "keras", "paddle", "cupy", "mxnet", "mindspore", "oneflow",
+    "xgboost", "lightgbm", "statsmodels", "matplotlib", "PIL", "cv2",
+})  # fmt: skip
+"""Packages whose arrays are not ours: a method of theirs that is named as a tensor method proves nothing."""
+
+_LOSS_ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "logsigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class LossClass:
+    """The class form of a loss."""
+
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class LossFunction:
+    """The functional form of a loss."""
+
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class LayerClass:
+    """A module class that is an operation."""
+
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class OpFunction:
+    """An operation spelled as a function."""
+
+    op: Op
+
+
+Entry = LossClass | LossFunction | LayerClass | OpFunction
+
+
+@dataclass(slots=True)
+class Contracts:
+    """The frameworks joined, indexed by dotted name."""
+
+    frameworks: tuple[Framework, ...]
+    entries: dict[str, Entry] = field(default_factory=dict)
+    ops: dict[str, Op] = field(default_factory=dict)
+    methods: dict[str, Op] = field(default_factory=dict)
+    attributes: dict[str, Op] = field(default_factory=dict)
+    containers: dict[str, str] = field(default_factory=dict)
+    module_bases: dict[str, str] = field(default_factory=dict)
+    training_steps: set[tuple[str, str]] = field(default_factory=set)
+    tensor_types: set[str] = field(default_factory=set)
+    transparent_methods: set[str] = field(default_factory=set)
+    wrappers: set[str] = field(default_factory=set)
+    preparers: set[str] = field(default_factory=set)
+    contexts: dict[str, str] = field(default_factory=dict)
+    loaders: set[str] = field(default_factory=set)
+    roots: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    _prefixes: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for framework in self.frameworks:
+            self._add(framework)
+
+    def _add(self, framework: Framework) -> None:
+        places = dict(framework.places)
+        for op in framework.ops:
+            self.ops.setdefault(op.name, op)
+            spellings = [places[letter] + op.name for letter in op.where if letter != "m"]
+            self.entries |= dict.fromkeys([*spellings, *op.also], OpFunction(op))
+            own = (op.name,) if "m" in op.where else ()
+            self.methods |= dict.fromkeys((*own, *op.methods), op)
+        for layer in framework.layers:
+            self.entries |= dict.fromkeys(layer.names, LayerClass(layer))
+        for loss in framework.losses:
+            self.entries |= dict.fromkeys(loss.classes, LossClass(loss))
+            self.entries |= dict.fromkeys(loss.functions, LossFunction(loss))
+        self.attributes |= {name: self.ops[op] for name, op in framework.attributes}
+        self.containers |= dict(framework.containers)
+        self.module_bases |= dict(framework.module_bases)
+        self.training_steps |= set(framework.training_steps)
+        self.tensor_types |= set(framework.tensor_types)
+        self.transparent_methods |= set(framework.transparent_methods)
+        self.wrappers |= set(framework.wrappers)
+        self.preparers |= set(framework.preparers)
+        self.contexts |= dict(framework.contexts)
+        self.loaders |= set(framework.loaders)
+        self.roots |= set(framework.roots)
+        self._prefixes += framework.prefixes
+        self.names |= {*self.entries, *self.containers, *self.module_bases, *self.wrappers, *self.contexts}
+
+    def canonical(self, dotted: str) -> str:
+        """The name under which ``dotted`` is known, whichever module it was taken from."""
+        for prefix, replacement in self._prefixes:
+            if dotted.startswith(prefix) and dotted not in self.names:
+                return replacement + dotted[len(prefix) :]
+        return dotted
+
+    def is_module_class(self, dotted: str) -> bool:
+        """Whether instances of the class are modules: called by running a layer, a loss or a container."""
+        if dotted in self.module_bases or dotted in self.containers:
+            return True
+        return isinstance(self.entries.get(dotted), (LossClass, LayerClass))
+
+    def is_foreign(self, dotted: str) -> bool:
+        """Whether the name belongs to an array library that is not under contract."""
+        root = dotted.partition(".")[0]
+        return root in FOREIGN_ROOTS and root not in self.roots
+
+    def vocabulary(self) -> frozenset[str]:
+        """Words of which at least one occurs in every file that can hold a finding."""
+        words = {word for framework in self.frameworks for word in framework.vocabulary}
+        for name, entry in self.entries.items():
+            is_activation = isinstance(entry, OpFunction) and entry.op.name in _LOSS_ACTIVATIONS
+            is_layer = isinstance(entry, LayerClass) and entry.layer.op in _LOSS_ACTIVATIONS
+            if isinstance(entry, (LossClass, LossFunction)) or is_activation or is_layer:
+                words.add(name.rpartition(".")[2])
+        return frozenset(words)
+
+
+@cache
+def load_contracts() -> Contracts:
+    """The contracts of every framework that ships with the package."""
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in FRAMEWORKS)
+    return Contracts(tuple(module.FRAMEWORK for module in modules))

@@ -1,0 +1,136 @@
+"""The shape of the contracts data: what each operation yields and what each loss expects.
+
+A framework is one module that fills these records with literals. Names of transfer rules (``kind``, ``shape``,
+``dtype``, ``result``) refer to the functions of :mod:`lossaudit.check.infer.transfer`; nothing in here is code.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+REQUIRED = object()
+"""The default of a parameter that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a signature; ``star`` is ``""``, ``"*"`` or ``"**"``."""
+
+    name: str
+    default: object = REQUIRED
+    keyword_only: bool = False
+    star: Literal["", "*", "**"] = ""
+
+
+@cache
+def parse_signature(text: str) -> tuple[Parameter, ...]:
+    """Read ``"input, dim=None, *, dtype=None"``."""
+    function = ast.parse(f"def f({text}): pass").body[0]
+    assert isinstance(function, ast.FunctionDef)  # noqa: S101 (it was written as one above)
+    spec = function.args
+    plain = [*spec.posonlyargs, *spec.args]
+    defaults: list[object] = [REQUIRED] * (len(plain) - len(spec.defaults))
+    defaults += [ast.literal_eval(default) for default in spec.defaults]
+    out = [Parameter(arg.arg, default) for arg, default in zip(plain, defaults, strict=True)]
+    if spec.vararg is not None:
+        out.append(Parameter(spec.vararg.arg, star="*"))
+    for arg, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
+        out.append(Parameter(arg.arg, REQUIRED if value is None else ast.literal_eval(value), keyword_only=True))
+    if spec.kwarg is not None:
+        out.append(Parameter(spec.kwarg.arg, star="**"))
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operation on tensors, under one canonical name however it is spelled.
+
+    ``where`` lists the places that offer it under its own name: the letters are keys of
+    :attr:`Framework.places`, and ``m`` is a method of the tensor. ``also`` lists further dotted spellings and
+    ``methods`` further method names. A method whose name ends in an underscore is the in-place form of the one without.
+    """
+
+    name: str
+    signature: str = "input"
+    kind: str = "unknown"
+    shape: str = "unknown"
+    dtype: str = "same"
+    result: str = "tensor"
+    where: str = "tm"
+    also: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    detaches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A module whose call is the operation ``op``, with the constructor's arguments bound by name as well."""
+
+    names: tuple[str, ...]
+    init: str
+    op: str
+    call: str = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss, as a class, as a function, or both.
+
+    ``expects`` says what the prediction must be: ``logits`` (the loss applies log-softmax), ``log_probabilities``,
+    ``probabilities`` (over classes), ``binary_logits`` (the loss applies a sigmoid), ``binary_probabilities``, ``log_input`` (the
+    logarithm of a distribution, as Kullback-Leibler wants it), or nothing in particular. ``target`` and ``prediction``
+    name the arguments; ``target_expects`` is ``class_indices``, ``binary``, ``distribution`` or nothing in particular.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    init: str = ""
+    functions: tuple[str, ...] = ()
+    signature: str = "input, target, reduction='mean'"
+    call: str = "input, target"
+    expects: str = ""
+    target_expects: str = ""
+    prediction: str = "input"
+    target: str = "target"
+    applies: str = ""
+    class_dim: int | None = None
+    symmetric: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """Everything that the engine knows about one framework or library."""
+
+    name: str
+    roots: tuple[str, ...]
+    places: tuple[tuple[str, str], ...] = ()
+    """Letter -> dotted prefix, for :attr:`Op.where`."""
+    prefixes: tuple[tuple[str, str], ...] = ()
+    """Prefixes that are other names of a place: ``torch.nn.modules.loss.`` is ``torch.nn.``."""
+    ops: tuple[Op, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Attribute of a tensor -> the operation that it is."""
+    tensor_types: tuple[str, ...] = ()
+    module_bases: tuple[tuple[str, str], ...] = ()
+    """Base class -> the method that runs when an instance is called."""
+    training_steps: tuple[tuple[str, str], ...] = ()
+    """(base class, method): what this method returns is back-propagated by the framework."""
+    containers: tuple[tuple[str, str], ...] = ()
+    """Class -> ``sequential``, ``list`` or ``dict``."""
+    transparent_methods: tuple[str, ...] = ()
+    """Methods of a module that return the module itself."""
+    wrappers: tuple[str, ...] = ()
+    """Callables that return their first argument, wrapped: the same for our purposes."""
+    preparers: tuple[str, ...] = ()
+    """Methods (``class.method``) that return their arguments, wrapped."""
+    contexts: tuple[tuple[str, str], ...] = ()
+    """Context managers and decorators -> ``no_grad``, ``autocast`` or ``grad_if`` (the first argument decides)."""
+    loaders: tuple[str, ...] = ()
+    """Classes that yield batches when iterated."""
+    vocabulary: tuple[str, ...] = field(default=())
+    """Further words that make a file worth parsing, beside the names of losses and activations."""

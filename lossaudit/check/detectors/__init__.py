@@ -1,0 +1,121 @@
+"""Detectors: one small function a rule, registered for the event that it looks at.
+
+A detector gets an event and yields :class:`Hit` records. It names the code only; name, severity and documentation are
+on the rule's page. To add a rule, write a function with :func:`detector` in a module that :data:`MODULES` lists.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from lossaudit.check.events import Event
+from lossaudit.check.values import Site, Step
+
+MODULES = ("inputs",)
+"""The modules of this package that register detectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A broken contract at a place of the source, before positions are known."""
+
+    code: str
+    site: Site
+    message: str
+    trail: tuple[Step, ...] = ()
+    help: str | None = None
+
+
+Judge = Callable[[Any], Iterable[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A registered rule."""
+
+    code: str
+    event: type[Event]
+    judge: Judge
+
+
+_REGISTRY: list[Detector] = []
+J = TypeVar("J", bound=Judge)
+
+
+def detector(code: str, event: type[Event]) -> Callable[[J], J]:
+    """Register a function as the detector of ``code`` for one kind of event."""
+
+    def register(judge: J) -> J:
+        _REGISTRY.append(Detector(code, event, judge))
+        return judge
+
+    return register
+
+
+class Detectors:
+    """The detectors of the selected codes, by event; what nobody listens to is never built."""
+
+    def __init__(self, codes: frozenset[str] | None) -> None:
+        for name in MODULES:
+            importlib.import_module(f"{__name__}.{name}")
+        self.listeners: dict[type[Event], list[Judge]] = {}
+        for one in _REGISTRY:
+            if codes is None or one.code in codes:
+                self.listeners.setdefault(one.event, []).append(one.judge)
+
+    def hits(self, event: Event) -> list[Hit]:
+        """Everything that the listeners say about ``event``."""
+        return [hit for judge in self.listeners[type(event)] for hit in judge(event)]
+
+
+@dataclass(slots=True)
+class Vote:
+    """Findings of alternatives of which only one is real: those stand that every alternative gives."""
+
+    ballots: list[list[Hit]] = field(default_factory=list)
+    collector: Collector | None = None
+
+    @contextmanager
+    def ballot(self) -> Iterator[None]:
+        """Collect what one alternative gives."""
+        assert self.collector is not None  # noqa: S101 (made by Collector.unanimous)
+        outer, self.collector.hits = self.collector.hits, []
+        try:
+            yield
+        finally:
+            self.ballots.append(self.collector.hits)
+            self.collector.hits = outer
+
+    def result(self) -> list[Hit]:
+        """What all ballots agree on."""
+        common = set.intersection(*({(h.code, h.site) for h in ballot} for ballot in self.ballots))
+        return [hit for hit in self.ballots[0] if (hit.code, hit.site) in common]
+
+
+@dataclass(slots=True)
+class Collector:
+    """The findings of a run."""
+
+    hits: list[Hit] = field(default_factory=list)
+
+    def add(self, hits: Iterable[Hit]) -> None:
+        """Keep what a detector said."""
+        self.hits += hits
+
+    @contextmanager
+    def unanimous(self) -> Iterator[Vote]:
+        """Open a vote; what all of its ballots agree on is kept."""
+        vote = Vote(collector=self)
+        yield vote
+        if vote.ballots:
+            self.add(vote.result())
+
+
+def registered_codes() -> frozenset[str]:
+    """Every code that has a detector."""
+    Detectors(frozenset())
+    return frozenset(one.code for one in _REGISTRY)

@@ -1,0 +1,1 @@
+"""Abstract interpretation: functions are run on abstract values, on demand, at the place where they are called."""

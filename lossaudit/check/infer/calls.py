@@ -1,0 +1,327 @@
+"""Calling things: functions of the project, classes, modules, contracts, and what is known of the standard library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossaudit.check import ir
+from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
+from lossaudit.check.events import Construct, ExternalCall, FunctionReturn
+from lossaudit.check.infer import builtins, methods, objects
+from lossaudit.check.infer.frame import Arguments, Flow, Frame
+from lossaudit.check.infer.heap import Scope
+from lossaudit.check.infer.ops import apply_loss, apply_op, bind
+from lossaudit.check.kinds import Kind
+from lossaudit.check.values import (
+    ABSENT,
+    NONE,
+    UNKNOWN,
+    BoundMethod,
+    ClassVal,
+    Const,
+    DictVal,
+    External,
+    ExternalMethod,
+    Function,
+    Instance,
+    ListVal,
+    Partial,
+    Site,
+    Step,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    alternatives,
+    feasible,
+    join,
+)
+
+if TYPE_CHECKING:
+    from lossaudit.check.infer.engine import Interpreter
+
+MAX_CALL_DEPTH = 40
+INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
+"""Methods that by their contract with the caller produce predictions and train nothing."""
+
+
+def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Arguments, site: Site) -> Value:
+    """The result of calling ``callee``."""
+    interp.tick()
+    callee = interp.force(callee)
+    if isinstance(callee, Union):
+        return _call_alternatives(interp, frame, callee, arguments, site)
+    if isinstance(callee, Function):
+        return run_function(interp, frame, callee, arguments, site)
+    if isinstance(callee, BoundMethod):
+        return run_function(interp, frame, callee.function, arguments, site, receiver=callee.receiver)
+    if isinstance(callee, Partial):
+        return call_value(interp, frame, callee.function, _with_partial(callee, arguments), site)
+    if isinstance(callee, ClassVal):
+        return objects.instantiate(interp, frame, callee, arguments, site)
+    if isinstance(callee, External):
+        return call_external(interp, frame, callee.name, arguments, site)
+    if isinstance(callee, ExternalMethod):
+        return methods.call_method(interp, frame, callee, arguments, site)
+    if isinstance(callee, Instance):
+        return call_instance(interp, frame, callee, arguments, site)
+    return Unknown(foreign=True) if isinstance(callee, Unknown) and callee.foreign else UNKNOWN
+
+
+def _call_alternatives(
+    interp: Interpreter, frame: Frame, callee: Union, arguments: Arguments, site: Site
+) -> Value:
+    """Call each alternative; a finding stands only if every alternative gives it."""
+    options = feasible(callee)
+    if len(options) == 1:
+        return call_value(interp, frame, options[0], arguments, site)
+    results: list[Value] = []
+    left = []
+    with interp.findings.unanimous() as vote:
+        for option in options:
+            interp.heap.begin()
+            with vote.ballot():
+                results.append(call_value(interp, frame, option, arguments, site))
+            left.append(interp.heap.retreat())
+    interp.heap.merge(left)
+    return join(results)
+
+
+def _with_partial(partial: Partial, arguments: Arguments) -> Arguments:
+    shift = len(partial.positional)
+    return Arguments(
+        [*partial.positional, *arguments.positional],
+        {**partial.keywords, **arguments.keywords},
+        None if arguments.open_from is None else arguments.open_from + shift,
+        arguments.open_keywords,
+    )
+
+
+# Functions of the project ----------------------------------------------------------------------------------------
+
+
+def run_function(
+    interp: Interpreter,
+    frame: Frame,
+    function: Function,
+    arguments: Arguments,
+    site: Site,
+    receiver: Value | None = None,
+) -> Value:
+    """Interpret the body with these arguments; recursion and great depth end in unknown."""
+    key = (id(function.node), id(receiver))
+    if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
+        return UNKNOWN
+    interp.called.add(id(function.node))
+    contexts = frame.contexts | function.contexts
+    if function.name in INFERENCE_NAMES:
+        contexts |= {"inference"}
+    scope = Scope(parent=function.closure)
+    inner = Frame(function.module, scope, function, receiver, contexts)
+    scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    interp.stack.append(key)
+    try:
+        value = _run_body(interp, inner, function)
+    finally:
+        interp.stack.pop()
+    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
+    return value
+
+
+def _run_body(interp: Interpreter, frame: Frame, function: Function) -> Value:
+    node = function.node
+    if isinstance(node, ir.Lambda):
+        return interp.eval(frame, node.body)
+    flow = interp.exec_block(frame, node.body)
+    for changes in frame.exits:
+        if flow is Flow.NEXT:
+            interp.heap.weaken(changes)
+    if flow is not Flow.NEXT and frame.exits:
+        interp.heap.merge(frame.exits)
+    if node.is_generator:
+        return ListVal([], rest=join(frame.yields) if frame.yields else UNKNOWN)
+    values = list(frame.returns)
+    if flow is Flow.NEXT:
+        values.append(NONE)
+    if not values:
+        return UNKNOWN  # it always raises: an abstract method
+    return join(values)
+
+
+def returned(frame: Frame, value: Value, node: ir.Return) -> Value:
+    """Note on the tensors in ``value`` that this function returned them."""
+    function = frame.function
+    if function is None:
+        return value
+    return _moved(value, Step(frame.site(node.id), f"returned by `{function.label}`"))
+
+
+def _moved(value: Value, step: Step) -> Value:
+    if isinstance(value, Tensor):
+        return value.moved(step) if value.kind not in (Kind.UNKNOWN, Kind.LOSS) else value
+    if isinstance(value, Union):
+        return Union(tuple(_moved(one, step) for one in value.alternatives))
+    if isinstance(value, TupleVal) and len(value.items) <= 8:
+        return TupleVal(tuple(_moved(one, step) for one in value.items), value.names, value.rest)
+    return value
+
+
+def bind_parameters(
+    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None, site: Site
+) -> dict[str, Value]:
+    """The variables with which a body starts."""
+    positional = list(arguments.certain_positional())
+    if receiver is not None:
+        positional.insert(0, receiver)
+    keywords = dict(arguments.keywords)
+    out: dict[str, Value] = {}
+    for param in function.node.params:
+        if param.kind == "*":
+            rest = UNKNOWN if arguments.open_from is not None else None
+            out[param.name] = TupleVal(tuple(positional), rest=rest)
+            positional = []
+        elif param.kind == "**":
+            out[param.name] = DictVal(dict(keywords), rest=UNKNOWN if arguments.open_keywords else None)
+        elif param.kind != "kwonly" and positional:
+            out[param.name] = positional.pop(0)
+        elif param.name in keywords and param.kind != "posonly":
+            out[param.name] = keywords.pop(param.name)
+        elif arguments.is_open:
+            out[param.name] = UNKNOWN
+        else:
+            out[param.name] = function.defaults.get(param.name, UNKNOWN)
+    return out
+
+
+# Modules and losses ----------------------------------------------------------------------------------------------
+
+
+def call_instance(interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site) -> Value:
+    """``obj(...)``: its own ``__call__``, its ``forward``, or what its contract says."""
+    inner = _module_frame(frame, callee)
+    own = objects.lookup_class(callee.cls, "__call__")
+    if isinstance(own, Function):
+        return run_function(interp, inner, own, arguments, site, receiver=callee)
+    forward = callee.attrs.get("forward") or objects.lookup_class(callee.cls, _forward_name(interp, callee))
+    if isinstance(forward, Function):
+        return run_function(interp, inner, forward, arguments, site, receiver=callee)
+    if forward is not None:
+        return call_value(interp, inner, forward, arguments, site)
+    return apply_entry(interp, inner, callee, arguments, site)
+
+
+def _module_frame(frame: Frame, callee: Instance) -> Frame:
+    """The caller's frame; below a module in evaluation mode nothing is trained."""
+    mode = callee.attrs.get(objects.TRAINING)
+    if isinstance(mode, Const) and mode.value is False and "inference" not in frame.contexts:
+        return Frame(frame.module, frame.scope, frame.function, frame.receiver, frame.contexts | {"inference"})
+    return frame
+
+
+def _forward_name(interp: Interpreter, callee: Instance) -> str:
+    names = () if isinstance(callee.cls, External) else callee.cls.externals
+    return next((interp.contracts.module_bases[n] for n in names if n in interp.contracts.module_bases), "forward")
+
+
+def apply_entry(interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site) -> Value:
+    """Call an object by the contract of its nearest base that has one."""
+    if callee.container == "sequential":
+        return _run_sequential(interp, frame, callee, arguments, site)
+    entry = callee.entry
+    if isinstance(entry, LossClass):
+        own = {name: callee.attrs.get(name, value) for name, value in callee.bound.items()}
+        args = {**own, **bind(entry.loss.call, arguments, with_defaults=False)}
+        return apply_loss(interp, frame, entry.loss, args, site, callee)
+    if isinstance(entry, LayerClass):
+        args = {**bind(entry.layer.call, arguments), **callee.bound}
+        first = next(iter(args.values()), UNKNOWN)
+        op = interp.contracts.ops[entry.layer.op]
+        named = args if "input" in args or "query" in args or "x1" in args or "input1" in args else {"input": first, **args}
+        return apply_op(interp, frame, op, named, site, module=callee)
+    return UNKNOWN
+
+
+def _run_sequential(
+    interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site
+) -> Value:
+    positional = arguments.certain_positional()
+    value = positional[0] if positional else UNKNOWN
+    for item in callee.items or []:
+        options = alternatives(item)
+        results = [
+            value if one is ABSENT else call_value(interp, frame, one, Arguments([value]), _item_site(one, site))
+            for one in options
+        ]
+        value = join(results)
+    return value
+
+
+def _item_site(item: Value, site: Site) -> Site:
+    """An operation inside a ``Sequential`` happens, for the reader, where its layer is written."""
+    return item.site if isinstance(item, Instance) and isinstance(item.cls, External) else site
+
+
+# Externals -------------------------------------------------------------------------------------------------------
+
+
+def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Value:
+    """Call something outside the project by its dotted name."""
+    special = builtins.FUNCTIONS.get(name)
+    if special is not None:
+        return special(interp, frame, arguments, site)
+    contracts = interp.contracts
+    entry = contracts.entries.get(name)
+    if isinstance(entry, OpFunction):
+        return _call_op(interp, frame, entry, arguments, site)
+    if isinstance(entry, LossFunction):
+        return apply_loss(interp, frame, entry.loss, bind(entry.loss.signature, arguments), site)
+    if entry is not None or name in contracts.containers or name in contracts.module_bases:
+        return build_external(interp, frame, name, arguments, site)
+    if name in contracts.wrappers:
+        return arguments.positional[0] if arguments.positional else UNKNOWN
+    if name in contracts.preparers:
+        return prepared(arguments)
+    interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
+    if contracts.is_foreign(name):
+        return Unknown(origin=name, foreign=True)
+    if name.rpartition(".")[2][:1].isupper() or name in contracts.contexts:
+        return build_external(interp, frame, name, arguments, site)
+    return Unknown(origin=name)
+
+
+def _external_call(
+    frame: Frame, name: str, receiver: Value | None, arguments: Arguments, site: Site
+) -> ExternalCall:
+    return ExternalCall(site, frame.contexts, name, receiver, tuple(arguments.positional), arguments.keywords)
+
+
+def _call_op(interp: Interpreter, frame: Frame, entry: OpFunction, arguments: Arguments, site: Site) -> Value:
+    args = bind(entry.op.signature, arguments)
+    return apply_op(interp, frame, entry.op, args, site)
+
+
+def build_external(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Instance:
+    """An instance of an external class."""
+    container = interp.contracts.containers.get(name, "")
+    instance = Instance(
+        External(name),
+        site,
+        entry=interp.contracts.entries.get(name),
+        items=[] if container else None,
+        container=container,
+    )
+    if instance.entry is not None or container:
+        objects.construct_external(interp, instance, arguments)
+    else:
+        positional = {f"argument {place}": value for place, value in enumerate(arguments.positional)}
+        instance.bound = {**positional, **arguments.keywords}
+    interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
+    return instance
+
+
+def prepared(arguments: Arguments) -> Value:
+    """What a preparing call gives back: its arguments, wrapped."""
+    if len(arguments.positional) == 1:
+        return arguments.positional[0]
+    return TupleVal(tuple(arguments.positional), rest=UNKNOWN if arguments.open_from is not None else None)

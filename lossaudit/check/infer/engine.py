@@ -1,0 +1,431 @@
+"""The interpreter: state, names, and what is run as a root.
+
+Roots are the top level of each file, its ``__main__`` block, and then every function and method with unknown arguments, methods
+on the objects that were built in sight. Everything else is run where it is called.
+"""
+
+from __future__ import annotations
+
+import builtins as python_builtins
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+from lossaudit.check import ir
+from lossaudit.check.contracts import Contracts
+from lossaudit.check.detectors import Collector, Detectors
+from lossaudit.check.events import Backward, Event
+from lossaudit.check.infer import calls, expressions, objects
+from lossaudit.check.infer.expressions import EXPRESSIONS
+from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
+from lossaudit.check.infer.heap import Heap, Scope
+from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.project import Module, Project
+from lossaudit.check.values import (
+    ABSENT,
+    UNKNOWN,
+    ClassVal,
+    Const,
+    DictVal,
+    External,
+    Function,
+    Instance,
+    LazyImport,
+    ListVal,
+    ModuleVal,
+    Site,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    alternatives,
+    constant,
+    join,
+)
+
+MAX_STEPS = 60_000
+"""Calls and statements that one root may run."""
+MAX_SECONDS = 4.0
+"""Wall-clock limit of one root: a guard against what the step limit does not foresee."""
+MAX_INSTANCES = 3
+"""How many objects of one class have their methods run as roots."""
+
+_BUILTINS = frozenset(dir(python_builtins))
+E_ = TypeVar("E_", bound=Event)
+
+
+class Interpreter:
+    """One run over a project. All code in :mod:`lossaudit.check.infer` works on its state."""
+
+    def __init__(
+        self, project: Project, contracts: Contracts, detectors: Detectors, project_methods: frozenset[str]
+    ) -> None:
+        self.project = project
+        self.contracts = contracts
+        self.detectors = detectors
+        self.findings = Collector()
+        self.project_methods = project_methods
+        self.heap = Heap()
+        self.stack: list[tuple[int, int]] = []
+        self.called: set[int] = set()
+        self.assigning: set[tuple[int, str]] = set()
+        self.class_stack: list[ClassVal] = []
+        self.star_modules: dict[str, Module] = {}
+        self.instances: dict[int, list[Instance]] = {}
+        self.classes: dict[str, list[ClassVal]] = {}
+        self.functions: list[Function] = []
+        self._silence = 0
+        self._steps = 0
+        self._deadline = 0.0
+
+    # Limits and events
+
+    def tick(self) -> None:
+        """Count one step.
+
+        Raises:
+            OutOfBudget: The present root has had its share.
+        """
+        self._steps += 1
+        if self._steps > MAX_STEPS or (self._steps % 256 == 0 and time.monotonic() > self._deadline):
+            raise OutOfBudget
+
+    def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
+        """Tell the detectors, if any of them listens to this kind of event."""
+        if self._silence == 0 and kind in self.detectors.listeners:
+            self.findings.add(self.detectors.hits(make()))
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Run code only for its effects."""
+        self._silence += 1
+        try:
+            yield
+        finally:
+            self._silence -= 1
+
+    # Running
+
+    def eval(self, frame: Frame, node: ir.Expr) -> Value:
+        """The value of an expression."""
+        handler = EXPRESSIONS.get(type(node))
+        return UNKNOWN if handler is None else handler(self, frame, node)
+
+    def exec_block(self, frame: Frame, body: tuple[ir.Stmt, ...]) -> Flow:
+        """Run statements until one of them leaves the block."""
+        for statement in body:
+            self.tick()
+            flow = STATEMENTS[type(statement)](self, frame, statement)
+            if flow is not Flow.NEXT:
+                return flow
+        return Flow.NEXT
+
+    def assign(self, frame: Frame, target: ir.Expr, value: Value) -> None:
+        """Bind ``value`` to an assignment target."""
+        assign(self, frame, target, value)
+
+    def binary(self, frame: Frame, op: str, left: Value, right: Value, site: Site) -> Value:
+        """``left op right``."""
+        return expressions.binary(self, frame, op, left, right, site)
+
+    def truth(self, value: Value) -> bool | None:
+        """Whether ``value`` is true; None where that is open."""
+        verdicts = {_truth_of(one) for one in alternatives(value)}
+        return verdicts.pop() if len(verdicts) == 1 else None
+
+    # Names
+
+    def lookup(self, frame: Frame, name: str) -> Value:
+        """The value of a name, by scopes."""
+        scope: Scope | None = frame.scope
+        if name in frame.scope.globals:
+            scope = frame.module.scope
+        first = True
+        while scope is not None:
+            if name in scope.vars and (first or not scope.is_class):
+                return self._settled(scope, name)
+            first = False
+            scope = scope.parent
+        return self._outer_name(frame, name)
+
+    def _settled(self, scope: Scope, name: str) -> Value:
+        value = scope.vars[name]
+        if isinstance(value, LazyImport):
+            value = self.force(value)
+            scope.vars[name] = value
+        return self.heap.latest(value)
+
+    def _outer_name(self, frame: Frame, name: str) -> Value:
+        if name == "__name__":
+            return UNKNOWN
+        if name == "__class__" and frame.function is not None and frame.function.owner is not None:
+            return frame.function.owner
+        found = self._starred(frame.module, name)
+        if found is not None:
+            return found
+        return External(f"builtins.{name}") if name in _BUILTINS else UNKNOWN
+
+    def _starred(self, module: Module, name: str) -> Value | None:
+        """A name that came with ``from ... import *``."""
+        for star in reversed(module.scope.stars):
+            kind, _, where = star.partition(":")
+            if kind == "name":
+                dotted = self.contracts.canonical(f"{where}.{name}")
+                if dotted in self.contracts.names:
+                    return External(dotted)
+            elif name not in _BUILTINS:
+                other = self.star_modules[where]
+                found = self.module_attribute(other, name)
+                if not (isinstance(found, Unknown) and found.origin == "missing"):
+                    return found
+        return None
+
+    def bind_name(self, frame: Frame, name: str, value: Value) -> None:
+        """``name = value`` in the scope that the name belongs to."""
+        scope = frame.scope
+        if name in scope.globals:
+            scope = frame.module.scope
+        elif name in scope.nonlocals:
+            outer = scope.parent
+            while outer is not None and name not in outer.vars:
+                outer = outer.parent
+            scope = outer or scope
+        self.heap.set(scope.vars, name, value)
+
+    def force(self, value: Value) -> Value:
+        """Load an imported name that nobody had read yet."""
+        if isinstance(value, Union) and any(isinstance(one, LazyImport) for one in value.alternatives):
+            return join(self.force(one) for one in value.alternatives)
+        if not isinstance(value, LazyImport):
+            return value
+        if value.name is None:
+            return ModuleVal(value.module)
+        return self.module_attribute(value.module, value.name)
+
+    def module_attribute(self, module: Module, name: str) -> Value:
+        """``module.name``, running the module's top level if that has not happened yet."""
+        self.run_module(module)
+        if name in module.scope.vars:
+            value = module.scope.vars[name]
+            if isinstance(value, LazyImport):
+                if value.module is module and value.name == name:
+                    return UNKNOWN
+                del module.scope.vars[name]  # an import cycle finds nothing here, and ends
+                settled = self.force(value)
+                module.scope.vars[name] = settled
+                return settled
+            return self.heap.latest(value)
+        submodule = self.project.submodule(module, name)
+        if submodule is not None:
+            return ModuleVal(submodule)
+        found = self._starred(module, name)
+        return Unknown(origin="missing") if found is None else found
+
+    # Data
+
+    def elements(self, value: Value) -> ListVal:
+        """What iterating over ``value`` yields."""
+        value = self.force(value)
+        if isinstance(value, ListVal):
+            return value
+        if isinstance(value, TupleVal):
+            return ListVal(list(value.items), value.rest)
+        if isinstance(value, DictVal):
+            return ListVal([Const(key) for key in value.entries], None if value.rest is None else UNKNOWN)
+        if isinstance(value, Instance):
+            return self._instance_elements(value)
+        if isinstance(value, Tensor):
+            frame = Frame(self.project.module(self.project_path(value.site)), Scope())
+            ops = self.contracts.ops
+            part = calls.apply_op(self, frame, ops["getitem"], {"input": value, "index": Const(0)}, value.site)
+            return ListVal([], part)
+        if isinstance(value, Union):
+            return ListVal([], join(self.any_element(self.elements(one)) for one in value.alternatives))
+        if isinstance(value, Const) and isinstance(value.value, str) and len(value.value) <= 16:
+            return ListVal([Const(letter) for letter in value.value])
+        data = isinstance(value, Unknown) and value.data
+        return ListVal([], Unknown(foreign=isinstance(value, Unknown) and value.foreign, data=data))
+
+    def project_path(self, site: Site) -> object:
+        """The path of the file in which ``site`` lies."""
+        return site.path
+
+    def _instance_elements(self, value: Instance) -> ListVal:
+        if value.items is not None:
+            return ListVal(list(value.items), UNKNOWN if value.open_items else None)
+        names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
+        if any(name in self.contracts.loaders for name in names):
+            return ListVal([], Unknown(data=True))
+        if isinstance(value.cls, ClassVal) and value.cls.is_dataclass:
+            return ListVal([], UNKNOWN)
+        return ListVal([], UNKNOWN)
+
+    def any_element(self, more: ListVal) -> Value:
+        """One value that stands for every element."""
+        values = [one for item in more.items for one in alternatives(item) if one is not ABSENT]
+        if more.rest is not None:
+            values.append(more.rest)
+        return join(values) if values else UNKNOWN
+
+    def dict_item(self, value: DictVal, key: Value) -> Value | None:
+        """``value[key]``; for a key that is not constant, the join of all entries."""
+        wanted = constant(key)
+        if wanted is NotImplemented or not isinstance(wanted, (str, int, float, bool, type(None))):
+            rest = [] if value.rest is None else [value.rest]
+            options = [*value.entries.values(), *rest]
+            return join(self.force(one) for one in options) if options else None
+        found = value.entries.get(wanted)
+        return value.rest if found is None else self.heap.latest(self.force(found))
+
+    def mutate(self, before: Tensor, after: Tensor) -> Tensor:
+        """An in-place operation: all names of ``before`` hold ``after`` from now on."""
+        renewed = replace(after, ident=before.ident)
+        self.heap.mutate(before, renewed)
+        return renewed
+
+    def opaque_tensor(self, site: Site) -> Tensor:
+        """A tensor of which nothing is known."""
+        return Tensor("opaque", {}, site)
+
+    # Definitions
+
+    def make_function(self, frame: Frame, name: str, node: ir.FunctionDef | ir.Lambda) -> Function:
+        """A function value with its closure and its defaults, which Python evaluates here and now."""
+        defaults = {
+            param.name: self.eval(frame, param.default) for param in node.params if param.default is not None
+        }
+        owner = self.class_stack[-1] if frame.scope.is_class and self.class_stack else None
+        closure = frame.scope
+        while closure.is_class and closure.parent is not None:
+            closure = closure.parent
+        function = Function(name, node, frame.module, closure, defaults, owner)
+        if isinstance(node, ir.FunctionDef) and owner is None:
+            self.functions.append(function)
+        return function
+
+    def replace_function(
+        self, function: Function, *, kind: str | None = None, contexts: frozenset[str] | None = None
+    ) -> Function:
+        """The function under a decorator that we understand."""
+        new_contexts = function.contexts if contexts is None else contexts
+        return replace(function, kind=kind or function.kind, contexts=new_contexts)
+
+    def note_class(self, cls: ClassVal) -> None:
+        """Remember a class, to run its methods as roots."""
+        self.classes.setdefault(cls.module.filename, []).append(cls)
+
+    def note_instance(self, instance: Instance) -> None:
+        """Remember an object that was built in sight."""
+        if isinstance(instance.cls, ClassVal):
+            known = self.instances.setdefault(id(instance.cls.node), [])
+            if all(one.site != instance.site for one in known) and len(known) < MAX_INSTANCES:
+                known.append(instance)
+
+    def note_write(self, instance: Instance) -> None:
+        """An attribute was assigned."""
+        self.heap.version += 1
+
+    # Roots
+
+    def run_module(self, module: Module) -> None:
+        """Run the top level of a file once."""
+        if module.state != "new":
+            return
+        module.state = "running"
+        code = self.project.load(module)
+        if code is not None:
+            frame = Frame(module, module.scope)
+            module.scope.vars.setdefault("__file__", Const(module.filename))
+            saved, self.stack = self.stack, []
+            classes, self.class_stack = self.class_stack, []
+            try:
+                self.exec_block(frame, code.body)
+            finally:
+                self.stack, self.class_stack = saved, classes
+        module.state = "done"
+
+    def run_root(self, body: Callable[[], object]) -> None:
+        """Run something with a fresh budget; what exceeds it ends silently."""
+        self._steps = 0
+        self._deadline = time.monotonic() + MAX_SECONDS
+        self.stack.clear()
+        self.class_stack.clear()
+        try:
+            body()
+        except (OutOfBudget, RecursionError):
+            while self.heap.journals:
+                self.heap.retreat()
+
+    def run_main_blocks(self, module: Module) -> None:
+        """Run what stands under ``if __name__ == "__main__"``."""
+        frame = Frame(module, module.scope)
+        for body in module.main_blocks:
+            self.exec_block(frame, body)
+
+    def run_root_function(self, function: Function, receiver: Value | None = None) -> Value:
+        """Run a function with unknown arguments."""
+        frame = Frame(function.module, function.closure)
+        arguments = Arguments(open_from=0, open_keywords=True)
+        site = Site(function.module.filename, function.node.id)
+        bound = receiver if function.kind != "static" else None
+        value = calls.run_function(self, frame, function, arguments, site, receiver=bound)
+        self._training_step(function, receiver, value, site)
+        return value
+
+    def _training_step(self, function: Function, receiver: Value | None, value: Value, site: Site) -> None:
+        """What a framework's training step returns is back-propagated."""
+        if not isinstance(receiver, Instance) or not isinstance(receiver.cls, ClassVal):
+            return
+        if any((base, function.name) in self.contracts.training_steps for base in receiver.cls.externals):
+            loss: Value | None = value
+            if isinstance(value, DictVal):
+                loss = value.entries.get("loss")
+            if isinstance(value, TupleVal):
+                loss = value.items[0] if value.items else None
+            if loss is not None:
+                self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
+
+    def run_class(self, cls: ClassVal) -> None:
+        """Run every method of a class, on the objects that were built of it or on one with unknown arguments."""
+        built = self.instances.get(id(cls.node))
+        if not built:
+            frame = Frame(cls.module, cls.module.scope)
+            site = Site(cls.module.filename, cls.node.id)
+            arguments = Arguments(open_from=0, open_keywords=True)
+            made: list[Value] = []
+            self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
+            self.instances.pop(id(cls.node), None)
+            built = [one for one in made if isinstance(one, Instance)]
+        for instance in built:
+            for function in self._methods(cls):
+                objects.set_training(self, instance, Const(value=True))
+                self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
+
+    def _methods(self, cls: ClassVal) -> Iterable[Function]:
+        seen: set[str] = set()
+        for base in cls.mro:
+            if isinstance(base, ClassVal):
+                for name, member in base.scope.vars.items():
+                    is_new = name not in seen and name != "__init__"
+                    seen.add(name)
+                    if is_new and isinstance(member, Function):
+                        yield member
+
+
+def _truth_of(value: Value) -> bool | None:
+    if isinstance(value, Const):
+        return bool(value.value)
+    if isinstance(value, (Function, ClassVal, ModuleVal)):
+        return True
+    if isinstance(value, Instance):
+        return None if value.items is not None or isinstance(value.cls, External) else True
+    if isinstance(value, (TupleVal, ListVal)):
+        if value.items and not all(ABSENT in alternatives(item) for item in value.items):
+            return True
+        return False if value.rest is None and not value.items else None
+    if isinstance(value, DictVal):
+        return True if value.entries else False if value.rest is None else None
+    return None

@@ -1,0 +1,176 @@
+"""Everything that can change while code runs, with a journal so that branches can be tried, undone and joined.
+
+Assignments are strong while a branch runs. At its end the changes are taken back and kept aside; when all branches
+have run, what they left behind is joined. Scopes, objects, lists and dicts change through :class:`Heap` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lossaudit.check.values import ABSENT, Tensor, Value, join
+
+
+class _Missing:
+    """Marks a key that a container does not have."""
+
+
+MISSING = _Missing()
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """The variables of a module, a class body or a function call. ``is_class`` scopes are invisible to functions."""
+
+    parent: Scope | None = None
+    is_class: bool = False
+    vars: dict[str, Value] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+    globals: set[str] = field(default_factory=set)
+    nonlocals: set[str] = field(default_factory=set)
+
+
+Container = dict[Any, Any] | list[Value]
+
+
+@dataclass(slots=True)
+class Change:
+    """One place that a branch changed, and what it held at the end of the branch."""
+
+    container: Any
+    key: Any
+    value: Any
+
+
+Changes = dict[tuple[int, Any], Change]
+
+
+@dataclass(slots=True)
+class Journal:
+    """The first value of every place that was changed since the journal was opened."""
+
+    old: dict[tuple[int, Any], Change] = field(default_factory=dict)
+
+
+_WHOLE = object()
+"""The key under which a list is journaled: as a whole."""
+
+
+class Heap:
+    """The journaled state of one run of the interpreter."""
+
+    def __init__(self) -> None:
+        self.journals: list[Journal] = []
+        self.current: dict[int, Tensor] = {}
+        self.version = 0
+
+    # Writing
+
+    def set(self, container: dict[Any, Any], key: Any, value: Any) -> None:
+        """``container[key] = value``."""
+        self._note(container, key, container.get(key, MISSING))
+        container[key] = value
+
+    def delete(self, container: dict[Any, Any], key: Any) -> None:
+        """``del container[key]``, if it is there."""
+        if key in container:
+            self._note(container, key, container[key])
+            del container[key]
+
+    def assign(self, items: list[Value], new: list[Value]) -> None:
+        """``items[:] = new``."""
+        self._note(items, _WHOLE, list(items))
+        items[:] = new
+
+    def set_field(self, target: Any, name: str, value: Any) -> None:
+        """``target.name = value`` for a field of one of our own mutable values."""
+        self._note(target, name, getattr(target, name))
+        setattr(target, name, value)
+
+    def mutate(self, old: Tensor, new: Tensor) -> None:
+        """The object that ``old`` is has become ``new``: every name that holds it sees so."""
+        self.set(self.current, old.ident, new)
+        self.version += 1
+
+    def latest(self, value: Value) -> Value:
+        """What the object ``value`` has become through in-place operations."""
+        if isinstance(value, Tensor) and value.ident in self.current:
+            return self.current[value.ident]
+        return value
+
+    def _note(self, container: Any, key: Any, old: Any) -> None:
+        if self.journals:
+            self.journals[-1].old.setdefault((id(container), key), Change(container, key, old))
+
+    # Branches
+
+    def begin(self) -> None:
+        """Start noting changes."""
+        self.journals.append(Journal())
+
+    def retreat(self) -> Changes:
+        """Take back everything since the last :meth:`begin`, and return what had been changed to what."""
+        journal = self.journals.pop()
+        out: Changes = {}
+        for where, change in journal.old.items():
+            out[where] = Change(change.container, change.key, _read(change.container, change.key))
+            _write(change.container, change.key, change.value)
+        return out
+
+    def merge(self, branches: Iterable[Changes]) -> None:
+        """Continue from the join of several branches that all started here."""
+        options = list(branches)
+        if not options:
+            return
+        places = {where: change for changes in options for where, change in changes.items()}
+        for where, change in places.items():
+            before = _read(change.container, change.key)
+            finals = [changes[where].value if where in changes else before for changes in options]
+            self._note(change.container, change.key, before)
+            _write(change.container, change.key, _join(finals))
+
+    def weaken(self, changes: Changes) -> None:
+        """Join changes of a path that left early into the present state."""
+        here: Changes = {}
+        self.merge([here, changes])
+
+
+def _read(container: Any, key: Any) -> Any:
+    if key is _WHOLE:
+        return list(container)
+    if isinstance(container, dict):
+        return container.get(key, MISSING)
+    return getattr(container, key)
+
+
+def _write(container: Any, key: Any, value: Any) -> None:
+    if key is _WHOLE:
+        container[:] = value
+    elif not isinstance(container, dict):
+        setattr(container, key, value)
+    elif value is MISSING:
+        container.pop(key, None)
+    else:
+        container[key] = value
+
+
+def _join(finals: list[Any]) -> Any:
+    """A place that only some branches wrote holds what they wrote: reading it otherwise would have raised."""
+    known = [value for value in finals if value is not MISSING]
+    if not known:
+        return MISSING
+    if isinstance(known[0], list):
+        return _join_lists(known)
+    if not all(isinstance(value, Value) for value in known):
+        return known[-1]
+    return join(known)
+
+
+def _join_lists(options: list[list[Value]]) -> list[Value]:
+    """Place by place; what only some branches have may be absent."""
+    length = max(len(option) for option in options)
+    return [
+        join(option[place] if place < len(option) else ABSENT for option in options) for place in range(length)
+    ]

@@ -1,0 +1,432 @@
+"""Attributes, classes and instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossaudit.check import ir
+from lossaudit.check.contracts import LayerClass, LossClass
+from lossaudit.check.events import AttrAssign, Construct
+from lossaudit.check.infer import calls
+from lossaudit.check.infer.frame import Arguments, Frame
+from lossaudit.check.infer.heap import Scope
+from lossaudit.check.infer.ops import apply_op, bind, shape_value
+from lossaudit.check.values import (
+    UNKNOWN,
+    BoundMethod,
+    ClassVal,
+    Const,
+    DictVal,
+    External,
+    ExternalMethod,
+    Function,
+    Instance,
+    ListVal,
+    ModuleVal,
+    Site,
+    Step,
+    Super,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    alternatives,
+    feasible,
+    join,
+)
+
+if TYPE_CHECKING:
+    from lossaudit.check.infer.engine import Interpreter
+
+TRAINING = "training"
+
+
+def get_attribute(interp: Interpreter, frame: Frame, value: Value, name: str, site: Site) -> Value:
+    """``value.name``."""
+    value = interp.force(value)
+    if isinstance(value, Union):
+        return join(get_attribute(interp, frame, one, name, site) for one in feasible(value))
+    if isinstance(value, ModuleVal):
+        return interp.module_attribute(value.module, name)
+    if isinstance(value, External):
+        return External(interp.contracts.canonical(f"{value.name}.{name}"))
+    if isinstance(value, Instance):
+        return _instance_attribute(interp, frame, value, name, site)
+    if isinstance(value, Tensor):
+        return _tensor_attribute(interp, frame, value, name, site)
+    if isinstance(value, ClassVal):
+        return _class_attribute(interp, value, name)
+    if isinstance(value, Super):
+        return _super_attribute(interp, frame, value, name)
+    return _plain_attribute(interp, frame, value, name, site)
+
+
+def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str, site: Site) -> Value:
+    """An attribute of a value that is neither an object of the project nor a tensor."""
+    if isinstance(value, TupleVal) and name in value.names:
+        return value.items[value.names.index(name)]
+    if isinstance(value, Unknown):
+        if value.foreign:
+            return value
+        if name == "shape":
+            return Unknown(origin="size")
+        if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
+            op = interp.contracts.attributes[name]
+            return apply_op(interp, frame, op, {"input": value}, site, certain=False)
+        return ExternalMethod(value, name) if name in interp.contracts.methods else UNKNOWN
+    if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
+        return ExternalMethod(value, name)
+    return UNKNOWN
+
+
+def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: str, site: Site) -> Value:
+    if name == "shape":
+        return shape_value(value, site)
+    op = interp.contracts.attributes.get(name)
+    if op is not None:
+        return apply_op(interp, frame, op, {"input": value}, site)
+    if name == "values" and value.op in ("max", "min"):
+        return value
+    base = name.removesuffix("_")
+    if name in interp.contracts.methods or base in interp.contracts.methods:
+        return ExternalMethod(value, name)
+    return UNKNOWN
+
+
+# Instances -------------------------------------------------------------------------------------------------------
+
+
+def _instance_attribute(interp: Interpreter, frame: Frame, value: Instance, name: str, site: Site) -> Value:
+    own = value.attrs.get(name)
+    if own is not None and not _is_placeholder(own):
+        return interp.heap.latest(own)
+    found = lookup_class(value.cls, name)
+    if found is not None:
+        return _bind_member(interp, frame, value, found, site)
+    assigned = _run_assigning_methods(interp, value, name)
+    if assigned is not None:
+        return assigned
+    if own is not None:
+        return own
+    return _external_member(interp, value, name)
+
+
+def _is_placeholder(value: Value) -> bool:
+    """None in ``__init__`` often announces an attribute that another method fills."""
+    return isinstance(value, Const) and value.value is None
+
+
+def _external_member(interp: Interpreter, value: Instance, name: str) -> Value:
+    is_module = is_module_instance(interp, value)
+    if is_module and name == TRAINING:
+        return Const(value=True)
+    if is_module and name == "module":
+        return value
+    if name in value.bound:
+        return value.bound[name]
+    if isinstance(value.cls, External) or value.cls.externals:
+        return ExternalMethod(value, name)
+    getter = lookup_class(value.cls, "__getattr__")
+    return UNKNOWN if getter is None else UNKNOWN
+
+
+def _bind_member(interp: Interpreter, frame: Frame, receiver: Value, member: Value, site: Site) -> Value:
+    """A member of a class, seen through an instance."""
+    if isinstance(member, Union):
+        return join(_bind_member(interp, frame, receiver, one, site) for one in alternatives(member))
+    member = interp.force(member)
+    if not isinstance(member, Function):
+        return member
+    if member.kind == "property":
+        return calls.call_value(interp, frame, BoundMethod(member, receiver), Arguments(), site)
+    if member.kind == "static":
+        return member
+    if member.kind == "class":
+        owner = receiver.cls if isinstance(receiver, Instance) else receiver
+        return BoundMethod(member, owner)
+    return BoundMethod(member, receiver)
+
+
+def lookup_class(cls: ClassVal | External, name: str) -> Value | None:
+    """The member ``name`` of the first class in resolution order that defines it."""
+    if isinstance(cls, External):
+        return None
+    for base in cls.mro:
+        if isinstance(base, ClassVal) and name in base.scope.vars:
+            return base.scope.vars[name]
+    return None
+
+
+def _run_assigning_methods(interp: Interpreter, value: Instance, name: str) -> Value | None:
+    """An attribute that no constructor set: run, once, the methods that assign it, and join what they leave."""
+    if isinstance(value.cls, External) or (id(value), name) in interp.assigning:
+        return None
+    interp.assigning.add((id(value), name))
+    found: list[Value] = []
+    for base in value.cls.mro:
+        if isinstance(base, ClassVal):
+            for method in assigners(base).get(name, ()):
+                function = base.scope.vars.get(method)
+                if isinstance(function, Function) and method != "__init__":
+                    found += _assigned_by(interp, value, function, name)
+    if not found:
+        return None
+    result = join(found)
+    interp.heap.set(value.attrs, name, result)
+    return result
+
+
+def _assigned_by(interp: Interpreter, value: Instance, function: Function, name: str) -> list[Value]:
+    interp.heap.begin()
+    try:
+        with interp.silent():
+            interp.run_root_function(function, receiver=value)
+        left = value.attrs.get(name)
+    finally:
+        interp.heap.retreat()
+    return [] if left is None or _is_placeholder(left) else [left]
+
+
+_assigner_cache: dict[int, tuple[ir.ClassDef, dict[str, tuple[str, ...]]]] = {}
+
+
+def assigners(cls: ClassVal) -> dict[str, tuple[str, ...]]:
+    """Attribute -> the methods of the class that assign it on their first parameter."""
+    cached = _assigner_cache.get(id(cls.node))
+    if cached is None:
+        cached = (cls.node, _find_assigners(cls.node))
+        _assigner_cache[id(cls.node)] = cached
+    return cached[1]
+
+
+def _find_assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
+    out: dict[str, tuple[str, ...]] = {}
+    for method in node.body:
+        if not isinstance(method, ir.FunctionDef) or not method.params:
+            continue
+        me = method.params[0].name
+        for statement in ir.walk(method.body):
+            for target in _targets(statement):
+                if isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name) and target.value.name == me:
+                    names = out.get(target.attr, ())
+                    out[target.attr] = names if method.name in names else (*names, method.name)
+    return out
+
+
+def _targets(statement: ir.Node) -> tuple[ir.Expr, ...]:
+    if isinstance(statement, ir.Assign):
+        return statement.targets
+    if isinstance(statement, (ir.AugAssign, ir.AnnAssign)):
+        return (statement.target,)
+    return ()
+
+
+def is_module_instance(interp: Interpreter, value: Instance) -> bool:
+    """Whether the object is a module of a framework."""
+    names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
+    return any(interp.contracts.is_module_class(name) for name in names)
+
+
+def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site) -> None:
+    """``target.name = value``."""
+    for one in alternatives(target):
+        if isinstance(one, Instance):
+            setter = lookup_class(one.cls, name)
+            if isinstance(setter, Function) and setter.kind == "property":
+                _run_setter(interp, frame, one, name, value, site)
+            else:
+                store = _travelled(value, one, name, site)
+                interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
+                interp.note_write(one)
+            interp.emit(AttrAssign, lambda one=one: AttrAssign(site, frame.contexts, one, name, value, frame.function))
+        elif isinstance(one, ClassVal):
+            interp.heap.set(one.scope.vars, name, value)
+
+
+def _run_setter(
+    interp: Interpreter, frame: Frame, target: Instance, name: str, value: Value, site: Site
+) -> None:
+    setter = lookup_class(target.cls, f"{name}.setter")
+    if isinstance(setter, Function):
+        calls.call_value(interp, frame, BoundMethod(setter, target), Arguments([value]), site)
+
+
+def _travelled(value: Value, owner: Instance, name: str, site: Site) -> Value:
+    if isinstance(value, Tensor) and value.kind.value != "unknown":
+        return value.moved(Step(site, f"stored as `{owner.class_name}.{name}`"))
+    return value
+
+
+# Classes ---------------------------------------------------------------------------------------------------------
+
+
+def _class_attribute(interp: Interpreter, value: ClassVal, name: str) -> Value:
+    found = lookup_class(value, name)
+    if found is None:
+        return Const(value.name) if name in ("__name__", "__qualname__") else UNKNOWN
+    found = interp.force(found)
+    if isinstance(found, Function) and found.kind == "class":
+        return BoundMethod(found, value)
+    return found
+
+
+def _super_attribute(interp: Interpreter, frame: Frame, value: Super, name: str) -> Value:
+    receiver = value.receiver
+    cls = receiver.cls if isinstance(receiver, Instance) else receiver
+    if not isinstance(cls, ClassVal):
+        return UNKNOWN
+    after = cls.mro[cls.mro.index(value.after) + 1 :] if value.after in cls.mro else ()
+    for base in after:
+        if isinstance(base, ClassVal):
+            member = base.scope.vars.get(name)
+            if isinstance(member, Function) and member.kind == "function":
+                return BoundMethod(member, receiver)
+            if member is not None:
+                return _bind_member(interp, frame, receiver, member, Site("", 0))
+        elif name != "__init__" or base.name != "builtins.object":
+            return ExternalMethod(value, name)
+    return ExternalMethod(value, name)
+
+
+def linearise(bases: list[Value]) -> tuple[ClassVal | External, ...]:
+    """The resolution order after the class itself: C3 where the bases allow it, else depth first."""
+    known = [base for base in bases if isinstance(base, (ClassVal, External))]
+    sequences: list[list[ClassVal | External]] = [
+        list(base.mro) if isinstance(base, ClassVal) else [base] for base in known
+    ]
+    out: list[ClassVal | External] = []
+    while sequences := [sequence for sequence in sequences if sequence]:
+        head = next((s[0] for s in sequences if not any(_holds(o[1:], s[0]) for o in sequences)), sequences[0][0])
+        out.append(head)
+        sequences = [[item for item in sequence if not _equal(item, head)] for sequence in sequences]
+    return tuple(out)
+
+
+def _equal(left: ClassVal | External, right: ClassVal | External) -> bool:
+    if isinstance(left, External) and isinstance(right, External):
+        return left.name == right.name
+    return left is right
+
+
+def _holds(items: list[ClassVal | External], wanted: ClassVal | External) -> bool:
+    return any(_equal(item, wanted) for item in items)
+
+
+def define_class(interp: Interpreter, frame: Frame, node: ir.ClassDef) -> ClassVal:
+    """Run a class body and make the class."""
+    plain = [arg for arg in node.bases if not arg.keyword and not arg.star]
+    bases = [interp.force(interp.eval(frame, arg.value)) for arg in plain]
+    scope = Scope(parent=frame.scope, is_class=True)
+    cls = ClassVal(node.name, node, frame.module, scope)
+    cls.mro = (cls, *linearise([one for base in bases for one in alternatives(base)[:1]]))
+    cls.is_dataclass = any(_is_dataclass(interp, frame, one) for one in node.decorators)
+    body = Frame(frame.module, scope, frame.function, frame.receiver, frame.contexts)
+    interp.class_stack.append(cls)
+    interp.exec_block(body, node.body)
+    interp.class_stack.pop()
+    return cls
+
+
+def _is_dataclass(interp: Interpreter, frame: Frame, decorator: ir.Expr) -> bool:
+    target = decorator.func if isinstance(decorator, ir.Call) else decorator
+    value = interp.eval(frame, target)
+    return isinstance(value, External) and value.name in ("dataclasses.dataclass", "attr.s", "attrs.define")
+
+
+def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
+    """The fields that a dataclass or a typed named tuple declares, base classes first, with their defaults."""
+    out: dict[str, Value | None] = {}
+    for base in reversed(cls.mro):
+        if isinstance(base, ClassVal):
+            for statement in base.node.body:
+                if isinstance(statement, ir.AnnAssign) and isinstance(statement.target, ir.Name):
+                    out[statement.target.name] = base.scope.vars.get(statement.target.name)
+    return list(out.items())
+
+
+NAMED_TUPLES = ("typing.NamedTuple", "transformers.utils.ModelOutput", "transformers.file_utils.ModelOutput")
+
+
+def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
+    """Call a class of the project."""
+    instance = Instance(cls, site)
+    for base in cls.externals:
+        if interp.contracts.is_module_class(base):
+            instance.entry = interp.contracts.entries.get(base)
+            instance.container = interp.contracts.containers.get(base, "")
+            instance.items = [] if instance.container else None
+            break
+    constructor = lookup_class(cls, "__init__")
+    if isinstance(constructor, Function):
+        calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)
+    elif cls.is_dataclass or any(base in NAMED_TUPLES for base in cls.externals):
+        _fill_fields(interp, instance, arguments)
+    else:
+        construct_external(interp, instance, arguments)
+    interp.note_instance(instance)
+    interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
+    return instance
+
+
+def _fill_fields(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
+    assert isinstance(instance.cls, ClassVal)  # noqa: S101 (only classes of the project have fields)
+    fields = annotated_fields(instance.cls)
+    values = dict(zip((name for name, _ in fields), arguments.certain_positional(), strict=False))
+    values |= arguments.keywords
+    for name, default in fields:
+        value = values.get(name)
+        if value is None:
+            value = UNKNOWN if arguments.is_open or default is None else default
+        interp.heap.set(instance.attrs, name, value)
+
+
+def construct_external(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
+    """Run the constructor of the base under contract on ``instance``: bind its arguments, fill a container."""
+    entry = instance.entry
+    if isinstance(entry, LossClass):
+        interp.heap.set_field(instance, "bound", bind(entry.loss.init, arguments))
+    elif isinstance(entry, LayerClass):
+        interp.heap.set_field(instance, "bound", bind(entry.layer.init, arguments))
+    if instance.container:
+        fill_container(interp, instance, arguments)
+
+
+def fill_container(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
+    """``nn.Sequential(a, b)``, ``nn.Sequential(OrderedDict(...))``, ``nn.ModuleList([a, b])``, ``nn.ModuleDict({...})``."""
+    values = [interp.force(value) for value in arguments.positional]
+    names: list[str] = []
+    if len(values) == 1 and isinstance(values[0], DictVal):
+        entries = values[0]
+        names = [str(key) for key in entries.entries]
+        interp.heap.set_field(instance, "open_items", entries.rest is not None)
+        values = list(entries.entries.values())
+    elif len(values) == 1 and instance.container != "sequential":
+        values, is_open = _container_values(values[0])
+        interp.heap.set_field(instance, "open_items", is_open)
+    interp.heap.set_field(instance, "items", values)
+    for place, value in enumerate(values):
+        name = names[place] if place < len(names) else str(place)
+        interp.heap.set(instance.attrs, name, value)
+
+
+def _container_values(value: Value) -> tuple[list[Value], bool]:
+    if isinstance(value, (ListVal, TupleVal)):
+        rest = [] if value.rest is None else [value.rest]
+        return [*value.items, *rest], value.rest is not None
+    if isinstance(value, Instance) and value.items is not None:
+        return list(value.items), value.open_items
+    return [UNKNOWN], True
+
+
+def set_training(interp: Interpreter, value: Instance, mode: Value, seen: set[int] | None = None) -> None:
+    """``module.train(mode)``: reaches the submodules too."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or len(seen) > 500:
+        return
+    seen.add(id(value))
+    interp.heap.set(value.attrs, TRAINING, mode)
+    for child in [*value.attrs.values(), *(value.items or [])]:
+        for one in alternatives(child):
+            if isinstance(one, Instance) and is_module_instance(interp, one):
+                set_training(interp, one, mode, seen)

@@ -1,0 +1,255 @@
+"""Operations and losses under contract: binding their arguments and making the term that they yield."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossaudit.check.contracts import Entry, LossClass
+from lossaudit.check.contracts.schema import REQUIRED, Loss, Op, Parameter, parse_signature
+from lossaudit.check.events import Backward, LossCall, OpEvent
+from lossaudit.check.infer.frame import Arguments, Frame
+from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
+from lossaudit.check.kinds import Kind
+from lossaudit.check.values import (
+    MAX_DEPTH,
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    ListVal,
+    Site,
+    Step,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    common_shape,
+    constant,
+    feasible,
+    integer,
+    join,
+    operands,
+    sole_tensor,
+)
+
+if TYPE_CHECKING:
+    from lossaudit.check.infer.engine import Interpreter
+
+_KEEPS_BATCH = ("same", "linear", "conv1", "conv2", "conv3", "pool", "embedding", "broadcast")
+
+
+def bind(signature: str, arguments: Arguments, *, with_defaults: bool = True) -> dict[str, Value]:
+    """Bind call arguments to the names of a contract's signature. What is not certain is absent or unknown."""
+    parameters = parse_signature(signature)
+    bound: dict[str, Value] = {}
+    plain = [p for p in parameters if not p.keyword_only and not p.star]
+    star = next((p for p in parameters if p.star == "*"), None)
+    positional = arguments.certain_positional()
+    for parameter, value in zip(plain, positional, strict=False):
+        bound[parameter.name] = value
+    if star is not None:
+        rest = UNKNOWN if arguments.open_from is not None else None
+        bound[star.name] = TupleVal(tuple(positional[len(plain) :]), rest=rest)
+    names = {p.name for p in parameters}
+    takes_any = any(p.star == "**" for p in parameters)
+    for name, value in arguments.keywords.items():
+        if name in names or takes_any or star is not None:
+            bound[name] = value
+    if star is not None and star.name in arguments.keywords:
+        bound[star.name] = arguments.keywords[star.name]
+    if with_defaults:
+        _add_defaults(parameters, bound, arguments)
+    return bound
+
+
+def _add_defaults(parameters: tuple[Parameter, ...], bound: dict[str, Value], arguments: Arguments) -> None:
+    for parameter in parameters:
+        if parameter.name not in bound and parameter.default is not REQUIRED and not parameter.star:
+            bound[parameter.name] = UNKNOWN if arguments.is_open else Const(parameter.default)
+
+
+def apply_op(
+    interp: Interpreter,
+    frame: Frame,
+    op: Op,
+    args: dict[str, Value],
+    site: Site,
+    *,
+    certain: bool = True,
+    module: Instance | None = None,
+) -> Value:
+    """The value of an operation. Unions of its first operand are taken apart."""
+    first = next(iter(args), None)
+    operand = args.get(first) if first is not None else None
+    if isinstance(operand, Union) and first is not None and sole_tensor(operand) is None:
+        results = []
+        for option in feasible(operand):
+            results.append(apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module))
+        return join(results)
+    if isinstance(operand, Unknown) and operand.foreign:
+        return operand
+    term = make_term(interp, frame, op, args, site, certain=certain, module=module)
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
+    return _result(interp, frame, op, term)
+
+
+def make_term(
+    interp: Interpreter,
+    frame: Frame,
+    op: Op,
+    args: dict[str, Value],
+    site: Site,
+    *,
+    certain: bool = True,
+    module: Instance | None = None,
+) -> Tensor:
+    """The term of an operation, with all facts that its contract gives."""
+    operand = next(iter(args.values()), None)
+    source = sole_tensor(operand)
+    fact = KIND_RULES[op.kind](args, source)
+    shape = SHAPE_RULES[op.shape](args, common_shape(operand))
+    term = Tensor(op.name, args, site, module=module)
+    inputs = list(operands(term))
+    depth = 1 + max((one.depth for one in inputs), default=0)
+    is_known_tensor = certain or any(one.certain for one in inputs)
+    return Tensor(
+        op.name,
+        args if depth <= MAX_DEPTH else {},
+        site,
+        kind=fact.kind,
+        class_dim=fact.class_dim,
+        shape=shape,
+        dtype=result_dtype(op.dtype, args, source),
+        origin=fact.origin,
+        route=_route(fact, source),
+        certain=is_known_tensor,
+        detached=op.detaches or (bool(inputs) and all(one.detached for one in inputs)),
+        inference=_in_inference(frame) or any(one.inference for one in inputs),
+        batched=_is_batched(op, args, operand),
+        data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
+        module=module,
+        depth=depth if depth <= MAX_DEPTH else 1,
+    )
+
+
+def _route(fact: KindFact, source: Tensor | None) -> tuple[Step, ...]:
+    """The journey of a kind goes on through the operations that keep it."""
+    if fact.origin is None or source is None or source.source is not fact.origin:
+        return ()
+    return source.route
+
+
+def _in_inference(frame: Frame) -> bool:
+    return bool(frame.contexts & {"no_grad", "inference"})
+
+
+def _is_batched(op: Op, args: dict[str, Value], operand: Value | None) -> bool:
+    """Dimension 0 stays the batch through layers, and through flattening what comes after it."""
+    if isinstance(operand, Unknown):
+        source_batched = operand.data
+    else:
+        tensor = sole_tensor(operand)
+        source_batched = tensor is not None and tensor.batched
+    if not source_batched:
+        return False
+    return op.shape in _KEEPS_BATCH or (op.shape == "flatten" and integer(args.get("start_dim")) == 1)
+
+
+def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
+    """The Python value that the operation returns, as its contract's ``result`` says."""
+    kind = op.result
+    if kind == "tensor":
+        return term
+    if kind == "list":
+        return ListVal([], rest=term)
+    if kind == "foreign":
+        return Unknown(foreign=True)
+    if kind == "backward":
+        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, term.args["input"], explicit=True))
+        return NONE
+    return _composite(kind, term)
+
+
+def _composite(kind: str, term: Tensor) -> Value:
+    if kind == "extremum":
+        return _extremum(term)
+    if kind == "values_indices":
+        return TupleVal((term, _indices(term)), ("values", "indices"))
+    if kind == "recurrent":
+        state = TupleVal((UNKNOWN, UNKNOWN))
+        return TupleVal((term, state))
+    if kind == "pair":
+        return TupleVal((term, UNKNOWN))
+    if kind == "size" and constant(term.args.get("dim")) is None:
+        return shape_value(term.args.get("input"), term.site)
+    return UNKNOWN if kind == "opaque" else term
+
+
+def _extremum(term: Tensor) -> Value:
+    """``max`` with a dimension gives values and indices; with another tensor, or nothing, a tensor."""
+    dim = term.args.get("dim")
+    if dim is None or constant(dim) is None or sole_tensor(dim) is not None:
+        return term
+    return TupleVal((term, _indices(term)), ("values", "indices"))
+
+
+def _indices(term: Tensor) -> Tensor:
+    source = term.args.get("input")
+    args = {"input": source if source is not None else UNKNOWN}
+    return Tensor("argmax", args, term.site, kind=Kind.HARD, shape=term.shape, certain=term.certain)
+
+
+def shape_value(value: Value | None, site: Site) -> Value:
+    """What ``x.shape`` is: known lengths as constants, others as sizes of ``x``."""
+    tensor = sole_tensor(value)
+    if tensor is None or not tensor.shape.exact:
+        return Unknown(origin="size")
+    items = [
+        Const(length) if isinstance(length, int) else size_of(tensor, place, site)
+        for place, length in enumerate(tensor.shape.dims)
+    ]
+    return TupleVal(tuple(items))
+
+
+def size_of(value: Value, dim: int, site: Site) -> Tensor:
+    """The length of one dimension, as a term."""
+    return Tensor("size", {"input": value, "dim": Const(dim)}, site, certain=False)
+
+
+def apply_loss(
+    interp: Interpreter,
+    frame: Frame,
+    loss: Loss,
+    args: dict[str, Value],
+    site: Site,
+    criterion: Instance | None = None,
+) -> Tensor:
+    """The value of a loss under contract, and the event that tells the detectors."""
+    inputs = [one for name in (loss.prediction, loss.target) for one in _as_tensors(args.get(name))]
+    depth = 1 + max((one.depth for one in inputs), default=0)
+    prediction = sole_tensor(args.get(loss.prediction))
+    term = Tensor(
+        loss.name,
+        args if depth <= MAX_DEPTH else {},
+        site,
+        kind=Kind.LOSS,
+        shape=SHAPE_RULES["scalar" if constant(args.get("reduction")) in ("mean", "sum") else "unknown"]({}, _ANY),
+        inference=_in_inference(frame) or (prediction is not None and prediction.inference),
+        module=criterion,
+        depth=depth if depth <= MAX_DEPTH else 1,
+    )
+    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term))
+    return term
+
+
+_ANY = common_shape(None)
+
+
+def _as_tensors(value: Value | None) -> list[Tensor]:
+    return [one for one in feasible(value) if isinstance(one, Tensor)] if value is not None else []
+
+
+def loss_of(entry: Entry | None) -> Loss | None:
+    """The loss that an object with this contract is."""
+    return entry.loss if isinstance(entry, LossClass) else None

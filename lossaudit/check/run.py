@@ -1,0 +1,203 @@
+"""One run of ``check``: from files to findings."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from lossaudit.check import CheckOptions, CheckResult
+from lossaudit.check.contracts import Contracts, load_contracts
+from lossaudit.check.detectors import Detectors, Hit
+from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.lower import SourceError, decode
+from lossaudit.check.positions import Positions
+from lossaudit.check.project import Module, Project, read
+from lossaudit.check.select import worth_parsing
+from lossaudit.check.values import Site
+from lossaudit.findings import Finding, Position, Span, TrailStep
+
+_STACK_BYTES = 512 << 20
+_RECURSION_LIMIT = 12_000
+_METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
+T = TypeVar("T")
+
+
+def run(files: Sequence[Path], options: CheckOptions) -> CheckResult:
+    """Check files. Deeply nested code needs a deep stack, so the work is done in a thread that has one."""
+    return _with_deep_stack(lambda: Run(options).check(files))
+
+
+def _with_deep_stack(work: Callable[[], T]) -> T:
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 (it is raised again in the caller's thread)
+            errors.append(error)
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    try:
+        thread = threading.Thread(target=body, name="lossaudit-check")
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(size)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+class Run:
+    """The state of one run: sources, problems with files, and the interpreter."""
+
+    def __init__(self, options: CheckOptions) -> None:
+        self.options = options
+        self.contracts: Contracts = load_contracts()
+        self.sources: dict[Path, bytes] = {}
+        self.problems: list[Finding] = []
+        self.unreadable = 0
+
+    def check(self, files: Sequence[Path]) -> CheckResult:
+        """Read, select, interpret, and place the findings."""
+        unique = list(dict.fromkeys(files))
+        self._read(unique)
+        project = Project(unique, self.options.roots)
+        selected = worth_parsing(self.sources, self.contracts.vocabulary())
+        self._check_syntax([path for path in self.sources if path not in set(selected)])
+        hits = self._interpret(project, [project.module(path) for path in selected])
+        findings = [*self.problems, *Placer(project).findings(hits)]
+        return CheckResult(tuple(sorted(set_of(findings), key=_order)), len(unique), self.unreadable)
+
+    def _read(self, files: Iterable[Path]) -> None:
+        for path in files:
+            try:
+                self.sources[path] = read(path)
+            except SourceError as error:
+                self._problem(path, error)
+
+    def _check_syntax(self, paths: Iterable[Path]) -> None:
+        """Files without loss vocabulary are not analysed, but one that is not Python is still reported."""
+        for path in paths:
+            try:
+                check_syntax(self.sources[path])
+            except SourceError as error:
+                self._problem(path, error)
+
+    def _problem(self, path: Path, error: SourceError) -> None:
+        self.unreadable += 1
+        start = Position(error.row, error.column)
+        self.problems.append(Finding(error.code, error.message, Span(str(path), start, start)))
+
+    def _failure(self, module: Module, error: Exception) -> None:
+        if self.options.debug:
+            raise error
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        message = f"the analysis of this file failed ({type(error).__name__} in {where}); this is a defect of lossaudit"
+        start = Position(1, 1)
+        self.problems.append(Finding("E004", message, Span(module.filename, start, start)))
+
+    def _interpret(self, project: Project, modules: list[Module]) -> list[Hit]:
+        methods = {name.decode() for source in self.sources.values() for name in _METHOD.findall(source)}
+        interp = Interpreter(project, self.contracts, Detectors(self.options.select), frozenset(methods))
+        if not interp.detectors.listeners:
+            return []
+        for module in modules:
+            self._guarded(interp, module, lambda m=module: interp.run_module(m))  # type: ignore[misc]
+        for module in modules:
+            self._guarded(interp, module, lambda m=module: interp.run_main_blocks(m))  # type: ignore[misc]
+        for module in modules:
+            self._run_definitions(interp, module)
+        for module in modules:
+            if module.error is not None:
+                self._problem(module.path, module.error)
+        return interp.findings.hits
+
+    def _guarded(self, interp: Interpreter, module: Module, body: Callable[[], object]) -> None:
+        try:
+            interp.run_root(body)
+        except Exception as error:  # noqa: BLE001 (a defect of ours must not hide the other files)
+            self._failure(module, error)
+            interp.heap.journals.clear()
+
+    def _run_definitions(self, interp: Interpreter, module: Module) -> None:
+        done = 0
+        while done < len(interp.functions):
+            function = interp.functions[done]
+            done += 1
+            if function.module is module:
+                interp.functions.pop(done - 1)
+                done -= 1
+                self._guarded(interp, module, lambda f=function: interp.run_root_function(f))  # type: ignore[misc]
+        for cls in interp.classes.get(module.filename, ()):
+            try:
+                interp.run_class(cls)
+            except Exception as error:  # noqa: BLE001 (as above)
+                self._failure(module, error)
+                interp.heap.journals.clear()
+
+
+def check_syntax(source: bytes) -> None:
+    """Raise if ``source`` is not Python.
+
+    Raises:
+        SourceError: E001 or E002.
+    """
+    from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
+
+    text = decode(source)
+    try:
+        compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        parse(source)  # newer syntax than the running Python's is not an error
+
+
+_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+
+
+def set_of(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding a place and code: the one with the shortest trail, then the first in the alphabet."""
+    best: dict[tuple[str, Span], Finding] = {}
+    for finding in findings:
+        key = (finding.code, finding.span)
+        if key not in best or _preference(finding) < _preference(best[key]):
+            best[key] = finding
+    return list(best.values())
+
+
+def _preference(finding: Finding) -> tuple[int, str, str]:
+    return len(finding.trail), finding.message, repr(finding.trail)
+
+
+def _order(finding: Finding) -> tuple[str, Position, str]:
+    return finding.span.filename, finding.span.start, finding.code
+
+
+class Placer:
+    """Turns sites into spans, computing positions once for each file that takes part in a finding."""
+
+    def __init__(self, project: Project) -> None:
+        self._files: dict[str, Positions] = {}
+        self._given = {str(path) for path in project.files.values()}
+
+    def findings(self, hits: Iterable[Hit]) -> list[Finding]:
+        """The findings in the files that were asked about."""
+        return [self._finding(hit) for hit in dict.fromkeys(hits) if hit.site.path in self._given]
+
+    def _finding(self, hit: Hit) -> Finding:
+        trail = tuple(TrailStep(self._span(step.site), step.words) for step in hit.trail)
+        return Finding(hit.code, hit.message, self._span(hit.site), trail, None, hit.help)
+
+    def _span(self, site: Site) -> Span:
+        if site.path not in self._files:
+            self._files[site.path] = Positions(site.path, read(Path(site.path)))
+        return self._files[site.path].span(site.node)

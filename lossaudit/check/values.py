@@ -1,0 +1,409 @@
+"""Abstract values: what a name may hold, as far as reading the code tells.
+
+Tensors form a term graph: each knows the operation that made it and the values that went in. Detectors match on that graph,
+so it does not matter through which variables, functions, attributes or files a value went.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from lossaudit.check import ir
+from lossaudit.check.kinds import ANY_SHAPE, Dtype, Kind, Shape, join_shapes
+
+if TYPE_CHECKING:
+    from lossaudit.check.contracts import Entry
+    from lossaudit.check.infer.heap import Scope
+    from lossaudit.check.project import Module
+
+MAX_DEPTH = 120
+"""A term deeper than this forgets its operands and keeps its facts."""
+MAX_ALTERNATIVES = 6
+"""A union of more alternatives than this is unknown."""
+MAX_ROUTE = 6
+"""A trail longer than this drops its middle."""
+
+_fresh = itertools.count()
+
+
+class Site(NamedTuple):
+    """A place in the source: a file and the ordinal of a node in it."""
+
+    path: str
+    node: int
+
+
+class Step(NamedTuple):
+    """One step of a value's journey, in words."""
+
+    site: Site
+    words: str
+
+
+class Value:
+    """What a name may hold. Compared by identity; values are immutable unless their docstring says otherwise."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unknown(Value):
+    """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
+
+    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
+    """
+
+    origin: str = ""
+    foreign: bool = False
+    data: bool = False
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Absent(Value):
+    """Stands in a list for an item that is only there on some paths."""
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LazyImport(Value):
+    """An imported name of the project that nobody has read yet; ``name`` of None is the module itself."""
+
+    module: Module
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Const(Value):
+    """A constant of a builtin type."""
+
+    value: object
+
+
+NONE = Const(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class External(Value):
+    """A name outside the project, by its canonical dotted name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModuleVal(Value):
+    """A module of the project."""
+
+    module: Module
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor(Value):
+    """A tensor: the operation ``op`` applied to ``args``.
+
+    ``ident`` is shared by every value that is the same object at run time, so that in-place operations reach all its
+    names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
+    it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
+    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch.
+    """
+
+    op: str
+    args: dict[str, Value]
+    site: Site
+    kind: Kind = Kind.UNKNOWN
+    class_dim: int | None = None
+    shape: Shape = ANY_SHAPE
+    dtype: Dtype = Dtype.UNKNOWN
+    origin: Tensor | None = None
+    route: tuple[Step, ...] = ()
+    certain: bool = True
+    detached: bool = False
+    inference: bool = False
+    batched: bool = False
+    data: bool = False
+    module: Instance | None = None
+    depth: int = 1
+    ident: int = field(default_factory=lambda: next(_fresh))
+
+    @property
+    def source(self) -> Tensor:
+        """The term at which the kind arose."""
+        return self if self.origin is None else self.origin
+
+    def arg(self, name: str) -> Value | None:
+        """The operand or attribute bound to parameter ``name``."""
+        return self.args.get(name)
+
+    def const(self, name: str) -> object:
+        """The constant bound to ``name``; ``NotImplemented`` where it is absent or not constant."""
+        value = self.args.get(name)
+        return value.value if isinstance(value, Const) else NotImplemented
+
+    def moved(self, step: Step) -> Tensor:
+        """The same tensor one step further on its way."""
+        if self.route and self.route[-1] == step:
+            return self
+        route = (*self.route, step)
+        if len(route) > MAX_ROUTE:
+            route = (*route[: MAX_ROUTE // 2], *route[-MAX_ROUTE // 2 :])
+        return replace(self, route=route)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function(Value):
+    """A function of the project with its closure; ``kind`` is ``function``, ``static``, ``class`` or ``property``."""
+
+    name: str
+    node: ir.FunctionDef | ir.Lambda
+    module: Module
+    closure: Scope
+    defaults: dict[str, Value]
+    owner: ClassVal | None = None
+    kind: str = "function"
+    contexts: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """The name that trails use."""
+        return f"{self.owner.name}.{self.name}" if self.owner is not None else self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundMethod(Value):
+    """A function of the project with its first argument bound."""
+
+    function: Function
+    receiver: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExternalMethod(Value):
+    """A method that is not defined in the project, on a value."""
+
+    receiver: Value
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial(Value):
+    """``functools.partial`` of a callable."""
+
+    function: Value
+    positional: tuple[Value, ...]
+    keywords: dict[str, Value]
+
+
+@dataclass(slots=True, eq=False)
+class ClassVal(Value):
+    """A class of the project. ``mro`` holds classes of the project and external names."""
+
+    name: str
+    node: ir.ClassDef
+    module: Module
+    scope: Scope
+    mro: tuple[ClassVal | External, ...] = ()
+    is_dataclass: bool = False
+
+    @property
+    def externals(self) -> tuple[str, ...]:
+        """The dotted names of the external bases, nearest first."""
+        return tuple(base.name for base in self.mro if isinstance(base, External))
+
+
+@dataclass(slots=True, eq=False)
+class Instance(Value):
+    """An object with attributes; mutable through the heap only.
+
+    ``entry`` and ``bound`` hold the contract of the nearest base under contract and the arguments that its constructor
+    got; ``items`` the modules of a container, in order, ``open_items`` that there may be more.
+    """
+
+    cls: ClassVal | External
+    site: Site
+    attrs: dict[str, Value] = field(default_factory=dict)
+    entry: Entry | None = None
+    bound: dict[str, Value] = field(default_factory=dict)
+    items: list[Value] | None = None
+    container: str = ""
+    open_items: bool = False
+
+    @property
+    def class_name(self) -> str:
+        """The bare name of the class."""
+        return self.cls.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Super(Value):
+    """``super()``: attribute lookup on ``receiver`` after ``after`` in the resolution order."""
+
+    receiver: Value
+    after: ClassVal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TupleVal(Value):
+    """A tuple; ``names`` are the field names of a named one. ``rest`` stands for unknown further items."""
+
+    items: tuple[Value, ...]
+    names: tuple[str, ...] = ()
+    rest: Value | None = None
+
+
+@dataclass(slots=True, eq=False)
+class ListVal(Value):
+    """A list, a set or a generator, mutable through the heap only. ``rest`` stands for unknown further items."""
+
+    items: list[Value]
+    rest: Value | None = None
+
+
+@dataclass(slots=True, eq=False)
+class DictVal(Value):
+    """A dict with constant keys, mutable through the heap only. ``rest`` stands for entries under unknown keys."""
+
+    entries: dict[object, Value]
+    rest: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Union(Value):
+    """One of several alternatives, by the path that was taken."""
+
+    alternatives: tuple[Value, ...]
+
+
+def alternatives(value: Value) -> tuple[Value, ...]:
+    """The alternatives of a union; the value itself otherwise."""
+    return value.alternatives if isinstance(value, Union) else (value,)
+
+
+def join(values: Iterable[Value]) -> Value:
+    """What holds whichever of ``values`` it is."""
+    kept: list[Value] = []
+    for value in values:
+        for one in alternatives(value):
+            if not any(same(one, other) for other in kept):
+                kept.append(one)
+    if len(kept) == 1:
+        return kept[0]
+    if not kept or len(kept) > MAX_ALTERNATIVES:
+        return UNKNOWN
+    return Union(tuple(kept))
+
+
+def same(left: Value, right: Value) -> bool:
+    """Whether two values need not be told apart."""
+    if left is right:
+        return True
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, Unknown) and isinstance(right, Unknown):
+        return left.foreign == right.foreign and left.origin == right.origin
+    if isinstance(left, Const) and isinstance(right, Const):
+        return type(left.value) is type(right.value) and bool(left.value == right.value)
+    if isinstance(left, External) and isinstance(right, External):
+        return left.name == right.name
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return left.ident == right.ident and left.op == right.op and left.site == right.site
+    if isinstance(left, Function) and isinstance(right, Function):
+        return left.node is right.node and left.closure is right.closure
+    if isinstance(left, BoundMethod) and isinstance(right, BoundMethod):
+        return same(left.function, right.function) and left.receiver is right.receiver
+    if isinstance(left, ModuleVal) and isinstance(right, ModuleVal):
+        return left.module is right.module
+    return False
+
+
+def feasible(value: Value) -> tuple[Value, ...]:
+    """The alternatives that can be a tensor or a callable at all: None would have raised."""
+    kept = tuple(one for one in alternatives(value) if not _is_nothing(one))
+    return kept or alternatives(value)
+
+
+def _is_nothing(value: Value) -> bool:
+    return value is ABSENT or (isinstance(value, Const) and value.value is None)
+
+
+def tensors(value: Value | None) -> tuple[Tensor, ...]:
+    """The alternatives of ``value`` if each of them is a tensor; nothing otherwise. This is what proof rests on."""
+    if value is None:
+        return ()
+    options = feasible(value)
+    if all(isinstance(one, Tensor) for one in options):
+        return tuple(one for one in options if isinstance(one, Tensor))
+    return ()
+
+
+def sole_tensor(value: Value | None) -> Tensor | None:
+    """A tensor that speaks for all alternatives: they agree on kind and class dimension. None otherwise."""
+    options = tensors(value)
+    if not options or len({(option.kind, option.class_dim) for option in options}) > 1:
+        return None
+    return options[0]
+
+
+def common_kind(value: Value | None) -> Kind:
+    """The kind that ``value`` has on every path; UNKNOWN otherwise."""
+    kinds = {tensor.kind for tensor in tensors(value)}
+    return kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
+
+
+def common_shape(value: Value | None) -> Shape:
+    """What the shapes of all alternatives agree on."""
+    options = tensors(value)
+    if not options:
+        return ANY_SHAPE
+    shape = options[0].shape
+    for other in options[1:]:
+        shape = join_shapes(shape, other.shape)
+    return shape
+
+
+def operands(term: Tensor) -> Iterator[Tensor]:
+    """The tensors that went into ``term``, through unions, tuples and lists of arguments."""
+    stack = list(reversed(list(term.args.values())))
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Union):
+            stack.extend(value.alternatives)
+        elif isinstance(value, (TupleVal, ListVal)):
+            stack.extend(value.items)
+
+
+def walk_terms(term: Tensor, limit: int = 400) -> Iterator[Tensor]:
+    """``term`` and what it was computed from, each once, nearest first."""
+    seen: set[int] = set()
+    queue = [term]
+    while queue and len(seen) < limit:
+        current = queue.pop(0)
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            queue.extend(operands(current))
+
+
+def constant(value: Value | None) -> object:
+    """The constant that ``value`` is; ``NotImplemented`` otherwise."""
+    return value.value if isinstance(value, Const) else NotImplemented
+
+
+def integer(value: Value | None) -> int | None:
+    """The integer that ``value`` is known to be."""
+    found = constant(value)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def number(value: Value | None) -> float | None:
+    """The number that ``value`` is known to be."""
+    found = constant(value)
+    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
