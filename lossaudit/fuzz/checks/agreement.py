@@ -1,0 +1,138 @@
+"""LF1: value, gradient and reductions agree with the reference. LF303: so do they at every dtype."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz import variants
+from lossaudit.fuzz.inputs import HALF
+from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.trial import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from lossaudit.fuzz.trial import Trial
+
+
+def value(trial: Trial) -> Failure | None:
+    """The value is the reference's. What only rounding at the dtype can explain is LF303."""
+    if trial.value_agrees is not False or not _finite_where_due(trial) or _only_rounding(trial):
+        return None
+    return Failure("LF101", _difference(trial), trial.case, trial.shown())
+
+
+def precision(trial: Trial) -> Failure | None:
+    """At float32 and below, the error stays near the reference's own at that dtype."""
+    if trial.value_agrees is not False or not _finite_where_due(trial) or not _only_rounding(trial):
+        return None
+    message = f"in {trial.case.dtype}, {_difference(trial)}, though it agrees in float64"
+    return Failure("LF303", message, trial.case, {**trial.shown(), "dtype": trial.case.dtype})
+
+
+def gradient(trial: Trial) -> Failure | None:
+    """The gradient is the reference's where the value is. A hand-written backward is LF201's business."""
+    if trial.value_agrees is not True or trial.gradient_agrees is not False or trial.case.dtype in HALF:
+        return None
+    exact, slope = trial.expected, trial.observed.gradient
+    if exact is None or exact.gradient is None or slope is None or not bool(torch.isfinite(slope).all()):
+        return None
+    code = "LF201" if trial.observed.custom_backward else "LF102"
+    evidence = {**trial.shown(), "expected_gradient": plain(exact.gradient), "actual_gradient": plain(slope)}
+    words = "its hand-written backward gives" if code == "LF201" else "its gradient is"
+    worst = int((slope - exact.gradient).abs().argmax())
+    message = (
+        f"the value agrees, but {words} {float(slope.flatten()[worst]):.6g} "
+        f"where the reference's is {float(exact.gradient.flatten()[worst]):.6g}"
+    )
+    return Failure(code, message, trial.case, evidence)
+
+
+def wrong_backward(trial: Trial) -> Failure | None:
+    """A hand-written backward that is not the derivative of its forward."""
+    found = gradient(trial)
+    return found if found is not None and found.code == "LF201" else None
+
+
+def plain_gradient(trial: Trial) -> Failure | None:
+    """A gradient that differs with no hand-written backward in sight: something is detached."""
+    found = gradient(trial)
+    return found if found is not None and found.code == "LF102" else None
+
+
+def _finite_where_due(trial: Trial) -> bool:
+    if trial.expected is None or trial.observed.value is None:
+        return False
+    shaped = variants.like(trial.observed.value, trial.expected.value)
+    return shaped is None or bool(torch.isfinite(shaped)[torch.isfinite(trial.expected.value)].all())
+
+
+def _only_rounding(trial: Trial) -> bool:
+    """Whether the same numbers agree in float64."""
+    if trial.case.dtype == "float64":
+        return False
+    if "float64" not in trial.session.reach[trial.case.space].dtypes:
+        return False
+    wide = trial.session.trial(replace(trial.case, dtype="float64"), trial.subject, trial.variant)
+    return wide.value_agrees is True
+
+
+def _difference(trial: Trial) -> str:
+    shown = trial.shown()
+    if variants.like(trial.observed.value, trial.expected.value) is None:  # type: ignore[arg-type,union-attr]
+        return (
+            f"the result has the shape {list(trial.observed.value.shape)} "  # type: ignore[union-attr]
+            f"where the reference's has {list(trial.expected.value.shape)}"  # type: ignore[union-attr]
+        )
+    return f"the value is {_short(shown['actual'])} where the reference is {_short(shown['expected'])}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def reductions(trial: Trial) -> Failure | None:
+    """Where the target has a reduction parameter: each reduction is the reference's."""
+    variant = trial.variant
+    if variant is None or trial.value_agrees is False or trial.session.declared_reduction is None:
+        return None
+    for reduction in ("none", "sum", "mean"):
+        loss = _with_reduction(trial, reduction)
+        if reduction == trial.session.declared_reduction or loss is None:
+            continue
+        other = replace(variant, reduction=reduction)
+        again = trial.session.trial(trial.case, trial.subject.with_loss(loss), other)
+        if again.observed.value is not None and again.value_agrees is False:
+            message = f"with reduction={reduction!r}, {_difference(again)}"
+            return Failure("LF103", message, trial.case, {**again.shown(), "reduction": reduction}, independent=True)
+    return None
+
+
+def _with_reduction(trial: Trial, reduction: str) -> Callable[..., Any] | None:
+    """The target under another reduction; None where it has no such parameter, or refuses."""
+    build = trial.subject.build
+    if build.rebuild is not None and "reduction" in build.parameters:
+        try:
+            return build.rebuild({"reduction": reduction})
+        except Exception:  # noqa: BLE001 (a reduction that the target does not offer)
+            return None
+    try:
+        named = "reduction" in inspect.signature(build.loss).parameters
+    except (TypeError, ValueError):
+        return None
+    return functools.partial(build.loss, reduction=reduction) if named else None
+
+
+CHECKS = (
+    Check("LF101", value),
+    Check("LF303", precision),
+    Check("LF102", plain_gradient),
+    Check("LF201", wrong_backward),
+    Check("LF103", reductions, frequency="few"),
+)

@@ -1,0 +1,88 @@
+"""LF2: what autograd makes of the loss, judged without a reference where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz import variants
+from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.trial import plain
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz.trial import Trial
+
+STEP = 1e-4
+SLOPE_TOLERANCE = 1e-3
+
+
+def no_gradient(trial: Trial) -> Failure | None:
+    """The loss depends on the prediction as far as autograd knows."""
+    seen = trial.observed
+    if trial.subject.interface.arrays or seen.value is None or seen.differentiable:
+        return None
+    if seen.dtype not in variants.UNIT and not trial.subject.call and seen.value.ndim:
+        return None
+    message = "the result carries no gradient to the prediction: nothing would be trained"
+    return Failure("LF202", message, trial.case, trial.shown(), independent=True)
+
+
+def finite_differences(trial: Trial) -> Failure | None:
+    """Along one direction, autograd's slope is that of the values. Only asked where no reference can tell."""
+    case = trial.case
+    reach = trial.session.reach[case.space]
+    if trial.variant is not None or trial.subject.interface.arrays or case.magnitude != "ordinary":
+        return None
+    if "float64" not in reach.dtypes or not trial.observed.differentiable:
+        return None
+    wide = replace(case, dtype="float64")
+    here = trial.subject.observe(wide)
+    if here.gradient is None or here.value is None or not bool(torch.isfinite(here.gradient).all()):
+        return None
+    generator = torch.Generator().manual_seed(7)
+    direction = torch.randn(case.prediction.shape, generator=generator, dtype=torch.float64)
+    slopes = []
+    for step in (STEP, STEP / 10):
+        sides = [
+            trial.subject.observe(replace(wide, prediction=case.prediction + sign * step * direction), gradient=False)
+            for sign in (1, -1)
+        ]
+        if any(side.value is None for side in sides):
+            return None
+        slopes.append(float((sides[0].value - sides[1].value).sum() / (2 * step)))  # type: ignore[operator]
+    analytic = float((here.gradient * direction).sum())
+    scale = max(abs(analytic), abs(slopes[0]), 1e-3)
+    # Two step lengths that disagree mean a kink or noise nearby: nothing can be said there.
+    if abs(slopes[0] - slopes[1]) > SLOPE_TOLERANCE * scale or abs(analytic - slopes[0]) <= 10 * SLOPE_TOLERANCE * scale:
+        return None
+    evidence = {"finite_difference": slopes[0], "autograd": analytic, **trial.shown()}
+    message = f"along one direction autograd's slope is {analytic:.6g}, that of the values {slopes[0]:.6g}"
+    return Failure("LF201", message, wide, evidence)
+
+
+def wrong_direction(trial: Trial) -> Failure | None:
+    """A small step down the target's gradient makes the reference smaller."""
+    slope = trial.observed.gradient
+    if trial.variant is None or slope is None or trial.case.magnitude != "ordinary" or trial.expected is None:
+        return None
+    if not bool(torch.isfinite(slope).all()) or not bool((slope != 0).any()):
+        return None
+    step = slope / slope.abs().max() * 1e-3
+    moved = replace(trial.case, prediction=trial.case.prediction - step)
+    with torch.no_grad():
+        after = variants.expected(trial.variant, moved).value.sum()
+    before = trial.expected.value.sum()
+    if not bool(after > before + 1e-6 * (1 + before.abs())):
+        return None
+    evidence = {"before": plain(before), "after": plain(after), "actual_gradient": plain(slope)}
+    message = f"a small step down its gradient takes the reference from {float(before):.6g} up to {float(after):.6g}"
+    return Failure("LF203", message, trial.case, evidence)
+
+
+CHECKS = (
+    Check("LF202", no_gradient, frequency="few", needs_reference=False),
+    Check("LF201", finite_differences, frequency="few", needs_reference=False),
+    Check("LF203", wrong_direction, frequency="diverging"),
+)

@@ -1,0 +1,56 @@
+"""LF301 and LF302: finite wherever the reference is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz import variants
+from lossaudit.fuzz.inputs import HALF
+from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.trial import plain
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz.trial import Trial
+
+
+def finite_value(trial: Trial) -> Failure | None:
+    """No inf or NaN where the reference is finite."""
+    if trial.expected is None or trial.observed.value is None or trial.case.dtype in HALF:
+        return None
+    shaped = variants.like(trial.observed.value, trial.expected.value)
+    if shaped is None:
+        return None
+    broken = torch.isfinite(trial.expected.value) & ~torch.isfinite(shaped)
+    if not bool(broken.any()):
+        return None
+    shown = trial.shown()
+    where = int(broken.flatten().nonzero()[0])
+    message = (
+        f"the value is {plain(shaped.flatten()[where])} "
+        f"where the reference is {float(trial.expected.value.flatten()[where]):.6g}"
+    )
+    return Failure("LF301", message, trial.case, shown)
+
+
+def finite_gradient(trial: Trial) -> Failure | None:
+    """No inf or NaN in the gradient where the reference's is finite."""
+    exact, slope = trial.expected, trial.observed.gradient
+    if exact is None or exact.gradient is None or slope is None or trial.case.dtype in HALF:
+        return None
+    if not bool(torch.isfinite(exact.value).all()) or not bool(torch.isfinite(exact.gradient).all()):
+        return None
+    broken = ~torch.isfinite(slope)
+    if not bool(broken.any()):
+        return None
+    where = int(broken.flatten().nonzero()[0])
+    evidence = {**trial.shown(), "expected_gradient": plain(exact.gradient), "actual_gradient": plain(slope)}
+    message = (
+        f"the gradient is {plain(slope.flatten()[where])} "
+        f"where the reference's is {float(exact.gradient.flatten()[where]):.6g}"
+    )
+    return Failure("LF302", message, trial.case, evidence)
+
+
+CHECKS = (Check("LF301", finite_value), Check("LF302", finite_gradient))

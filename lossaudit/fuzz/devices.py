@@ -1,0 +1,161 @@
+"""Device-bound code, shown on a machine that has no other device.
+
+Fake tensors carry a device and no numbers, so mixing devices raises as it would on the real one. Whatever else they
+cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says nothing about the loss.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lossaudit.fuzz.subject import tensors
+from lossaudit.fuzz.target import first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.subject import Subject
+
+FAKE_DEVICE = "cuda"
+MISMATCH_TYPES = frozenset({"FakeTensorDeviceMismatchError"})
+MISMATCH_WORDS = ("found at least two devices", "found two different devices", "Device Propagation")
+NO_CUDA_WORDS = ("not compiled with CUDA", "no NVIDIA driver", "No CUDA GPUs", "CUDA driver", "support for cuda")
+
+
+def wants_cuda(error: str) -> bool:
+    """Whether an error says that CUDA was asked for where there is none."""
+    return any(words in error for words in NO_CUDA_WORDS)
+
+
+class CudaShim(TorchFunctionMode):
+    """Takes every request for CUDA as one for the device at hand, so that a loss with ``.cuda()`` can be judged."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Replace the device in the arguments of whatever is called."""
+        if func is torch.Tensor.cuda:
+            return args[0].to(self.device)
+        if func is torch.Tensor.to or (kwargs and "device" in kwargs):
+            args = tuple(self._here(item) for item in args)
+            kwargs = {name: self._here(value) for name, value in (kwargs or {}).items()}
+        return func(*args, **(kwargs or {}))
+
+    def _here(self, value: Any) -> Any:
+        is_cuda = isinstance(value, (str, torch.device)) and str(value).split(":")[0] == "cuda"
+        return torch.device(self.device) if is_cuda else value
+
+
+class _Foreign(TorchDispatchMode):
+    """Notes whether a call makes a tensor of its own, moves one, or reaches for one that it was not given."""
+
+    def __init__(self, given: list[Tensor]) -> None:
+        super().__init__()
+        self.known = {id(tensor): tensor for tensor in given}
+        self.found = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Look at the tensors that go in and come out of one operation."""
+        incoming = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        moves = "_to_copy" in str(func) and (kwargs or {}).get("device") is not None
+        if not incoming or moves or any(id(tensor) not in self.known for tensor in incoming):
+            self.found = True
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.known[id(leaf)] = leaf
+        return result
+
+
+def device_bound(subject: Subject, case: Case) -> str | None:
+    """Why a target is bound to a device, in one sentence; None when it is not, or nothing can be said."""
+    if subject.shim is not None:
+        return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
+    if not _has_foreign_tensors(subject, case):
+        return None
+    subject.announce("fake-device", case)
+    return _run_fake(subject, case)
+
+
+def _registered(loss: Any) -> list[Tensor]:
+    return [*loss.parameters(), *loss.buffers()] if isinstance(loss, nn.Module) else []
+
+
+def _has_foreign_tensors(subject: Subject, case: Case) -> bool:
+    """A quick look that saves loading the fake tensors, which takes longer than everything else."""
+    prediction, target = tensors(case, subject.interface)
+    loss = subject.build.loss
+    with torch.no_grad(), _Foreign([prediction, target, *_registered(loss)]) as watch:
+        try:
+            subject.invoke(loss, prediction, target)
+        except Exception:  # noqa: BLE001 (judged elsewhere)
+            return False
+    return watch.found
+
+
+def _run_fake(subject: Subject, case: Case) -> str | None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    prediction, target = tensors(case, subject.interface)
+    try:
+        # allow_non_fake_inputs: a tensor that the loss keeps for itself is a CPU tensor, which is the point.
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), CudaShim(FAKE_DEVICE):
+            loss = _moved(subject.build.loss)
+            fake = [torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE) for tensor in (prediction, target)]
+            subject.invoke(loss, *fake)
+    except Exception as error:  # noqa: BLE001 (only one kind says anything)
+        return _mismatch(error)
+    return None
+
+
+def _mismatch(error: BaseException) -> str | None:
+    text = str(error)
+    if type(error).__name__ in MISMATCH_TYPES or any(words in text for words in MISMATCH_WORDS):
+        return f"with its arguments on a GPU it mixes devices: {first_line(error)}"
+    return None
+
+
+def _moved(loss: Any) -> Any:
+    """The loss as ``.to("cuda")`` would leave it: parameters and buffers moved, plain attributes not."""
+    if not isinstance(loss, nn.Module):
+        return loss
+    moved = _copied(loss)
+    for module in moved.modules():
+        for table in (module._parameters, module._buffers):  # noqa: SLF001 (what .to() does)
+            for name, tensor in table.items():
+                if tensor is not None:
+                    table[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)  # type: ignore[assignment]
+    return moved
+
+
+def _copied(loss: nn.Module) -> nn.Module:
+    """A copy of the modules only: their plain attributes, tensors among them, stay the same objects."""
+    twin = copy.copy(loss)
+    twin.__dict__ = dict(loss.__dict__)
+    twin._parameters = dict(loss._parameters)  # noqa: SLF001
+    twin._buffers = dict(loss._buffers)  # noqa: SLF001
+    twin._modules = {  # noqa: SLF001
+        name: None if child is None else _copied(child) for name, child in loss._modules.items()  # noqa: SLF001
+    }
+    return twin
+
+
+def shim_for(error: str) -> Callable[[], AbstractContextManager[Any]]:
+    """What to call the target under after an error: the shim when it asked for CUDA in vain."""
+    return CudaShim if wants_cuda(error) and not torch.cuda.is_available() else nullcontext

@@ -1,0 +1,131 @@
+"""Why do they part? A named mistake must reproduce every collected value; else the relation is fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.findings import Diagnosis
+from lossaudit.fuzz import relations, shrink, variants
+from lossaudit.fuzz.mistakes import mistakes_of
+from lossaudit.fuzz.recognise import combinations, distort
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz.model import Mistake
+    from lossaudit.fuzz.subject import Evidence
+    from lossaudit.fuzz.trial import Trial
+    from lossaudit.fuzz.variants import Variant
+
+JUDGED = ("float32", "float64")
+FIRST_LOOKS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cause:
+    """A diagnosis, the codes under which it shows, and the variant that proves it (None for a fitted relation)."""
+
+    diagnosis: Diagnosis
+    codes: frozenset[str]
+    variant: Variant | None
+
+
+def diagnose(
+    trials: list[Trial], base: Variant, evidence: Evidence, classes: tuple[int, ...], *, conventions: bool
+) -> Cause | None:
+    """The cause of all differences between the target and its reference.
+
+    Args:
+        trials: Every trial of the run whose value can be judged.
+        base: The reference, without mistakes.
+        evidence: What the target says of itself, for the parameters of the mistakes.
+        classes: The class counts in use.
+        conventions: Whether a convention of the bank counts as a mistake, as when the user named the reference.
+    """
+    judged = _telling_first([trial for trial in trials if trial.case.dtype in JUDGED and trial.observed.value is not None])
+    if not judged:
+        return None
+    bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
+    for mistakes in combinations(bank):
+        for variant in distort(base, mistakes, evidence, classes):
+            if _reproduces_all(variant, judged):
+                return _named(variant, mistakes)
+    return _fitted(base, judged)
+
+
+def _telling_first(trials: list[Trial]) -> list[Trial]:
+    """Trials that differ from the reference first, of each space and profile some: most candidates die there."""
+    return sorted(trials, key=lambda trial: (_agrees_fully(trial), trial.case.dtype != "float32", trial.case.size))
+
+
+def _agrees_fully(trial: Trial) -> bool:
+    if trial.value_agrees is False:
+        return False
+    value = trial.observed.value
+    return value is None or bool(torch.isfinite(value).all())
+
+
+def _reproduces_all(variant: Variant, trials: list[Trial]) -> bool:
+    try:
+        return all(
+            variants.reproduces(variant, trial.case, trial.observed)
+            for trial in trials
+            if trial.expected is not None and variants.informative(trial.expected.value)
+        )
+    except (RuntimeError, IndexError, ValueError):
+        return False  # a mistake that cannot be made at this shape
+
+
+def _named(variant: Variant, mistakes: tuple[Mistake, ...]) -> Cause:
+    values = {name: value for name, value in variant.params.items() if isinstance(value, (int, float, str))}
+    words = "; and it ".join(mistake.message.format(**values) for mistake in mistakes)
+    rule = next((mistake.rule for mistake in mistakes if mistake.rule is not None), None)
+    codes = frozenset(code for mistake in mistakes for code in mistake.codes)
+    diagnosis = Diagnosis("+".join(mistake.id for mistake in mistakes), f"it {words}", rule)
+    return Cause(diagnosis, codes, variant)
+
+
+def _fitted(base: Variant, trials: list[Trial]) -> Cause | None:
+    finite = [
+        (trial.case, trial.observed)
+        for trial in trials
+        if trial.observed.value is not None and bool(torch.isfinite(trial.observed.value).all())
+    ]
+    relation = relations.fit(base, finite)
+    if relation is not None:
+        return Cause(Diagnosis(relation.id, f"it {relation.message}"), frozenset({"LF101"}), None)
+    return _beyond_magnitude(trials)
+
+
+def _beyond_magnitude(trials: list[Trial]) -> Cause | None:
+    """Whether size alone tells the trials that agree from those that do not."""
+    wrong = [shrink.measure(trial.case) for trial in trials if trial.value_agrees is False]
+    right = [shrink.measure(trial.case) for trial in trials if trial.value_agrees is True]
+    if not wrong or not right:
+        return None
+    quantity, start = min(wrong, key=lambda pair: pair[1])
+    below = [size for _, size in right if size < start]
+    if not below or start <= 3.5 or not math.isfinite(start):
+        return None
+    message = f"it agrees with the reference for ordinary inputs and parts from it where the {quantity} is large"
+    return Cause(Diagnosis("beyond-magnitude", message), frozenset({"LF101", "LF301", "LF302", "LF303"}), None)
+
+
+def explains_gradient(variant: Variant, trial: Trial) -> bool:
+    """Whether a mistake also gives the gradient that was observed, or at least one as broken."""
+    seen = trial.observed.gradient
+    if seen is None:
+        return False
+    dtype = trial.case.dtype if variant.rounded else "float64"
+    prediction, target = variants.at_dtype(trial.case, dtype)
+    prediction = prediction.clone().requires_grad_(True)  # noqa: FBT003 (torch's own signature)
+    value = variant.value(prediction, target).sum()
+    if not value.requires_grad:
+        return not bool((seen != 0).any())
+    (slope,) = torch.autograd.grad(value, prediction)
+    if not bool(torch.isfinite(slope).all()) or not bool(torch.isfinite(seen).all()):
+        return bool(torch.isfinite(slope).all()) == bool(torch.isfinite(seen).all())
+    room = 1e-3 * (1 + slope.double().abs())
+    return bool(((slope.double() - seen).abs() <= room).all())

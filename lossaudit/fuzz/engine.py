@@ -1,0 +1,357 @@
+"""One run: recognise, try the inputs, judge, diagnose, shrink. Runs in the child; returns a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.findings import Reference, TargetReport
+from lossaudit.fuzz import devices, diagnose, inputs, parameters, report, shrink, variants
+from lossaudit.fuzz.checks import all_checks
+from lossaudit.fuzz.diagnose import Cause
+from lossaudit.fuzz.given import asked_reference
+from lossaudit.fuzz.inputs import HALF, Reach
+from lossaudit.fuzz.model import Check, Failure, Structure
+from lossaudit.fuzz.recognise import Asked, Door, Recognition, recognise
+from lossaudit.fuzz.subject import Interface, Subject
+from lossaudit.fuzz.target import Build
+from lossaudit.fuzz.trial import Session, Trial
+
+if TYPE_CHECKING:
+    from lossaudit.findings import FuzzFinding
+    from lossaudit.fuzz import FuzzOptions
+    from lossaudit.fuzz.model import Case, Space
+    from lossaudit.fuzz.subject import Announce
+    from lossaudit.fuzz.variants import Variant
+
+FILLINGS = 3
+FEW = 3
+KEPT_FAILURES = 12
+CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")
+
+
+@dataclass(slots=True, eq=False)
+class Findings:
+    """What the checks found, with the check that found it and the trial on which it did."""
+
+    by_code: dict[str, list[tuple[Check, Failure, Trial]]] = field(default_factory=dict)
+
+    def add(self, check: Check, failure: Failure, trial: Trial) -> None:
+        """Keep a failure, unless there are plenty of its code."""
+        kept = self.by_code.setdefault(failure.code, [])
+        if len(kept) < KEPT_FAILURES:
+            kept.append((check, failure, trial))
+
+
+def audit(
+    target: str,
+    builds: Sequence[Build],
+    options: FuzzOptions,
+    announce: Announce = lambda _stage, _case: None,
+    on_event: Callable[[str], None] = lambda _: None,
+) -> TargetReport:
+    """Fuzz a built target in this process.
+
+    Args:
+        target: How the user named it.
+        builds: Every way in which it can be built, the plainest first.
+        options: How it is judged.
+        announce: Called before each evaluation with the stage and the case, so that a crash has an author.
+        on_event: Receives one line at each step.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    asked = asked_reference(options.reference)
+    recognition, subjects = _recognise(builds, options, announce, asked)
+    if not recognition.opened:
+        return _rejected(target, recognition)
+    session = _session(recognition, subjects)
+    on_event(report.recognised_line(session))
+    trials, findings = _explore(session, options, started)
+    failures = _judge(session, recognition, trials, findings, conventions=asked is not None)
+    on_event(f"{session.calls} evaluations, {len(failures)} findings")
+    reported = [
+        _finding(session, target, options, check, failure, cause)
+        for check, failure, cause in failures
+        if options.select is None or failure.code in options.select
+    ]
+    return TargetReport(
+        target=target,
+        reference=_reference(session, recognised=asked is None),
+        verdict="diverges" if reported else "conforms",
+        findings=tuple(reported),
+        statistics=_statistics(session, options),
+        assumptions=tuple(dict.fromkeys(session.assumptions)),
+    )
+
+
+def _recognise(
+    builds: Sequence[Build], options: FuzzOptions, announce: Announce, asked: Asked | None
+) -> tuple[Recognition, list[Subject]]:
+    """Recognise the target; once more under the shim when it asked for CUDA in vain."""
+    subjects = [Subject(build, Interface(""), options.call, announce) for build in builds]
+    recognition = recognise(subjects, asked)
+    if recognition.match is None and any(devices.wants_cuda(error) for error in recognition.errors):
+        shimmed = [replace(subject, shim=devices.CudaShim) for subject in subjects]
+        return recognise(shimmed, asked), shimmed
+    return recognition, subjects
+
+
+def _rejected(target: str, recognition: Recognition) -> TargetReport:
+    """The target took none of the inputs."""
+    counted: dict[str, int] = {}
+    for error in recognition.errors:
+        counted[error] = counted.get(error, 0) + 1
+    most = max(counted, key=lambda error: counted[error]) if counted else "it returned no number"
+    text = (
+        f"{target} took none of the inputs that were tried (logits, probabilities, scores and boxes, each with the "
+        f"targets that go with them, in both orders); most often it said {most}"
+    )
+    return TargetReport(target, None, "error", error=text)
+
+
+def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
+    doors = recognition.doors or {door.space.name: door for door in recognition.opened}
+    first = next(iter(doors.values()))
+    match = recognition.match
+    session = Session(
+        subjects={name: door.subject for name, door in doors.items()},
+        variant=None if match is None else match.variant,
+        reach={},
+        declared_reduction=parameters.declared_reduction(first.evidence),
+    )
+    report.assume_build(session, first, len(subjects))
+    for name, door in doors.items():
+        session.reach[name] = _reach(session, door)
+    report.assume_recognition(session, recognition)
+    if match is not None:
+        session.variant = match.variant.right()
+    return session
+
+
+def _reach(session: Session, door: Door) -> Reach:
+    """Which inputs of a space the target is known to take: tried, never supposed."""
+    space, variant = door.space, session.variant
+    numpy = door.subject.interface.arrays
+
+    def takes(structure: Structure) -> bool:
+        case = inputs.fill(space, structure, {} if variant is None else variant.params)
+        seen = door.subject.observe(case, gradient=False, stage="probe")
+        if seen.value is None:
+            return False
+        return variant is None or variant.spec.name == "given" or variants.reproduces(variant, case, seen)
+
+    base = Structure(batch=3, classes=door.classes[0], targets=space.target_profiles[0], seed=11)
+    classes = tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
+    base = replace(base, classes=classes[0])
+    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, extra=extra)))
+    dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
+    if not numpy and variant is not None:
+        dtypes += [name for name in sorted(HALF) if _runs(door, replace(base, dtype=name))]
+    layouts = ("contiguous",) if numpy else ("contiguous", "transposed", "strided")
+    reach = Reach(classes, extras, _targets(session, door, base, takes), tuple(dtypes), layouts)
+    report.assume_reach(session, door, reach)
+    return reach
+
+
+def _runs(door: Door, structure: Structure) -> bool:
+    case = inputs.fill(door.space, structure, {})
+    seen = door.subject.observe(case, stage="probe")
+    return seen.value is not None and bool(torch.isfinite(seen.value).all())
+
+
+def _targets(
+    session: Session, door: Door, base: Structure, takes: Callable[[Structure], bool]
+) -> tuple[str, ...]:
+    """Target profiles: soft ones only if the target takes them, ignored ones only if it declares an index."""
+    variant = session.variant
+    defined = None if variant is None else variant.spec.target_profiles
+    kept = []
+    for profile in door.space.target_profiles:
+        if defined is not None and profile not in defined:
+            continue
+        if profile == "soft" and not takes(replace(base, targets=profile)):
+            continue
+        if "ignored" in profile and (variant is None or variant.params.get("ignore_index") is None):
+            continue
+        kept.append(profile)
+    return tuple(kept)
+
+
+def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[list[Trial], Findings]:
+    """Run the panel and what Hypothesis draws; judge every trial."""
+    trials: list[Trial] = []
+    findings = Findings()
+    budget = {"few": FEW, "once": 1}
+    params = {} if session.variant is None else session.variant.params
+    for space_name, reach in session.reach.items():
+        space = inputs.space_named(space_name)
+        for structure in _structures(space, reach, options):
+            if time.monotonic() - started > options.max_time:
+                session.assumptions.append(f"stopped after {session.calls} evaluations: --max-time was reached")
+                return trials, findings
+            case = inputs.fill(space, structure, params)
+            trial = session.trial(case)
+            trials.append(trial)
+            _check(trial, findings, budget)
+    return trials, findings
+
+
+def _structures(space: Space, reach: Reach, options: FuzzOptions) -> list[Structure]:
+    drawn = inputs.draw(space, reach, options.seed, options.max_examples)
+    fillings = [
+        replace(structure, seed=structure.seed + 7919 * filling) for structure in drawn for filling in range(FILLINGS)
+    ]
+    return [*inputs.panel(space, reach, options.seed), *fillings]
+
+
+def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
+    plain = trial.case.magnitude == "ordinary" and trial.case.dtype == "float32" and trial.observed.value is not None
+    for check in all_checks():
+        if check.frequency == "diverging" or (check.needs_reference and trial.variant is None):
+            continue
+        if check.frequency != "every" and (not plain or budget[check.frequency] <= 0):
+            continue
+        if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
+            continue
+        failure = check.run(trial)
+        if failure is not None:
+            findings.add(check, failure, trial)
+    if plain:
+        for frequency in budget:
+            budget[frequency] -= 1
+
+
+def _judge(
+    session: Session, recognition: Recognition, trials: list[Trial], findings: Findings, *, conventions: bool
+) -> list[tuple[Check, Failure, Cause | None]]:
+    """One cause, one finding: leave out what the diagnosis explains, shrink what stays."""
+    dependent = [code for code, found in findings.by_code.items() if not found[0][1].independent]
+    cause: Cause | None = None
+    variant = session.variant
+    if variant is None or dependent:
+        _check_laws(session, trials, findings)
+    if variant is not None and dependent:
+        door = next(iter(recognition.doors.values()))
+        cause = diagnose.diagnose(trials, variant, door.evidence, door.classes, conventions=conventions)
+    kept: list[tuple[Check, Failure, Cause | None]] = []
+    for code in sorted(findings.by_code):
+        entry = _kept_entry(code, findings.by_code[code], cause)
+        if entry is not None:
+            kept.append(entry)
+    return [_shrunk(session, check, failure, reason) for check, failure, reason in _relabelled(kept, cause)]
+
+
+def _check_laws(session: Session, trials: list[Trial], findings: Findings) -> None:
+    """The laws of the family, on the trials that differ."""
+    laws = frozenset({"minimum"}) if session.variant is None else session.variant.spec.laws
+    telling = [t for t in trials if session.variant is None or t.value_agrees is False or t.gradient_agrees is False]
+    for check in all_checks():
+        if check.frequency != "diverging" or (check.law is not None and check.law not in laws):
+            continue
+        if check.needs_reference and session.variant is None:
+            continue
+        for trial in telling[: 4 * FEW]:
+            failure = check.run(trial)
+            if failure is not None:
+                findings.add(check, failure, trial)
+
+
+def _kept_entry(
+    code: str, found: list[tuple[Check, Failure, Trial]], cause: Cause | None
+) -> tuple[Check, Failure, Cause | None] | None:
+    """The simplest failure of a code with its cause; None when it is a consequence of the cause."""
+    check, failure, trial = min(found, key=lambda entry: _plainness(entry[1]))
+    if failure.independent or cause is None:
+        return check, failure, None
+    if code in cause.codes:
+        return check, failure, cause
+    if cause.variant is None:
+        return None if code in {"LF102", "LF203", "LF303"} else (check, failure, None)
+    if code in {"LF102", "LF302"}:
+        unexplained = [entry for entry in found if not diagnose.explains_gradient(cause.variant, entry[2])]
+        if not unexplained:
+            return None
+        check, failure, trial = min(unexplained, key=lambda entry: _plainness(entry[1]))
+        return check, failure, None
+    if code == "LF101" and cause.codes & {"LF103"}:
+        return check, failure, cause
+    return None
+
+
+def _relabelled(
+    kept: list[tuple[Check, Failure, Cause | None]], cause: Cause | None
+) -> list[tuple[Check, Failure, Cause | None]]:
+    """A wrong declared reduction shows as a wrong value; its code is that of the reduction."""
+    if cause is None or "LF103" not in cause.codes or "LF101" in cause.codes:
+        return kept
+    return [
+        (check, replace(failure, code="LF103") if failure.code == "LF101" and reason is cause else failure, reason)
+        for check, failure, reason in kept
+    ]
+
+
+def _plainness(failure: Failure) -> tuple[Any, ...]:
+    case = failure.case
+    if case is None:
+        return (0,)
+    finite = case.prediction[torch.isfinite(case.prediction)]
+    size = float(finite.abs().max()) if finite.numel() else 0.0
+    return (case.dtype != "float32", case.layout != "contiguous", size > 8, case.size, size)
+
+
+def _shrunk(
+    session: Session, check: Check, failure: Failure, cause: Cause | None
+) -> tuple[Check, Failure, Cause | None]:
+    """The failure on the simplest case, and where it starts."""
+    case = failure.case
+    if case is None or check.frequency == "once" or "reduction" in failure.evidence:
+        return check, failure, cause
+    code = failure.code
+    subject, variant = session.subjects[case.space], session.variant
+
+    def again(candidate: Case) -> Failure | None:
+        return check.run(session.trial(candidate, subject, variant))
+
+    if again(case) is None:
+        return check, failure, cause  # it needs what went before: keep the case as it was found
+    fixed = len(session.reach[case.space].classes) == 1
+    small = shrink.shrink(case, lambda candidate: again(candidate) is not None, fixed_classes=fixed)
+    simplest = again(small) or failure
+    evidence = dict(simplest.evidence)
+    start = shrink.onset(small, lambda candidate: again(candidate) is not None)
+    message = simplest.message
+    if start is not None:
+        quantity, size, _ = start
+        evidence["starts_at"] = {"quantity": quantity, "value": float(f"{size:.4g}")}
+        message += f" (from a {quantity} of {size:.4g} on)"
+    return check, replace(simplest, code=code, message=message, evidence=evidence), cause
+
+
+def _finding(
+    session: Session, target: str, options: FuzzOptions, check: Check, failure: Failure, cause: Cause | None
+) -> FuzzFinding:
+    return report.finding(session, target, options, failure, None if cause is None else cause.diagnosis)
+
+
+def _reference(session: Session, *, recognised: bool) -> Reference | None:
+    variant: Variant | None = session.variant
+    if variant is None:
+        return None
+    return Reference(variant.spec.name, report.shown_parameters(variant), recognised)
+
+
+def _statistics(session: Session, options: FuzzOptions) -> dict[str, Any]:
+    dtypes = {name for reach in session.reach.values() for name in reach.dtypes}
+    return {
+        "examples": session.calls,
+        "seconds": None,
+        "seed": options.seed,
+        "devices": ["cpu"],
+        "dtypes": sorted(dtypes),
+    }

@@ -1,0 +1,76 @@
+"""A reference that the user names: ``NAME[:k=v,...]`` of the registry, or a function ``module:name`` of their own."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import TargetError
+from lossaudit.fuzz.model import ReferenceSpec, Terms
+from lossaudit.fuzz.recognise import Asked
+from lossaudit.fuzz.references import all_references
+from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz.subject import single
+from lossaudit.fuzz.target import load, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Params
+
+
+def asked_reference(text: str | None) -> Asked | None:
+    """Look up what ``--reference`` names.
+
+    Raises:
+        TargetError: There is no such reference, parameter or function.
+    """
+    if text is None:
+        return None
+    name, _, rest = text.partition(":")
+    spec = all_references().get(name)
+    if spec is not None:
+        return Asked(spec, _parameters(spec, rest))
+    if rest and "=" not in rest:
+        return Asked(_own(load(parse_target(text)), text))
+    close = difflib.get_close_matches(name, all_references(), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(all_references())}"
+    raise TargetError(f"there is no reference named {name}", hint)
+
+
+def _parameters(spec: ReferenceSpec, text: str) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or spec.parameter(name) is None:
+            known = ", ".join(parameter.name for parameter in spec.parameters)
+            raise TargetError(f"{spec.name} has no parameter {name}", f"it has {known}" if known else None)
+        try:
+            params[name] = json.loads(value)
+        except json.JSONDecodeError:
+            params[name] = value
+    return params
+
+
+def _own(function: Callable[..., Any], text: str) -> ReferenceSpec:
+    """The user's function as a reference: called like the target, in float64, reduced as it comes."""
+    if not callable(function):
+        raise TargetError(f"the reference {text} is a {type(function).__name__}, not a function")
+
+    def formula(prediction: Tensor, target: Tensor, _: Params) -> Terms:
+        value = torch.as_tensor(single(function(prediction, target)))
+        return Terms(value, torch.ones_like(value))
+
+    return ReferenceSpec(
+        name=text,
+        summary=f"the user's function {text}",
+        source=text,
+        spaces=tuple(all_spaces()),
+        formula=formula,
+        reductions=("given",),
+    )

@@ -1,0 +1,132 @@
+"""From structures to tensors: Hypothesis draws the structure and few numbers, the space fills the tensors."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz.model import Case, Structure
+from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz.subject import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypothesis.strategies import SearchStrategy
+
+    from lossaudit.fuzz.model import Params, Space
+
+EXTREME = frozenset({"right", "wrong", "large"})
+HALF = frozenset({"float16", "bfloat16"})
+HALF_SCALE = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The inputs of one space that a target is known to take."""
+
+    classes: tuple[int, ...]
+    extras: tuple[tuple[int, ...], ...] = ((),)
+    targets: tuple[str, ...] = ("random",)
+    dtypes: tuple[str, ...] = ("float32",)
+    layouts: tuple[str, ...] = ("contiguous",)
+    batches: tuple[int, ...] = (1, 2, 4)
+
+
+def fill(space: Space, structure: Structure, params: Params) -> Case:
+    """The tensors of one structure. The prediction is rounded to the dtype, so that every judge sees the same."""
+    generator = torch.Generator().manual_seed(structure.seed)
+    prediction, target = space.fill(structure, generator, params)
+    dtype = DTYPES[structure.dtype]
+    if target.is_floating_point():
+        target = target.to(dtype).double()
+    return Case(
+        space=space.name,
+        prediction=prediction.to(dtype).double(),
+        target=target,
+        dtype=structure.dtype,
+        layout=structure.layout,
+        magnitude=structure.magnitude,
+        targets=structure.targets,
+    )
+
+
+def structures(space: Space, reach: Reach) -> SearchStrategy[Structure]:
+    """The structures of a space within a target's reach; every choice shrinks towards the plainest."""
+    from hypothesis import strategies as st
+
+    def settle(structure: Structure) -> Structure:
+        """Half precision holds no extreme magnitudes: what it cannot hold is no fault of the loss."""
+        if structure.dtype in HALF:
+            return replace(structure, scale=min(structure.scale, HALF_SCALE))
+        return structure
+
+    return st.builds(
+        Structure,
+        batch=st.sampled_from(reach.batches),
+        classes=st.sampled_from(reach.classes),
+        extra=st.sampled_from(reach.extras),
+        magnitude=st.sampled_from(space.magnitudes),
+        scale=st.sampled_from(space.scales),
+        targets=st.sampled_from(reach.targets),
+        layout=st.sampled_from(reach.layouts),
+        dtype=st.sampled_from(reach.dtypes),
+        seed=st.integers(0, 2**16),
+    ).map(settle)
+
+
+def panel(space: Space, reach: Reach, seed: int) -> Iterator[Structure]:
+    """The inputs that every run must see: each profile once, at every scale that it has."""
+    classes = reach.classes[len(reach.classes) // 2]
+    base = Structure(batch=4, classes=classes, seed=seed)
+    for number, (magnitude, targets) in enumerate(itertools.product(space.magnitudes, reach.targets)):
+        scales = space.scales if magnitude in EXTREME else space.scales[:1]
+        for scale in scales if targets == reach.targets[0] else scales[::3]:
+            yield replace(base, magnitude=magnitude, targets=targets, scale=scale, seed=seed + number)
+    for batch, extra, count in itertools.product(reach.batches, reach.extras, reach.classes):
+        yield replace(base, batch=batch, extra=extra, classes=count, targets=reach.targets[0])
+    for dtype, layout in itertools.product(reach.dtypes, reach.layouts):
+        yield replace(base, dtype=dtype, layout=layout, targets=reach.targets[0])
+        if dtype not in HALF:
+            for scale in space.scales if dtype == "float64" else ():
+                yield replace(base, dtype=dtype, layout=layout, magnitude="wrong", scale=scale)
+
+
+def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
+    """Structures from Hypothesis, the same for the same seed."""
+    import hypothesis
+
+    drawn: list[Structure] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+    )
+    @hypothesis.given(structures(space, reach))
+    def collect(structure: Structure) -> None:
+        drawn.append(structure)
+
+    collect()
+    return drawn
+
+
+def probe_structures(space: Space, classes: tuple[int, ...], targets: str) -> list[Structure]:
+    """A handful of plain inputs of several shapes, for recognition."""
+    shapes = ((4, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
+    return [
+        Structure(batch=batch, classes=classes[pick % len(classes)], targets=targets, seed=100 + number)
+        for number, (batch, pick) in enumerate(shapes)
+    ]
+
+
+def space_named(name: str) -> Space:
+    """The space of this name."""
+    return all_spaces()[name]

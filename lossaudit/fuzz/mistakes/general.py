@@ -1,0 +1,111 @@
+"""Mistakes that can be made with any loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz.model import Mistake, Terms
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Formula
+
+ANY = ("*",)
+
+
+def _scaled(factor: float) -> object:
+    def wrong(formula: Formula) -> Formula:
+        def changed(prediction: Tensor, target: Tensor, params: dict[str, object]) -> Terms:
+            terms = formula(prediction, target, params)
+            return Terms(terms.losses * factor, terms.shares)
+
+        return changed
+
+    return wrong
+
+
+def _sum(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum()
+
+
+def _mean(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum() / terms.shares.sum()
+
+
+def _averaged_twice(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum() / terms.shares.sum() / terms.losses.shape[0]
+
+
+def _not_reduced(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses
+
+
+def _largest(terms: Terms, _: Tensor) -> Tensor:
+    return torch.max(terms.losses)
+
+
+MISTAKES = (
+    Mistake(
+        "missing-minus",
+        ANY,
+        "is minus the reference: the sign is wrong, and training maximises it",
+        wrong=_scaled(-1.0),  # type: ignore[arg-type]
+    ),
+    Mistake(
+        "log-base-2",
+        ANY,
+        "is the reference divided by ln 2: the logarithm has base 2 (bits, not nats)",
+        wrong=_scaled(1 / math.log(2)),  # type: ignore[arg-type]
+    ),
+    Mistake(
+        "log-base-10",
+        ANY,
+        "is the reference divided by ln 10: the logarithm has base 10",
+        wrong=_scaled(1 / math.log(10)),  # type: ignore[arg-type]
+    ),
+    Mistake(
+        "sum-for-mean",
+        ANY,
+        "is the sum where reduction='mean' is declared",
+        codes=("LF103",),
+        reduce=_sum,
+        reductions=("mean",),
+    ),
+    Mistake(
+        "mean-for-sum",
+        ANY,
+        "is the mean where reduction='sum' is declared",
+        codes=("LF103",),
+        reduce=_mean,
+        reductions=("sum",),
+    ),
+    Mistake(
+        "not-reduced",
+        ANY,
+        "returns one loss for each sample where a reduction is declared",
+        "LA301",
+        codes=("LF103",),
+        reduce=_not_reduced,
+        reductions=("mean", "sum"),
+    ),
+    Mistake(
+        "averaged-twice",
+        ANY,
+        "is the mean divided by the batch size once more",
+        "LA309",
+        reduce=_averaged_twice,
+        reductions=("mean",),
+    ),
+    Mistake(
+        "max-for-mean",
+        ANY,
+        "is the largest loss of the batch, not the mean",
+        codes=("LF103",),
+        reduce=_largest,
+        reductions=("mean",),
+    ),
+)

@@ -1,0 +1,258 @@
+"""The records that the fuzzer is made of: references, mistakes, spaces, cases, observations.
+
+A family is added by writing records, not code: a *space* says which inputs there are, a *reference* which formula
+holds on them, a *mistake* how people get that formula wrong, a *check* what is judged. Each lives in its own file and
+is collected by the package that holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from lossaudit.fuzz.trial import Trial
+
+Params = Mapping[str, Any]
+ParameterKind = Literal["number", "per-class", "tensor", "index", "choice", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a loss is before it is reduced.
+
+    ``losses`` holds one loss for each sample (or element), its weight already applied; ``shares`` what each counts
+    in the denominator of the mean: 1, its class weight, or 0 when it is ignored. Both have the same shape.
+    """
+
+    losses: Tensor
+    shares: Tensor
+
+
+Formula = Callable[["Tensor", "Tensor", Params], Terms]
+Reducer = Callable[[Terms, "Tensor"], "Tensor"]
+RoundedFormula = Callable[["Tensor", "Tensor", Params, float], Terms]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a formula, and how to recognise it in somebody else's class.
+
+    ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
+    ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``). ``guesses`` are values
+    worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter.
+    """
+
+    name: str
+    neutral: Any
+    kind: ParameterKind = "number"
+    aliases: tuple[str, ...] = ()
+    complements: tuple[str, ...] = ()
+    guesses: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSpec:
+    """One published formula.
+
+    Args:
+        name: How ``--reference`` calls it.
+        summary: The formula in one line, in the usual notation.
+        source: Where it is published.
+        spaces: Names of the input spaces on which it is defined, the usual one first.
+        formula: The formula, at the dtype of the prediction, exact at the ends of the domain.
+        parameters: Its parameters.
+        reductions: The reductions that exist for it, the default first.
+        laws: Laws of the family that hold for it by definition (see ``checks/laws.py``).
+        target_profiles: The target profiles on which it is defined; None for all of its spaces' profiles.
+        code: Builds a torch expression of ``prediction`` and ``target`` for the repro; None where torch has none.
+        kinks: True where value or gradient is not smooth inside the domain.
+    """
+
+    name: str
+    summary: str
+    source: str
+    spaces: tuple[str, ...]
+    formula: Formula
+    parameters: tuple[Parameter, ...] = ()
+    reductions: tuple[str, ...] = ("mean", "sum", "none", "batchmean")
+    laws: frozenset[str] = frozenset()
+    target_profiles: tuple[str, ...] | None = None
+    code: Callable[[Params, str], str] | None = None
+    kinks: bool = False
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of this name."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    def neutral(self) -> dict[str, Any]:
+        """The parameters of the plain loss."""
+        return {parameter.name: parameter.neutral for parameter in self.parameters}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A known way to get a reference wrong: a formula or a reduction that takes its place.
+
+    Exactly one of ``wrong``, ``rounded`` and ``reduce`` is set. ``wrong`` makes a wrong formula of the right one and
+    is evaluated in float64. ``rounded`` is evaluated at the dtype of the target, because rounding is the mistake; its
+    last argument nudges the intermediate probabilities by -1, 0 or 1 unit of rounding. ``reduce`` takes the place of
+    the reduction.
+
+    Args:
+        id: Kebab-case identifier, stable.
+        references: Names of the references that it distorts; ``("*",)`` for all.
+        message: What the target equals, as a sentence after "it"; may name parameters in braces.
+        rule: The rule page that explains it.
+        codes: The findings under which it shows; the others are its consequences.
+        parameters: Further parameters of the wrong form.
+        convention: True for a published convention that differs from the reference: recognised, never accused,
+            unless the user named the reference.
+        applies: Whether the mistake can be made with these parameters of the reference at all.
+    """
+
+    id: str
+    references: tuple[str, ...]
+    message: str
+    rule: str | None = None
+    codes: tuple[str, ...] = ("LF101",)
+    wrong: Callable[[Formula], Formula] | None = None
+    rounded: RoundedFormula | None = None
+    reduce: Reducer | None = None
+    reductions: tuple[str, ...] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    convention: bool = False
+    applies: Callable[[Params], bool] = field(default=lambda _: True)
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What Hypothesis draws: everything about an input but its numbers.
+
+    ``scale`` is the size of the numbers where the profile has one; ``seed`` fills the tensors.
+    """
+
+    batch: int = 4
+    classes: int = 3
+    extra: tuple[int, ...] = ()
+    magnitude: str = "ordinary"
+    scale: float = 4.0
+    targets: str = "random"
+    layout: str = "contiguous"
+    dtype: str = "float32"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A kind of input: what predictions and targets are, and how tensors of that kind are filled.
+
+    Args:
+        name: Identifier, prediction and target joined by a hyphen.
+        prediction: What the predictions are, in words.
+        target: What the targets are, in words.
+        fill: Fills a structure; returns prediction and target in float64 (or int64 for indices).
+        magnitudes: Magnitude profiles, the plainest first.
+        target_profiles: Target profiles, the plainest first.
+        classes: How many classes can be drawn; ``(0,)`` for spaces with no class dimension.
+        extras: Shapes that may follow the class dimension.
+        free: True when any real number is a valid prediction, so that shrinking may change one by itself.
+        plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
+        right: The prediction that fits the targets best at a confidence, for ranking; None where there is none.
+    """
+
+    name: str
+    prediction: str
+    target: str
+    fill: Callable[[Structure, Generator, Params], tuple[Tensor, Tensor]]
+    magnitudes: tuple[str, ...]
+    target_profiles: tuple[str, ...]
+    classes: tuple[int, ...] = (0,)
+    extras: tuple[tuple[int, ...], ...] = ((),)
+    free: bool = True
+    plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
+    scales: tuple[float, ...] = (4.0,)
+
+    def permits(self, structure: Structure) -> bool:
+        """Whether the structure can be filled at all."""
+        return structure.magnitude in self.magnitudes and structure.targets in self.target_profiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One concrete input. The prediction is kept in float64, already rounded to ``dtype``."""
+
+    space: str
+    prediction: Tensor
+    target: Tensor
+    dtype: str
+    layout: str
+    magnitude: str
+    targets: str
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the prediction."""
+        return int(self.prediction.numel())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What the target did with one case.
+
+    ``value`` and ``gradient`` are float64 copies; None when there is none. ``dtype`` is that of the result.
+    """
+
+    value: Tensor | None = None
+    gradient: Tensor | None = None
+    dtype: str = ""
+    error: str | None = None
+    error_type: str | None = None
+    differentiable: bool = False
+    custom_backward: bool = False
+    mutated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What the reference says of one case, in float64, and how far a correct loss may be from it."""
+
+    value: Tensor
+    gradient: Tensor | None
+    value_tolerance: Tensor
+    gradient_tolerance: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """A check that failed on a case. ``evidence`` is shown; ``independent`` failures are never consequences."""
+
+    code: str
+    message: str
+    case: Case | None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    independent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is judged, by code.
+
+    Args:
+        code: The finding's code.
+        run: Judges one trial; None when it holds or does not apply.
+        frequency: ``every`` trial, a ``few`` plain ones, ``once`` in a run, or only when values ``diverge``.
+        needs_reference: False for checks that also run when no family was recognised.
+        law: The law that the reference must have.
+    """
+
+    code: str
+    run: Callable[[Trial], Failure | None]
+    frequency: Literal["every", "few", "once", "diverging"] = "every"
+    needs_reference: bool = True
+    law: str | None = None

@@ -1,0 +1,113 @@
+"""From what a target says of itself to the parameters of a reference, by meaning."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz.target import CLASS_COUNT_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lossaudit.fuzz.model import Parameter
+    from lossaudit.fuzz.subject import Evidence
+
+MOST_COMBINATIONS = 200
+REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
+
+
+def declared_reduction(evidence: Evidence) -> str | None:
+    """The reduction that the target names."""
+    known = {"mean", "sum", "none", "batchmean"}
+    return next((evidence.named[name] for name in REDUCTION_NAMES if evidence.named.get(name) in known), None)
+
+
+def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """The class counts to draw: the one that the target is made for, if it says so."""
+    for name in CLASS_COUNT_NAMES & evidence.named.keys():
+        value = evidence.named[name]
+        if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1000:
+            return (value,)
+    vectors = [value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1]
+    lengths = {int(vector.numel()) for vector in vectors if vector.numel() > 1}
+    return tuple(lengths) if len(lengths) == 1 else usual
+
+
+def candidates(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:
+    """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight."""
+    named = named_values(parameter, evidence, classes)
+    values = [*named, parameter.neutral, *parameter.guesses]
+    if parameter.kind == "number":
+        values += [number for number in evidence.numbers() if _fits(parameter, number)]
+        values += [1 - number for number in evidence.numbers() if named == [] and _fits(parameter, 1 - number)]
+    return list(_distinct(values))
+
+
+def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:
+    """The values that the target declares under a name that means this parameter."""
+    found: list[Any] = []
+    for alias in parameter.aliases:
+        value = _as_kind(parameter, evidence.named.get(alias), classes)
+        if value is not None:
+            found.append(value)
+    for alias in parameter.complements:
+        value = evidence.named.get(alias)
+        if isinstance(value, float) and _fits(parameter, 1 - value):
+            found.append(round(1 - value, 12))
+    return found
+
+
+def _as_kind(parameter: Parameter, value: Any, classes: tuple[int, ...]) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return None
+    is_tensor = isinstance(value, torch.Tensor)
+    if parameter.kind == "per-class":
+        return value.detach().double() if is_tensor and value.ndim == 1 and value.numel() in classes else None
+    if parameter.kind == "tensor":
+        tensor = torch.as_tensor(value).detach().double()
+        return tensor if tensor.numel() == 1 or (tensor.ndim == 1 and tensor.numel() in classes) else None
+    if is_tensor:
+        return _as_kind(parameter, value.item(), classes) if value.numel() == 1 else None
+    if parameter.kind == "index":
+        return value if isinstance(value, int) else None
+    return value if parameter.kind == "number" and _fits(parameter, value) else None
+
+
+def _fits(parameter: Parameter, number: float) -> bool:
+    return parameter.low <= number <= parameter.high
+
+
+def same(first: Any, second: Any) -> bool:
+    """Equality that also holds for tensors."""
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return first.shape == second.shape and bool((first == second).all())
+    if isinstance(first, torch.Tensor) or isinstance(second, torch.Tensor):
+        return False
+    return bool(first == second)
+
+
+def _distinct(values: Iterable[Any]) -> Iterator[Any]:
+    seen: list[Any] = []
+    for value in values:
+        if not any(same(value, other) for other in seen):
+            seen.append(value)
+            yield value
+
+
+def assignments(
+    parameters: tuple[Parameter, ...], evidence: Evidence, classes: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """Assignments of values to parameters, those nearest to what the target declares first."""
+    choices = [list(enumerate(candidates(parameter, evidence, classes))) for parameter in parameters]
+    size = 1
+    for number, choice in enumerate(choices):
+        choices[number] = choice[: max(2, MOST_COMBINATIONS // size)]
+        size *= len(choices[number])
+    combined = sorted(itertools.product(*choices), key=lambda picks: sum(rank for rank, _ in picks))
+    names = [parameter.name for parameter in parameters]
+    return [
+        dict(zip(names, (value for _, value in picks), strict=True)) for picks in combined[:MOST_COMBINATIONS]
+    ]

@@ -1,0 +1,334 @@
+"""Which loss is this? Found by probing: domain, argument order, formula, parameters, reduction, and mistake if any.
+
+Evidence is ranked: exact agreement with a reference on ordinary inputs; then with a reference and a convention or a
+mistake of the bank; then agreement on a part of the inputs, or up to a constant relation. Names are never evidence,
+only hints to the values of parameters.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import inputs, parameters, relations, variants
+from lossaudit.fuzz.mistakes import mistakes_of
+from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Space, Structure
+from lossaudit.fuzz.references import all_references
+from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
+from lossaudit.fuzz.variants import Variant
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz.target import Build
+
+Response = tuple[Case, Observation]
+MOST_MATCHES = 24
+LEAST_PARTIAL = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A reference that the user named; ``params`` are those that were named with it."""
+
+    spec: ReferenceSpec
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Door:
+    """One interface that the target accepts, with its answers to the probes."""
+
+    subject: Subject
+    space: Space
+    evidence: Evidence
+    classes: tuple[int, ...]
+    responses: tuple[Response, ...]
+
+    @property
+    def comparable(self) -> list[Response]:
+        """The answers that hold a number."""
+        return [(case, seen) for case, seen in self.responses if seen.value is not None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """A variant that explains the answers of one door.
+
+    ``tier``: 0 exact, 1 convention, 2 mistake, 3 part of the inputs, 4 asked for.
+    """
+
+    door: Door
+    variant: Variant
+    tier: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recognition:
+    """The outcome: the best match, all doors that lead to it, and all doors that opened at all."""
+
+    match: Match | None
+    doors: dict[str, Door]
+    opened: tuple[Door, ...]
+    errors: tuple[str, ...]
+
+
+def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
+    """Probe a target.
+
+    Args:
+        subjects: The target under each build that is worth trying; the interface is found here.
+        asked: The reference that the user named.
+    """
+    opened: list[Door] = []
+    errors: list[str] = []
+    best: Match | None = None
+    for subject in subjects:
+        doors, failed = open_doors(subject)
+        errors += failed
+        opened += doors
+        match = find_match(doors, asked)
+        if match is not None and (best is None or match.tier < best.tier):
+            best = match
+        if best is not None and best.tier == 0:
+            break
+    if best is None:
+        return Recognition(None, {}, tuple(opened), tuple(errors))
+    same_build = [door for door in opened if door.subject.build is best.door.subject.build]
+    return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
+
+
+def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
+    """Try every space, argument order and kind of array; keep those that give numbers."""
+    evidence = gather_evidence(subject.build, subject.call)
+    doors: list[Door] = []
+    errors: list[str] = []
+    for space in all_spaces().values():
+        classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
+        for interface in _interfaces(space):
+            if interface.arrays and any(
+                door.space is space and not door.subject.interface.arrays and door.comparable[0][1].differentiable
+                for door in doors
+            ):
+                continue
+            used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
+            responses, error = _ask(used, space, classes)
+            if error is not None:
+                errors.append(error)
+            elif _is_answer(responses):
+                doors.append(Door(used, space, evidence, classes, tuple(responses)))
+    return _prefer_arrays(doors), errors
+
+
+def _interfaces(space: Space) -> Iterator[Interface]:
+    """The interfaces of a space, the usual one first."""
+    for arrays, swapped in itertools.product((False, True), (False, True)):
+        yield Interface(space.name, swapped, arrays)
+        if "indices" not in space.target and "boxes" not in space.target:
+            yield Interface(space.name, swapped, arrays, integer_labels=True)
+
+
+def _ask(
+    subject: Subject, space: Space, classes: tuple[int, ...]
+) -> tuple[list[Response], str | None]:
+    """The answers to the probes; an error where even the first plain ones fail."""
+    responses: list[Response] = []
+    for structure in inputs.probe_structures(space, classes, space.target_profiles[0]):
+        case = inputs.fill(space, structure, {})
+        seen = subject.observe(case, gradient=not responses, stage="probe")
+        responses.append((case, seen))
+        if len(responses) == 1 and seen.value is None:
+            return responses, f"{seen.error_type}: {seen.error}"
+    return responses, None
+
+
+def _is_answer(responses: list[Response]) -> bool:
+    numbers = [seen.value for _, seen in responses if seen.value is not None]
+    return len(numbers) >= len(responses) // 2 and any(bool(torch.isfinite(value).all()) for value in numbers)
+
+
+def _prefer_arrays(doors: list[Door]) -> list[Door]:
+    """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
+    by_arrays = {(door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays}
+
+    def is_shadow(door: Door) -> bool:
+        key = (door.space.name, door.subject.interface.swapped)
+        first = door.comparable[0][1]
+        numpy_result = first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        return not door.subject.interface.arrays and key in by_arrays and numpy_result
+
+    def returns_tensor(door: Door) -> bool:
+        return not door.subject.interface.arrays
+
+    kept = [door for door in doors if not is_shadow(door)]
+    return sorted(kept, key=lambda door: not returns_tensor(door))
+
+
+def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
+    """The best match over all doors."""
+    searches = (_exact, _with_conventions, _with_mistakes, _partial)
+    for tier, search in enumerate(searches):
+        if asked is not None and tier == 1:
+            continue  # who names a reference means it, not a convention near it
+        matches = [match for door, spec in _pairs(doors, asked) for match in search(door, spec, asked)]
+        if matches:
+            return _refine(matches)
+    if asked is None:
+        return None
+    for door, spec in _pairs(doors, asked):
+        return Match(door, _declared_variant(door, spec, asked), 4)
+    return None
+
+
+def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
+    """Doors with the references that are defined there; wide domains first, for they prove more."""
+    specs = [asked.spec] if asked is not None else list(all_references().values())
+    pairs = [(door, spec) for door in doors for spec in specs if door.space.name in spec.spaces]
+    return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+
+
+def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
+    """The reductions to try: only the declared one, if there is one."""
+    declared = parameters.declared_reduction(door.evidence)
+    if declared is not None and declared in spec.reductions:
+        return (declared,)
+    return spec.reductions
+
+
+def _plain_variants(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Variant]:
+    for assignment in parameters.assignments(spec.parameters, door.evidence, door.classes):
+        if asked is not None:
+            if any(not parameters.same(assignment[name], value) for name, value in asked.params.items()):
+                assignment = {**assignment, **asked.params}
+        for reduction in _reductions(door, spec):
+            yield Variant(spec, assignment, reduction)
+
+
+def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Variant:
+    """The reference with the parameters that the target declares, else with neutral ones."""
+    return next(_plain_variants(door, spec, asked))
+
+
+def _explains(variant: Variant, door: Door) -> bool:
+    """Whether a variant gives every answer of a door; a rough look at the first answer saves most of the work."""
+    if not _looks_like(variant, *door.comparable[0]):
+        return False
+    return all(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
+
+
+def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
+    assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
+    try:
+        with torch.no_grad():
+            value = variant.value(*variants.at_dtype(case, case.dtype)).double()
+    except (RuntimeError, IndexError):
+        return False  # a mistake that cannot be made at this shape
+    shaped = variants.like(seen.value, value)
+    if shaped is None:
+        return False
+    close = (shaped - value).abs() <= 1e-3 * (1 + value.abs())
+    return bool((close | (~torch.isfinite(value) & ~torch.isfinite(shaped))).all())
+
+
+def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+    explained = (variant for variant in _plain_variants(door, spec, asked) if _explains(variant, door))
+    for variant in itertools.islice(explained, MOST_MATCHES):
+        yield Match(door, variant, 0)
+
+
+def _with_conventions(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+    bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
+    for variant in _variants_with(door, spec, asked, [(mistake,) for mistake in bank]):
+        conventional = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
+        yield Match(door, conventional, 1)
+
+
+def _with_mistakes(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+    bank = [mistake for mistake in mistakes_of(spec.name) if asked is not None or not mistake.convention]
+    for variant in _variants_with(door, spec, asked, combinations(bank)):
+        yield Match(door, variant, 2)
+
+
+def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:
+    """Single mistakes first, then a wrong formula together with a wrong reduction."""
+    formulas = [mistake for mistake in bank if mistake.reduce is None]
+    reductions = [mistake for mistake in bank if mistake.reduce is not None]
+    return [*((mistake,) for mistake in bank), *itertools.product(formulas, reductions)]
+
+
+def _variants_with(
+    door: Door, spec: ReferenceSpec, asked: Asked | None, combined: list[tuple[Mistake, ...]]
+) -> Iterator[Variant]:
+    plain = list(_plain_variants(door, spec, asked))
+    for mistakes in combined:
+        found = list(itertools.islice(_distorted(door, plain, mistakes), MOST_MATCHES))
+        yield from found
+        if found:
+            return
+
+
+def _distorted(door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...]) -> Iterator[Variant]:
+    for variant in plain:
+        for distorted in distort(variant, mistakes, door.evidence, door.classes):
+            if _explains(distorted, door):
+                yield distorted
+
+
+def distort(
+    variant: Variant, mistakes: tuple[Mistake, ...], evidence: Evidence, classes: tuple[int, ...]
+) -> Iterator[Variant]:
+    """The variant with mistakes, under each assignment of their own parameters."""
+    if not all(mistake.applies(variant.params) for mistake in mistakes):
+        return
+    allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
+    if any(variant.reduction not in reductions for reductions in allowed):
+        return
+    own = tuple(parameter for mistake in mistakes for parameter in mistake.parameters)
+    for assignment in parameters.assignments(own, evidence, classes) if own else [{}]:
+        yield variant.with_mistakes(*mistakes, params=assignment)
+
+
+def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+    """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
+    best: tuple[float, Variant] | None = None
+    for variant in _plain_variants(door, spec, asked):
+        hits = sum(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
+        score = float(hits) if hits >= LEAST_PARTIAL else 0.0
+        if not score and relations.fit(variant, door.comparable) is not None:
+            score = 0.5
+        if score and (best is None or score > best[0]):
+            best = (score, variant)
+    if best is not None:
+        yield Match(door, best[1], 3, best[0])
+
+
+def _refine(matches: list[Match]) -> Match:
+    """Among equals, the one that also explains less ordinary inputs."""
+    if matches[0].tier == 3:
+        return max(matches, key=lambda match: match.score)
+    door = matches[0].door
+    rivals = [match for match in matches if match.door is door]
+    if len(rivals) == 1:
+        return rivals[0]
+    answers = []
+    for number, magnitude in enumerate(door.space.magnitudes):
+        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0])
+        for scale in door.space.scales[:4]:
+            case = inputs.fill(door.space, inputs.replace(structure, scale=scale, seed=number), {})
+            answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
+    hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
+    return rivals[hits.index(max(hits))]
+
+
+def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:
+    """The doors behind which the same variant stands, by space."""
+    found = {match.door.space.name: match.door}
+    for door in doors:
+        fits = door.space.name in match.variant.spec.spaces and door.space.name not in found
+        if fits and match.tier < 3 and _explains(match.variant, door):
+            found[door.space.name] = door
+    return found

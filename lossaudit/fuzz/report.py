@@ -1,0 +1,250 @@
+"""Words and source: assumptions, counterexamples, and code that can be pasted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.findings import Diagnosis, FuzzFinding
+from lossaudit.fuzz.inputs import space_named
+from lossaudit.fuzz.target import parse_target
+from lossaudit.fuzz.trial import plain
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz import FuzzOptions
+    from lossaudit.fuzz.inputs import Reach
+    from lossaudit.fuzz.model import Case, Failure
+    from lossaudit.fuzz.recognise import Door, Recognition
+    from lossaudit.fuzz.trial import Session
+    from lossaudit.fuzz.variants import Variant
+
+
+def shown_parameters(variant: Variant) -> dict[str, Any]:
+    """The parameters that differ from their neutral values, and the reduction, as JSON values."""
+    shown = {
+        parameter.name: _json(variant.params[parameter.name])
+        for parameter in variant.spec.parameters
+        if variant.params.get(parameter.name) is not None
+        and parameter.kind != "choice"
+        and not (parameter.kind == "number" and variant.params[parameter.name] == parameter.neutral)
+    }
+    if variant.reduction != "given":
+        shown["reduction"] = variant.reduction
+    for convention in variant.conventions:
+        shown["convention"] = convention.id
+    return shown
+
+
+def _json(value: Any) -> Any:
+    return plain(value) if isinstance(value, torch.Tensor) else value
+
+
+def reference_words(variant: Variant) -> str:
+    """``cross_entropy(label_smoothing=0.1, reduction='mean')``."""
+    inside = ", ".join(f"{name}={value!r}" for name, value in shown_parameters(variant).items())
+    return f"{variant.spec.name}({inside})"
+
+
+def recognised_line(session: Session) -> str:
+    """What the target was taken for, in one line."""
+    if session.variant is None:
+        return "no known loss recognised: laws, autograd and contract only"
+    return f"judged against {reference_words(session.variant)}"
+
+
+def assume_build(session: Session, door: Door, alternatives: int) -> None:
+    """Say which constructor arguments were assumed."""
+    for name, source in door.subject.build.assumed.items():
+        choice = " (the first of several that gives a known loss)" if alternatives > 1 else ""
+        session.assumptions.append(
+            f"its required argument {name} was given as {source}{choice}; say otherwise with --init {name}=..."
+        )
+
+
+def assume_recognition(session: Session, recognition: Recognition) -> None:
+    """Say what the target was taken for, and on what evidence."""
+    match = recognition.match
+    spaces = " or ".join(
+        f"{space_named(name).prediction} with {space_named(name).target}" for name in session.subjects
+    )
+    if match is None:
+        session.assumptions.append(f"no known loss was recognised; it takes {spaces}; name one with --reference NAME")
+        return
+    words = reference_words(match.variant)
+    ways = {
+        0: f"recognised as {words}: it gives the same values on ordinary inputs",
+        1: f"recognised as {words}: it gives the same values on ordinary inputs",
+        2: f"recognised as {words} with a known mistake",
+        3: f"the nearest known loss is {words}: it agrees on a part of the inputs, or up to a constant",
+        4: f"judged against {words}, as asked",
+    }
+    session.assumptions.append(f"{ways[match.tier]}; say otherwise with --reference NAME")
+    session.assumptions.append(f"it takes {spaces}")
+    for convention in match.variant.conventions:
+        session.assumptions.append(f"it {convention.message}")
+    guard = match.variant.params.get("guard")
+    if guard:
+        session.assumptions.append(
+            f"its {guard:g} at the logarithm was taken for intended: it bounds the loss of a probability of 0"
+        )
+    if match.door.subject.interface.swapped:
+        session.assumptions.append("it takes the target first and the prediction second")
+    if match.door.subject.interface.arrays:
+        session.assumptions.append("it is a NumPy loss: values are judged, gradients are not")
+    _unused(session, match.door, match.variant)
+
+
+def _unused(session: Session, door: Door, variant: Variant) -> None:
+    """A parameter that is declared under its own name and changes nothing."""
+    for parameter in variant.spec.parameters:
+        declared = door.evidence.named.get(parameter.name)
+        used = variant.params.get(parameter.name)
+        is_number = isinstance(declared, (int, float)) and not isinstance(declared, bool)
+        if is_number and parameter.kind == "number" and declared != used and used == parameter.neutral:
+            session.assumptions.append(f"its {parameter.name}={declared!r} has no effect on the value")
+
+
+def assume_reach(session: Session, door: Door, reach: Reach) -> None:
+    """Say which inputs were left out."""
+    space = door.space
+    left = [list(extra) for extra in space.extras if extra and extra not in reach.extras]
+    if left and max(space.classes) > 0 and len(left) == len([extra for extra in space.extras if extra]):
+        session.assumptions.append(f"inputs with more dimensions than [N, C] were left out ({space.target})")
+    if "soft" in space.target_profiles and "soft" not in reach.targets and session.variant is not None:
+        defined = session.variant.spec.target_profiles
+        if defined is None or "soft" in defined:
+            session.assumptions.append(f"soft targets were left out: it does not take them as {space.target}")
+    if "float64" not in reach.dtypes:
+        session.assumptions.append("float64 was left out: it raises there, or gives no finite value")
+
+
+def finding(
+    session: Session, target: str, options: FuzzOptions, failure: Failure, diagnosis: Diagnosis | None
+) -> FuzzFinding:
+    """One finding with its counterexample and repro."""
+    case = failure.case
+    return FuzzFinding(
+        code=failure.code,
+        message=failure.message,
+        diagnosis=diagnosis,
+        counterexample={} if case is None else counterexample(case),
+        evidence={name: _clean(value) for name, value in failure.evidence.items()},
+        repro="" if case is None else repro(session, target, options, failure, case),
+    )
+
+
+def _clean(value: Any) -> Any:
+    """Numbers that JSON can hold."""
+    if isinstance(value, dict):
+        return {name: _clean(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if isinstance(value, float):
+        return plain(torch.tensor(value, dtype=torch.float64))
+    return value
+
+
+def counterexample(case: Case) -> dict[str, Any]:
+    """The input as plain JSON values."""
+    return {
+        "prediction": numbers(case.prediction),
+        "target": numbers(case.target),
+        "dtype": case.dtype,
+        "shape": list(case.prediction.shape),
+        "layout": case.layout,
+    }
+
+
+def numbers(tensor: torch.Tensor) -> Any:
+    """Exact values: what is pasted must be what was run."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, float) and value == int(value):
+            return float(int(value))
+        return value
+
+    return clean(tensor.tolist())
+
+
+def repro(session: Session, target: str, options: FuzzOptions, failure: Failure, case: Case) -> str:
+    """Python that shows the disagreement with torch and the user's own loss alone."""
+    subject = session.subjects[case.space]
+    arrays = subject.interface.arrays
+    lines = ["import torch", *_import_lines(target)]
+    lines.append(f"loss = {_build_source(target, session, failure)}")
+    lines.append(f"prediction = torch.tensor({numbers(case.prediction)}, dtype=torch.{case.dtype})")
+    integer = subject.interface.integer_labels or not case.target.is_floating_point()
+    dtype = "int64" if integer else case.dtype
+    values = numbers(case.target.long() if integer else case.target)
+    lines.append(f"target = torch.tensor({values}, dtype=torch.{dtype})")
+    if case.layout == "transposed" and case.prediction.ndim > 1:
+        lines.append("prediction = prediction.transpose(0, -1).contiguous().transpose(0, -1)")
+    elif case.layout != "contiguous":
+        lines.append("prediction = torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)")
+    lines += _call_lines(session, options, failure, case, arrays=arrays)
+    return "\n".join(lines) + "\n"
+
+
+def _call_lines(session: Session, options: FuzzOptions, failure: Failure, case: Case, *, arrays: bool) -> list[str]:
+    subject = session.subjects[case.space]
+    names = ["prediction.numpy()", "target.numpy()"] if arrays else ["prediction", "target"]
+    if subject.interface.swapped:
+        names.reverse()
+    call = ", ".join([*names, *(f"{name}={value!r}" for name, value in options.call.items())])
+    lines = []
+    wants_gradient = "actual_gradient" in failure.evidence
+    if wants_gradient:
+        lines.append("prediction.requires_grad_()")
+    lines.append(f"value = loss({call})")
+    variant = session.variant
+    expected = failure.evidence.get("expected")
+    if variant is not None and variant.spec.code is not None and not variant.conventions and expected is not None:
+        reduction = failure.evidence.get("reduction", variant.reduction)
+        code = variant.spec.code(variant.params, reduction)
+        double = "target.double()" if case.target.is_floating_point() else "target"
+        lines.append(f"expected = {code.replace('TARGET', double)}")
+    elif expected is not None:
+        lines.append(f"expected = {expected!r}")
+    if wants_gradient:
+        lines.append("value.sum().backward()")
+        lines.append("print(prediction.grad)")
+    shown = ', "expected", expected' if expected is not None else ""
+    lines.append(f'print("loss", value{shown})')
+    return lines
+
+
+def _import_lines(target: str) -> list[str]:
+    location = parse_target(target)
+    head = location.attribute.split(".")[0]
+    if not location.is_file:
+        return [f"from {location.module} import {head}"]
+    return [
+        "import importlib.util",
+        f"spec = importlib.util.spec_from_file_location('target', {location.module!r})",
+        "module = importlib.util.module_from_spec(spec)",
+        "spec.loader.exec_module(module)",
+        f"{head} = module.{head}",
+    ]
+
+
+def _build_source(target: str, session: Session, failure: Failure) -> str:
+    build = session.subject.build
+    name = parse_target(target).attribute
+    arguments = {**{key: source for key, source in build.assumed.items()}}
+    arguments |= {key: _argument(value) for key, value in build.init.items()}
+    if "reduction" in failure.evidence and "reduction" in build.parameters:
+        arguments["reduction"] = repr(failure.evidence["reduction"])
+    if "parameter" in failure.evidence:
+        arguments[failure.evidence["parameter"]] = "0.0"
+    inside = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    if build.how in {"class", "factory"}:
+        return f"{name}({inside})"
+    return f"__import__('functools').partial({name}, {inside})" if inside else name
+
+
+def _argument(value: Any) -> str:
+    is_numbers = isinstance(value, list) and value and all(isinstance(item, (int, float)) for item in value)
+    return f"torch.tensor({[float(item) for item in value]})" if is_numbers else repr(value)

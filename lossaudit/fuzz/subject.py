@@ -1,0 +1,294 @@
+"""The target as the fuzzer sees it: called with one case, observed from all sides."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lossaudit.fuzz.model import Observation
+from lossaudit.fuzz.target import first_line, simple_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.target import Build
+
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+Announce = Callable[[str, "Case | None"], None]
+
+
+class Avoided(BaseException):
+    """Raised instead of a call that killed an earlier child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """How the target wants its arguments.
+
+    ``swapped``: target first. ``arrays``: NumPy arrays instead of tensors. ``integer_labels``: labels as int64.
+    """
+
+    space: str
+    swapped: bool = False
+    arrays: bool = False
+    integer_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A built target with one interface.
+
+    ``shim`` stands in for CUDA calls where there is no CUDA, so that values can still be judged.
+    """
+
+    build: Build
+    interface: Interface
+    call: Mapping[str, Any]
+    announce: Announce
+    shim: Callable[[], Any] | None = None
+
+    def at_dtype(self, dtype: str) -> Callable[..., Any]:
+        """The loss with its own parameters and buffers at a dtype, as ``.to(dtype)`` would leave it."""
+        loss = self.build.loss
+        if dtype == "float32" or not isinstance(loss, nn.Module):
+            return loss
+        return copy.deepcopy(loss).to(DTYPES[dtype])
+
+    def with_loss(self, loss: Callable[..., Any]) -> Subject:
+        """The same subject around another callable."""
+        return replace(self, build=replace(self.build, loss=loss))
+
+    def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
+        """Call the target once on a case; whatever it does is data."""
+        self.announce(stage, case)
+        if self.interface.arrays:
+            return _observe_arrays(self, case)
+        loss = self.at_dtype(case.dtype)
+        prediction, target = tensors(case, self.interface)
+        leaf = prediction.requires_grad_(gradient)
+        arranged = arrange(leaf, case.layout)
+        before = (arranged.detach().clone(), target.clone())
+        try:
+            with torch.enable_grad():
+                result = self.invoke(loss, arranged, target)
+            return _describe(result, leaf, arranged, target, before, gradient)
+        except Exception as error:  # noqa: BLE001 (user code may raise anything)
+            return Observation(error=first_line(error), error_type=type(error).__name__)
+
+    def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
+        """The bare call."""
+        arguments = (target, prediction) if self.interface.swapped else (prediction, target)
+        if self.shim is None:
+            return loss(*arguments, **self.call)
+        with self.shim():
+            return loss(*arguments, **self.call)
+
+
+def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
+    """Fresh tensors of a case, contiguous."""
+    prediction = case.prediction.to(DTYPES[case.dtype], copy=True)
+    if not case.target.is_floating_point():
+        return prediction, case.target.clone()
+    if interface.integer_labels:
+        return prediction, case.target.long()
+    return prediction, case.target.to(DTYPES[case.dtype], copy=True)
+
+
+def arrange(prediction: Tensor, layout: str) -> Tensor:
+    """The same numbers in another memory layout."""
+    if layout == "transposed" and prediction.ndim > 1:
+        return prediction.transpose(0, -1).clone(memory_format=torch.contiguous_format).transpose(0, -1)
+    if layout == "strided" or layout == "transposed":
+        return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
+    # A view, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
+    return prediction.clone() if prediction.requires_grad else prediction
+
+
+def single(result: Any) -> Any:
+    """The loss among what a target returns: the first of several."""
+    return result[0] if isinstance(result, (tuple, list)) and result else result
+
+
+def _describe(
+    result: Any, leaf: Tensor, arranged: Tensor, target: Tensor, before: tuple[Tensor, Tensor], gradient: bool
+) -> Observation:
+    value = single(result)
+    mutated = tuple(
+        name
+        for name, now, then in (("prediction", arranged, before[0]), ("target", target, before[1]))
+        if not torch.equal(torch.nan_to_num(now.detach().double()), torch.nan_to_num(then.double()))
+    )
+    if not isinstance(value, torch.Tensor):
+        try:
+            number = torch.as_tensor(np.asarray(value, dtype=np.float64))
+        except (TypeError, ValueError):
+            return Observation(error=f"it returns a {type(value).__name__}", error_type="ReturnType")
+        return Observation(number, dtype=type(value).__name__, mutated=mutated)
+    slope = None
+    if gradient and value.requires_grad:
+        (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+    return Observation(
+        value=value.detach().double(),
+        gradient=None if slope is None else slope.double(),
+        dtype=str(value.dtype).removeprefix("torch."),
+        differentiable=slope is not None,
+        custom_backward=gradient and _has_custom_backward(value),
+        mutated=mutated,
+    )
+
+
+def _has_custom_backward(value: Tensor) -> bool:
+    """Whether a hand-written ``autograd.Function`` takes part in the graph."""
+    waiting, seen = [value.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
+def _observe_arrays(subject: Subject, case: Case) -> Observation:
+    prediction, target = (tensor.numpy() for tensor in tensors(case, subject.interface))
+    before = prediction.copy(), target.copy()
+    try:
+        with np.errstate(all="ignore"):
+            result = single(subject.invoke(subject.build.loss, prediction, target))
+        value = torch.from_numpy(np.array(result, dtype=np.float64))
+    except Exception as error:  # noqa: BLE001 (user code may raise anything)
+        return Observation(error=first_line(error), error_type=type(error).__name__)
+    names = (("prediction", prediction, before[0]), ("target", target, before[1]))
+    mutated = tuple(name for name, now, then in names if not np.array_equal(now, then, equal_nan=True))
+    return Observation(value, dtype=str(getattr(result, "dtype", type(result).__name__)), mutated=mutated)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the target says of itself: values by the name under which it keeps them, and bare numbers in its code."""
+
+    named: dict[str, Any]
+    constants: tuple[float, ...]
+
+    def numbers(self) -> list[float]:
+        """Every number in sight, each once."""
+        values = [value for value in self.named.values() if _is_number(value)]
+        return list(dict.fromkeys([*values, *self.constants]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
+    """Read attributes, buffers, defaults, closures and constants of a target."""
+    loss = build.loss
+    named: dict[str, Any] = {}
+    constants: list[float] = []
+    for function in _functions(loss):
+        named |= _defaults(function)
+        constants += _constants(function.__code__)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+            _keep(named, name, _cell(cell))
+    _attributes(loss, named, depth=2)
+    if isinstance(loss, functools.partial):
+        for name, value in loss.keywords.items():
+            _keep(named, name, value)
+    for name, value in {**build.init, **call}.items():
+        if name not in named:
+            _keep(named, name, value)
+    return Evidence(named, tuple(dict.fromkeys(constants)))
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _keep(named: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(value, (bool, int, float, str, torch.Tensor)):
+        named[name] = value
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        named[name] = torch.as_tensor(value)
+    elif isinstance(value, (list, tuple)) and value and all(_is_number(item) for item in value):
+        named[name] = torch.tensor([float(item) for item in value])
+
+
+def _attributes(holder: Any, named: dict[str, Any], depth: int) -> None:
+    """Attributes of the object and of what it holds; the outer one wins over the inner of the same name."""
+    if isinstance(holder, (types.FunctionType, types.BuiltinFunctionType, functools.partial, type)):
+        return
+    state = dict(vars(holder)) if hasattr(holder, "__dict__") else {}
+    inner = list(state.pop("_modules", {}).values()) if isinstance(holder, nn.Module) else []
+    for table in ("_parameters", "_buffers"):
+        state.update(state.pop(table, None) or {})
+    if depth:
+        for part in [*inner, *(value for value in state.values() if hasattr(value, "__dict__"))]:
+            if part is not None and not isinstance(part, torch.Tensor):
+                _attributes(part, named, depth - 1)
+    for name, value in state.items():
+        if not name.startswith("_") and name != "training":
+            _keep(named, name, value)
+
+
+def _functions(loss: Any) -> list[types.FunctionType]:
+    """The Python functions that make up a loss: itself, or the methods that its class defines."""
+    if isinstance(loss, functools.partial):
+        return _functions(loss.func)
+    if isinstance(loss, types.MethodType):
+        return _functions(loss.__func__)
+    if isinstance(loss, types.FunctionType):
+        return [inspect.unwrap(loss)] if isinstance(inspect.unwrap(loss), types.FunctionType) else [loss]
+    found = []
+    for owner in type(loss).__mro__:
+        if owner.__module__.split(".")[0] in {"torch", "builtins"}:
+            continue
+        found += [item for item in vars(owner).values() if isinstance(item, types.FunctionType)]
+        found += [item.__func__ for item in vars(owner).values() if isinstance(item, staticmethod)]
+    return found
+
+
+def _defaults(function: types.FunctionType) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    if function.__name__ == "__init__":
+        return named
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            _keep(named, name, parameter.default)
+    return named
+
+
+def _constants(code: types.CodeType) -> list[float]:
+    found = [float(item) for item in code.co_consts if _is_number(item)]
+    for item in code.co_consts:
+        if isinstance(item, types.CodeType):
+            found += _constants(item)
+    return found
+
+
+def loss_state(loss: Any) -> dict[str, Any]:
+    """Plain attributes of a loss and of the modules it holds, by dotted name."""
+    state = dict(simple_state(loss))
+    if isinstance(loss, nn.Module):
+        for path, module in loss.named_modules():
+            state.update({f"{path}.{name}".lstrip("."): value for name, value in simple_state(module).items()})
+    return state

@@ -1,0 +1,125 @@
+"""One case, what the target did with it, and what it should have done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import variants
+from lossaudit.fuzz.inputs import Reach
+
+if TYPE_CHECKING:
+    from lossaudit.fuzz.model import Case, Expected, Observation
+    from lossaudit.fuzz.subject import Subject
+    from lossaudit.fuzz.variants import Variant
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """The state of one run.
+
+    Args:
+        subjects: The target under each space that it accepts.
+        variant: What it is judged against; None when no family was recognised.
+        reach: The inputs that it is known to take, by space.
+        declared_reduction: The reduction that the target names, if it names one.
+        assumptions: Sentences for the report.
+        calls: How many times the target was evaluated.
+    """
+
+    subjects: dict[str, Subject]
+    variant: Variant | None
+    reach: dict[str, Reach]
+    declared_reduction: str | None = None
+    assumptions: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        """The target under its usual space."""
+        return next(iter(self.subjects.values()))
+
+    def trial(self, case: Case, subject: Subject | None = None, variant: Variant | None = None) -> Trial:
+        """Run one case."""
+        used = subject or self.subjects[case.space]
+        self.calls += 1
+        return Trial(self, used, case, used.observe(case), variant or self.variant)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One case and everything known about it; the reference is evaluated when it is first asked for."""
+
+    session: Session
+    subject: Subject
+    case: Case
+    observed: Observation
+    variant: Variant | None
+
+    @cached_property
+    def expected(self) -> Expected | None:
+        """What the reference says; None with no reference."""
+        if self.variant is None:
+            return None
+        return variants.expected(self.variant, self.case, gradient=True)
+
+    @cached_property
+    def value_agrees(self) -> bool | None:
+        """Whether the value is the reference's; None when it cannot be judged."""
+        if self.expected is None or self.observed.value is None:
+            return None
+        if not variants.informative(self.expected.value):
+            return None
+        return variants.agrees(self.observed.value, self.expected.value, self.expected.value_tolerance)
+
+    @cached_property
+    def gradient_agrees(self) -> bool | None:
+        """Whether the gradient is the reference's; None when it cannot be judged, as on a kink."""
+        exact, slope = self.expected, self.observed.gradient
+        if exact is None or slope is None or exact.gradient is None or exact.gradient_tolerance is None:
+            return None
+        if self.on_kink or not bool(torch.isfinite(exact.gradient).all()):
+            return None
+        return bool(((slope - exact.gradient).abs() <= exact.gradient_tolerance).all())
+
+    @cached_property
+    def on_kink(self) -> bool:
+        """Whether a correct form of the loss may have another one-sided gradient here: at zeros and ties."""
+        prediction = self.case.prediction
+        if self.variant is not None and self.variant.spec.kinks:
+            return True
+        if bool((prediction == 0).any()):
+            return True
+        if prediction.ndim < 2 or prediction.shape[1] < 2:
+            return False
+        ordered = prediction.sort(1).values
+        return bool((ordered[:, 1:] == ordered[:, :-1]).any())
+
+    def shown(self) -> dict[str, Any]:
+        """Expected and actual value as plain numbers."""
+        shown: dict[str, Any] = {}
+        if self.expected is not None:
+            shown["expected"] = plain(self.expected.value)
+        if self.observed.value is not None:
+            shown["actual"] = plain(self.observed.value)
+        return shown
+
+
+def plain(tensor: torch.Tensor) -> Any:
+    """A number or nested lists, to seven significant digits; what is not finite as a word, so that JSON stays valid."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, float):
+            if value != value:
+                return "nan"
+            if value in {float("inf"), float("-inf")}:
+                return "inf" if value > 0 else "-inf"
+            return float(f"{value:.7g}")
+        return value
+
+    return clean(tensor.tolist())

@@ -1,0 +1,230 @@
+"""A reference with its parameters, a reduction and any mistakes: something that can be evaluated and compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz.model import Expected, Formula, Mistake, Reducer, Terms
+from lossaudit.fuzz.subject import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Case, Observation, ReferenceSpec
+
+# How many times the reference's own error, plus one unit of rounding of the largest number that any algebraic form of
+# the loss must hold, a correct loss may be off. Summation order, a logit subtracted after instead of before, and a
+# product instead of a difference of logarithms each cost a few units; 16 leaves room for all of them together.
+MARGIN = 16.0
+# float64 is judged to nine digits: torch's own kernels are not exact in it (softplus drops exp(-20) = 2e-9).
+UNIT = {"float64": 2.0**-29, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+def _mean(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum() / terms.shares.sum()
+
+
+def _batch_mean(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum() / terms.losses.shape[0] if terms.losses.ndim else terms.losses
+
+
+REDUCERS: dict[str, Reducer] = {
+    "mean": _mean,
+    "sum": lambda terms, _: terms.losses.sum(),
+    "none": lambda terms, _: terms.losses,
+    "batchmean": _batch_mean,
+    "given": lambda terms, _: terms.losses,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """One formula in all its particulars.
+
+    ``conventions`` and ``mistakes`` come from the bank; the former belong to what the target may be, the latter not.
+    """
+
+    spec: ReferenceSpec
+    params: Mapping[str, Any]
+    reduction: str
+    conventions: tuple[Mistake, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+
+    def with_mistakes(self, *mistakes: Mistake, params: Mapping[str, Any] | None = None) -> Variant:
+        """The same with mistakes, and with the parameters that these need."""
+        return replace(self, mistakes=mistakes, params={**self.params, **(params or {})})
+
+    def right(self) -> Variant:
+        """The same without its mistakes."""
+        return replace(self, mistakes=())
+
+    @property
+    def changes(self) -> tuple[Mistake, ...]:
+        """Conventions first, then mistakes."""
+        return (*self.conventions, *self.mistakes)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether it must be evaluated at the dtype of the target."""
+        return any(change.rounded is not None for change in self.changes)
+
+    def terms(self, prediction: Tensor, target: Tensor, nudge: float = 0.0) -> Terms:
+        """The losses before reduction, at the dtype of the prediction."""
+        formula: Formula = self.spec.formula
+        for change in self.changes:
+            if change.rounded is not None:
+                return change.rounded(prediction, target, self.params, nudge)
+        for change in self.changes:
+            if change.wrong is not None:
+                formula = change.wrong(formula)
+        return formula(prediction, target, self.params)
+
+    def reduce(self, terms: Terms, prediction: Tensor) -> Tensor:
+        """The reduction: that of a mistake, or its own."""
+        for change in reversed(self.changes):
+            if change.reduce is not None:
+                return change.reduce(terms, prediction)
+        return REDUCERS[self.reduction](terms, prediction)
+
+    def value(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss."""
+        return self.reduce(self.terms(prediction, target), prediction)
+
+
+def at_dtype(case: Case, dtype: str) -> tuple[Tensor, Tensor]:
+    """Prediction and target of a case, the floating ones at a dtype."""
+    target = case.target.to(DTYPES[dtype]) if case.target.is_floating_point() else case.target
+    return case.prediction.to(DTYPES[dtype]), target
+
+
+def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expected:
+    """What a variant says of a case in float64, with the tolerance at the dtype of the case."""
+    prediction, target = at_dtype(case, "float64")
+    prediction = prediction.clone().requires_grad_(gradient)
+    with torch.set_grad_enabled(gradient):
+        terms = variant.terms(prediction, target)
+        value = variant.reduce(terms, prediction)
+    slope = torch.autograd.grad(value.sum(), prediction)[0] if gradient and value.requires_grad else None
+    own_value, own_slope = _own(variant, case, gradient)
+    with torch.no_grad():
+        tolerance = _value_tolerance(variant, case, terms) + MARGIN * _distance(own_value, value)
+        slope_tolerance = None
+        if slope is not None and own_slope is not None:
+            floor = _gradient_floor(variant, case, terms)
+            error = _distance(own_slope, slope).max()
+            slope_tolerance = MARGIN * (floor + UNIT[case.dtype] * slope.abs() + error)
+    return Expected(value.detach(), slope, tolerance, slope_tolerance)
+
+
+def _own(variant: Variant, case: Case, gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """The reference itself at the dtype of the case: its error is the yardstick."""
+    if case.dtype == "float64":
+        prediction, target = at_dtype(case, "float64")
+    else:
+        prediction, target = at_dtype(case, case.dtype)
+    prediction = prediction.clone().requires_grad_(gradient)
+    with torch.set_grad_enabled(gradient):
+        value = variant.value(prediction, target)
+    slope = torch.autograd.grad(value.sum(), prediction)[0] if gradient and value.requires_grad else None
+    return value.detach().double(), None if slope is None else slope.double()
+
+
+def _distance(own: Tensor, exact: Tensor) -> Tensor:
+    return (own - exact.detach()).abs().nan_to_num(nan=0.0)
+
+
+def largest(variant: Variant, case: Case) -> float:
+    """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
+    finite = case.prediction[torch.isfinite(case.prediction)]
+    size = float(finite.abs().max()) if finite.numel() else 1.0
+    weights = [
+        float(torch.as_tensor(value).abs().max())
+        for parameter in variant.spec.parameters
+        if parameter.kind in {"per-class", "tensor", "number"}
+        and (value := variant.params.get(parameter.name)) is not None
+    ]
+    return max(1.0, size) * max(1.0, *weights, 1.0)
+
+
+def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:
+    losses = terms.losses.detach()
+    allowed = MARGIN * UNIT[case.dtype] * (largest(variant, case) + losses.abs().nan_to_num(posinf=0.0))
+    return variant.reduce(Terms(allowed, terms.shares.detach()), case.prediction).abs().nan_to_num(nan=0.0)
+
+
+def _gradient_floor(variant: Variant, case: Case, terms: Terms) -> Tensor:
+    """One unit of rounding of the largest slope that one sample can have after the reduction."""
+    ones = Terms(torch.ones_like(terms.losses).detach(), terms.shares.detach())
+    share = variant.reduce(ones, case.prediction).abs().max() / max(1, terms.losses.numel())
+    factor = torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
+    return UNIT[case.dtype] * largest(variant, case) * factor
+
+
+def like(observed: Tensor, value: Tensor) -> Tensor | None:
+    """The observed value in the shape of the expected one; None when they cannot be compared."""
+    if observed.shape == value.shape:
+        return observed
+    if observed.numel() == value.numel() == 1:
+        return observed.reshape(value.shape)
+    return None
+
+
+def agrees(observed: Tensor, value: Tensor, tolerance: Tensor) -> bool:
+    """Whether an observation is the expected value; nothing is asked where the truth itself is not finite."""
+    shaped = like(observed, value)
+    if shaped is None:
+        return False
+    judged = torch.isfinite(value)
+    return bool(((shaped - value).abs() <= tolerance)[judged].all())
+
+
+def informative(value: Tensor) -> bool:
+    """Whether there is anything to compare."""
+    return bool(torch.isfinite(value).any())
+
+
+def reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
+    """Whether a variant gives exactly what was observed, non-finite values included."""
+    if observation.value is None:
+        return False
+    if variant.rounded:
+        return _reproduces_rounded(variant, case, observation.value)
+    with torch.no_grad():
+        judged = expected(variant, case)
+    shaped = like(observation.value, judged.value)
+    if shaped is None:
+        return False
+    finite = torch.isfinite(judged.value)
+    if not bool((finite == torch.isfinite(shaped)).all()):
+        return False
+    return agrees(shaped, judged.value, judged.value_tolerance)
+
+
+def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
+    """The same for a mistake of rounding: within the band that one unit of rounding on the way opens."""
+    prediction, target = at_dtype(case, case.dtype)
+    with torch.no_grad():
+        terms = [variant.terms(prediction, target, nudge) for nudge in (0.0, -1.0, 1.0)]
+        stacked = torch.stack([term.losses.double() for term in terms])
+        shares = terms[0].shares.double()
+        allowed = MARGIN * UNIT[case.dtype] * (largest(variant, case) + stacked[0].abs().nan_to_num(posinf=0.0))
+        bounds = [
+            variant.reduce(Terms(losses, shares), case.prediction)
+            for losses in (
+                stacked[0],
+                stacked.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).amin(0) - allowed,
+                stacked.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).amax(0) + allowed,
+            )
+        ]
+        has_nan = variant.reduce(Terms(stacked.isnan().any(0).double(), shares), case.prediction) > 0
+    shaped = like(observed, bounds[0])
+    if shaped is None:
+        return False
+    low, high = torch.minimum(bounds[1], bounds[2]), torch.maximum(bounds[1], bounds[2])
+    inside = (shaped >= low) & (shaped <= high)
+    return bool((inside | (shaped.isnan() & has_nan)).all())
