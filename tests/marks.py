@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ FIXTURES = ROOT / "fixtures"
 
 _MARK = re.compile(r"#\s*(?P<kind>expect|todo):\s*(?P<codes>[A-Z]+[0-9]{3}(?:\s*,\s*[A-Z]+[0-9]{3})*)")
 
-Marks = Counter[tuple[str, int, str]]
+Marks = frozenset[tuple[str, int, str]]
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,14 @@ class Project:
         return [self.path] if self.path.is_file() else sorted(self.path.rglob("*.py"))
 
     def marks(self, kind: str) -> Marks:
-        """(file, row, code) of every mark of this kind, with how often."""
-        found: Marks = Counter()
+        """(file, row, code) of every mark of this kind; a line may break one rule more than once."""
+        found = set()
         for file in self.files:
             for row, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 for match in _MARK.finditer(line):
                     if match["kind"] == kind:
                         found.update((str(file), row, code.strip()) for code in match["codes"].split(","))
-        return found
+        return frozenset(found)
 
     def __str__(self) -> str:
         return self.path.relative_to(FIXTURES).as_posix()
