@@ -11,10 +11,14 @@ from pathspec import GitIgnoreSpec
 
 from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
+from lossaudit.check.select import names_a_loss
 from lossaudit.check.suppress import apply_suppressions
 from lossaudit.findings import Finding, Position, Span
 
 UNREADABLE = "E003"
+TOO_LARGE = "E005"
+MAX_BYTES = 1_000_000
+"""A syntax tree takes several hundred times the space of its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,23 @@ def run(request: Request) -> CheckRun:
         Exclusion(request.base, exclude, request.respect_gitignore, request.force_exclude),
     )
     options = CheckOptions(select=request.select, roots=request.src, debug=request.debug)
-    result = check_files(found.files, options)
-    findings = apply_suppressions(result.findings, found.files, request.select)
+    large = {path: size for path in found.files if (size := _size(path)) > MAX_BYTES}
+    files = [path for path in found.files if path not in large]
+    result = check_files(files, options)
+    findings = apply_suppressions(result.findings, files, request.select)
     findings = _without_ignored_files(findings, request)
-    unopened = [_unopened(path, reason) for path, reason in found.failures]
-    everything = tuple(sorted([*findings, *unopened], key=lambda finding: (finding.span, finding.code)))
-    readable = len(found.files) - result.unreadable
+    problems = [
+        _about_file(UNREADABLE, path, f"cannot be opened: {reason}") for path, reason in found.failures
+    ]
+    problems += [
+        _about_file(
+            TOO_LARGE, path, f"not checked: {size / 1e6:.1f} MB in one file, more than {MAX_BYTES / 1e6:g} MB"
+        )
+        for path, size in large.items()
+        if names_a_loss(path)
+    ]
+    everything = tuple(sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code)))
+    readable = len(files) - result.unreadable
     return CheckRun(everything, result.checked, _exit_code(everything, readable))
 
 
@@ -67,9 +82,16 @@ def _exit_code(findings: Sequence[Finding], readable: int) -> int:
     return 2 if only_problems and readable == 0 else 1
 
 
-def _unopened(path: Path, reason: str) -> Finding:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the analysis will say why it cannot be read
+
+
+def _about_file(code: str, path: Path, message: str) -> Finding:
     start = Position(1, 1)
-    return Finding(UNREADABLE, f"cannot be opened: {reason}", Span(str(path), start, start))
+    return Finding(code, message, Span(str(path), start, start))
 
 
 def _without_ignored_files(findings: Sequence[Finding], request: Request) -> tuple[Finding, ...]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lossaudit.check.contracts import load_contracts
+
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([.\w, \t]+))", re.MULTILINE)
 
 
@@ -35,7 +37,18 @@ def _imported_parts(source: bytes) -> set[bytes]:
     for match in _IMPORT.finditer(source):
         if match.group(1):
             end = source.find(b"\n", match.end())
-            parts.update(re.findall(rb"\w+", match.group(1) + b" " + source[match.end() : end if end > 0 else None]))
+            parts.update(
+                re.findall(rb"\w+", match.group(1) + b" " + source[match.end() : end if end > 0 else None])
+            )
         else:
             parts.update(re.findall(rb"\w+", match.group(2)))
     return parts
+
+
+def names_a_loss(path: Path) -> bool:
+    """Whether the file holds loss vocabulary at all; False if it cannot be read."""
+    try:
+        source = path.read_bytes()
+    except OSError:
+        return False
+    return bool(worth_parsing({path: source}, load_contracts().vocabulary()))

@@ -246,6 +246,9 @@ class TestBadInput:
         (project / "nested.py").write_text(
             "from torch.nn import CrossEntropyLoss\nx = " + "(" * 3000 + "1" + ")" * 3000 + "\n"
         )
+        (project / "table.py").write_text("x = [1, 2, 3]\n" * 350_000)
         code, out = self.check(lossaudit)
         assert code == 1
+        assert "huge.py:1:1: E005 not checked: 4.9 MB in one file, more than 1 MB" in out
+        assert "table.py" not in out
         assert f"train.py:{BROKEN_LINE}:12: LA101" in out
