@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lossaudit.fuzz.subject import tensors
+from lossaudit.fuzz.subject import IDLE, Avoided, tensors
 from lossaudit.fuzz.target import first_line
 
 if TYPE_CHECKING:
@@ -89,8 +89,13 @@ def device_bound(subject: Subject, case: Case) -> str | None:
         return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
     if not _has_foreign_tensors(subject, case):
         return None
-    subject.announce("fake-device", case)
-    return _run_fake(subject, case)
+    try:
+        subject.announce("fake-device", case, subject.interface)
+    except Avoided:
+        return None
+    reason = _run_fake(subject, case)
+    subject.announce(IDLE, None, None)
+    return reason
 
 
 def _registered(loss: Any) -> list[Tensor]:

@@ -17,7 +17,7 @@ from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Door, Recognition, recognise
-from lossaudit.fuzz.subject import Interface, Subject
+from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build
 from lossaudit.fuzz.trial import Session, Trial
 
@@ -51,7 +51,7 @@ def audit(
     target: str,
     builds: Sequence[Build],
     options: FuzzOptions,
-    announce: Announce = lambda _stage, _case: None,
+    announce: Announce = silent,
     on_event: Callable[[str], None] = lambda _: None,
 ) -> TargetReport:
     """Fuzz a built target in this process.

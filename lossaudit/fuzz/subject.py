@@ -29,10 +29,10 @@ DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
-Announce = Callable[[str, "Case | None"], None]
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "out of memory")
 
 
-class Avoided(BaseException):
+class Avoided(Exception):  # noqa: N818 (an answer, not an error)
     """Raised instead of a call that killed an earlier child."""
 
 
@@ -47,6 +47,14 @@ class Interface:
     swapped: bool = False
     arrays: bool = False
     integer_labels: bool = False
+
+
+Announce = Callable[[str, "Case | None", "Interface | None"], None]
+IDLE = "idle"
+
+
+def silent(_stage: str, _case: Case | None, _interface: Interface | None) -> None:
+    """Announce nothing: for a target that runs in its caller's own process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,15 @@ class Subject:
 
     def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
         """Call the target once on a case; whatever it does is data."""
-        self.announce(stage, case)
-        if self.interface.arrays:
-            return _observe_arrays(self, case)
+        try:
+            self.announce(stage, case, self.interface)
+        except Avoided as avoided:
+            return Observation(error=str(avoided), error_type="Avoided")
+        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
+        return seen
+
+    def _observe(self, case: Case, gradient: bool) -> Observation:  # noqa: FBT001
         loss = self.at_dtype(case.dtype)
         prediction, target = tensors(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
@@ -88,7 +102,7 @@ class Subject:
                 result = self.invoke(loss, arranged, target)
             return _describe(result, leaf, arranged, target, before, gradient)
         except Exception as error:  # noqa: BLE001 (user code may raise anything)
-            return Observation(error=first_line(error), error_type=type(error).__name__)
+            return _raised(error)
 
     def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
         """The bare call."""
@@ -97,6 +111,18 @@ class Subject:
             return loss(*arguments, **self.call)
         with self.shim():
             return loss(*arguments, **self.call)
+
+
+def _raised(error: Exception) -> Observation:
+    """What a call raised; running out of memory is for the parent, whose limit it was.
+
+    Raises:
+        MemoryError: The call asked for more memory than it may have.
+    """
+    text = str(error)
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+        raise MemoryError from None
+    return Observation(error=first_line(error), error_type=type(error).__name__)
 
 
 def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
@@ -174,7 +200,7 @@ def _observe_arrays(subject: Subject, case: Case) -> Observation:
             result = single(subject.invoke(subject.build.loss, prediction, target))
         value = torch.from_numpy(np.array(result, dtype=np.float64))
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
-        return Observation(error=first_line(error), error_type=type(error).__name__)
+        return _raised(error)
     names = (("prediction", prediction, before[0]), ("target", target, before[1]))
     mutated = tuple(name for name, now, then in names if not np.array_equal(now, then, equal_nan=True))
     return Observation(value, dtype=str(getattr(result, "dtype", type(result).__name__)), mutated=mutated)

@@ -345,12 +345,14 @@ def watched_construction() -> Iterator[list[str]]:
             if isinstance(value, nn.Module) and value is not owner and id(value) not in handed:
                 handed[id(value)] = (name, value, simple_state(value))
 
-    previous = sys.getprofile()
+    if sys.getprofile() is not None:  # a profiler is at work, and it could not be put back
+        yield touched
+        return
     sys.setprofile(watch)
     try:
         yield touched
     finally:
-        sys.setprofile(previous)
+        sys.setprofile(None)
     for name, module, before in handed.values():
         touched += changes(name, before, simple_state(module))
 
