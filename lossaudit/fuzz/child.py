@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.subject import Interface
 
 MEGABYTE = 1 << 20
+SIZE_KEY = "size "
 
 
 class Announcer:
@@ -24,6 +25,8 @@ class Announcer:
     def __init__(self, board: wire.Blackboard, avoid: tuple[str, ...]) -> None:
         self.board = board
         self.avoid = frozenset(avoid)
+        sizes = [float(key.removeprefix(SIZE_KEY)) for key in avoid if key.startswith(SIZE_KEY)]
+        self.largest = min(sizes, default=float("inf"))
 
     def __call__(self, stage: str, case: Case | None, interface: Interface | None = None) -> None:
         """Announce one call; with no case, that none is running.
@@ -37,19 +40,25 @@ class Announcer:
             self.board.write({"stage": stage})
             return
         key = avoid_key(stage, case, interface)
-        if key in self.avoid:
+        if key in self.avoid or (stage != "probe" and _size(case) >= self.largest):
             raise Avoided(key)
         self.board.write({"stage": stage, "key": key, **describe(case, interface)})
 
 
 def avoid_key(stage: str, case: Case, interface: Interface | None) -> str:
-    """What a crash says of other calls: while probing, the interface is suspect; later, the kind of input."""
+    """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
     if stage == "fake-device" or interface is None:
         return stage
     if stage == "probe":
         return f"probe {interface}"
+    if case.magnitude in {"right", "wrong", "large"} and _size(case) > 4:
+        return f"{SIZE_KEY}{_size(case)!r}"
     single = case.prediction.shape[0] == 1
-    return f"call {case.space} {case.magnitude} {case.targets} {case.dtype} {case.layout} {single}"
+    return f"call {case.space} {case.targets} {case.dtype} {case.layout} {single}"
+
+
+def _size(case: Case) -> float:
+    return float(case.prediction.abs().max()) if case.prediction.numel() else 0.0
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
@@ -120,7 +129,9 @@ def _import_torch() -> None:
 
         import hypothesis  # noqa: F401
     except ModuleNotFoundError as error:
-        raise TargetError(f"fuzzing needs {error.name}, which is not installed", "pip install 'lossaudit[fuzz]'") from None
+        raise TargetError(
+            f"fuzzing needs {error.name}, which is not installed", "pip install 'lossaudit[fuzz]'"
+        ) from None
 
 
 if __name__ == "__main__":

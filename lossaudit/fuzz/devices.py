@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 FAKE_DEVICE = "cuda"
 MISMATCH_TYPES = frozenset({"FakeTensorDeviceMismatchError"})
 MISMATCH_WORDS = ("found at least two devices", "found two different devices", "Device Propagation")
-NO_CUDA_WORDS = ("not compiled with CUDA", "no NVIDIA driver", "No CUDA GPUs", "CUDA driver", "support for cuda")
+NO_CUDA_WORDS = (
+    "not compiled with CUDA",
+    "no NVIDIA driver",
+    "No CUDA GPUs",
+    "CUDA driver",
+    "support for cuda",
+)
 
 
 def wants_cuda(error: str) -> bool:
@@ -122,7 +128,10 @@ def _run_fake(subject: Subject, case: Case) -> str | None:
         # allow_non_fake_inputs: a tensor that the loss keeps for itself is a CPU tensor, which is the point.
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), CudaShim(FAKE_DEVICE):
             loss = _moved(subject.build.loss)
-            fake = [torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE) for tensor in (prediction, target)]
+            fake = [
+                torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)
+                for tensor in (prediction, target)
+            ]
             subject.invoke(loss, *fake)
     except Exception as error:  # noqa: BLE001 (only one kind says anything)
         return _mismatch(error)
@@ -156,7 +165,8 @@ def _copied(loss: nn.Module) -> nn.Module:
     twin._parameters = dict(loss._parameters)  # noqa: SLF001
     twin._buffers = dict(loss._buffers)  # noqa: SLF001
     twin._modules = {  # noqa: SLF001
-        name: None if child is None else _copied(child) for name, child in loss._modules.items()  # noqa: SLF001
+        name: None if child is None else _copied(child)
+        for name, child in loss._modules.items()  # noqa: SLF001
     }
     return twin
 

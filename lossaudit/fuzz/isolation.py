@@ -213,7 +213,9 @@ def _report(run: _Run, result: dict[str, Any], state: dict[str, Any]) -> TargetR
     if "target_error" in result:
         return TargetReport(run.target, None, "error", error=result["target_error"])
     reason = result.get("internal_error", "it ran out of memory")
-    return TargetReport(run.target, None, "error", error=f"lossaudit itself failed: {reason}; please report this")
+    return TargetReport(
+        run.target, None, "error", error=f"lossaudit itself failed: {reason}; please report this"
+    )
 
 
 def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
@@ -234,7 +236,9 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
 
 def _finding(run: _Run, crash: Crash) -> FuzzFinding:
     state = crash.state
-    shown = {name: state[name] for name in ("prediction", "target", "dtype", "shape", "layout") if name in state}
+    shown = {
+        name: state[name] for name in ("prediction", "target", "dtype", "shape", "layout") if name in state
+    }
     return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))
 
 
@@ -247,15 +251,21 @@ def _repro(run: _Run, state: dict[str, Any]) -> str:
         lines.append(f"import runpy; {head} = runpy.run_path({location.module!r})[{head!r}]")
     else:
         lines.append(f"from {location.module} import {head}")
-    lines.append(f"prediction = torch.tensor({state.get('prediction')}, dtype=torch.{state.get('dtype', 'float32')})")
-    lines.append(f"target = torch.tensor({state.get('target')}, dtype=torch.{'int64' if integers else 'float32'})")
+    lines.append(
+        f"prediction = torch.tensor({state.get('prediction')}, dtype=torch.{state.get('dtype', 'float32')})"
+    )
+    lines.append(
+        f"target = torch.tensor({state.get('target')}, dtype=torch.{'int64' if integers else 'float32'})"
+    )
     names = ["prediction", "target"]
     if state.get("arrays"):
         names = [f"{name}.numpy()" for name in names]
     if state.get("swapped"):
         names.reverse()
     inside = ", ".join(f"{name}={value!r}" for name, value in run.options.init.items())
-    lines.append(f"loss = {location.attribute}  # with {inside}" if inside else f"loss = {location.attribute}")
+    lines.append(
+        f"loss = {location.attribute}  # with {inside}" if inside else f"loss = {location.attribute}"
+    )
     lines.append("loss = loss() if isinstance(loss, type) else loss")
     lines.append(f"loss({', '.join(names)})  # {state.get('stage')}")
     return "\n".join(lines) + "\n"

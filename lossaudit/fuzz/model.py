@@ -230,13 +230,18 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Failure:
-    """A check that failed on a case. ``evidence`` is shown; ``independent`` failures are never consequences."""
+    """A check that failed on a case.
+
+    ``evidence`` is shown. ``independent`` failures are never the consequence of another. ``clear`` is False where the
+    difference is small enough to look like rounding to a reader: such a case is only shown if there is no other.
+    """
 
     code: str
     message: str
     case: Case | None
     evidence: dict[str, Any] = field(default_factory=dict)
     independent: bool = False
+    clear: bool = True
 
 
 @dataclass(frozen=True, slots=True)

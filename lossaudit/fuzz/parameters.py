@@ -31,7 +31,9 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
         value = evidence.named[name]
         if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1000:
             return (value,)
-    vectors = [value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1]
+    vectors = [
+        value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1
+    ]
     lengths = {int(vector.numel()) for vector in vectors if vector.numel() > 1}
     return tuple(lengths) if len(lengths) == 1 else usual
 
@@ -42,7 +44,9 @@ def candidates(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind == "number":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
-        values += [1 - number for number in evidence.numbers() if named == [] and _fits(parameter, 1 - number)]
+        values += [
+            1 - number for number in evidence.numbers() if named == [] and _fits(parameter, 1 - number)
+        ]
     return list(_distinct(values))
 
 

@@ -111,7 +111,9 @@ def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         for interface in _interfaces(space):
             if interface.arrays and any(
-                door.space is space and not door.subject.interface.arrays and door.comparable[0][1].differentiable
+                door.space is space
+                and not door.subject.interface.arrays
+                and door.comparable[0][1].differentiable
                 for door in doors
             ):
                 continue
@@ -132,9 +134,7 @@ def _interfaces(space: Space) -> Iterator[Interface]:
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 
-def _ask(
-    subject: Subject, space: Space, classes: tuple[int, ...]
-) -> tuple[list[Response], str | None]:
+def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list[Response], str | None]:
     """The answers to the probes; an error where even the first plain ones fail."""
     responses: list[Response] = []
     for structure in inputs.probe_structures(space, classes, space.target_profiles[0]):
@@ -153,12 +153,16 @@ def _is_answer(responses: list[Response]) -> bool:
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:
     """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
-    by_arrays = {(door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays}
+    by_arrays = {
+        (door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays
+    }
 
     def is_shadow(door: Door) -> bool:
         key = (door.space.name, door.subject.interface.swapped)
         first = door.comparable[0][1]
-        numpy_result = first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        numpy_result = (
+            first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        )
         return not door.subject.interface.arrays and key in by_arrays and numpy_result
 
     def returns_tensor(door: Door) -> bool:
@@ -316,7 +320,9 @@ def _refine(matches: list[Match]) -> Match:
         return rivals[0]
     answers = []
     for number, magnitude in enumerate(door.space.magnitudes):
-        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0])
+        structure = Structure(
+            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
+        )
         for scale in door.space.scales[:4]:
             case = inputs.fill(door.space, inputs.replace(structure, scale=scale, seed=number), {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))

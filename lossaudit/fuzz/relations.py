@@ -74,7 +74,8 @@ def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float 
     constant = largest.actual / scaled(largest)
     room = max(1.0, abs(constant))
     fits = all(
-        abs(point.actual - constant * scaled(point)) <= 2 * room * max(point.tolerance, 1e-12) for point in points
+        abs(point.actual - constant * scaled(point)) <= 2 * room * max(point.tolerance, 1e-12)
+        for point in points
     )
     varied = len({round(point.expected, 6) for point in points}) >= 3
     return constant if fits and varied and constant != 0 else None

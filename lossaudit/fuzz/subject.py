@@ -101,7 +101,7 @@ class Subject:
             with torch.enable_grad():
                 result = self.invoke(loss, arranged, target)
             return _describe(result, leaf, arranged, target, before, gradient)
-        except Exception as error:  # noqa: BLE001 (user code may raise anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
 
     def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
@@ -113,7 +113,7 @@ class Subject:
             return loss(*arguments, **self.call)
 
 
-def _raised(error: Exception) -> Observation:
+def _raised(error: BaseException) -> Observation:
     """What a call raised; running out of memory is for the parent, whose limit it was.
 
     Raises:
@@ -199,7 +199,7 @@ def _observe_arrays(subject: Subject, case: Case) -> Observation:
         with np.errstate(all="ignore"):
             result = single(subject.invoke(subject.build.loss, prediction, target))
         value = torch.from_numpy(np.array(result, dtype=np.float64))
-    except Exception as error:  # noqa: BLE001 (user code may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
         return _raised(error)
     names = (("prediction", prediction, before[0]), ("target", target, before[1]))
     mutated = tuple(name for name, now, then in names if not np.array_equal(now, then, equal_nan=True))
@@ -316,5 +316,7 @@ def loss_state(loss: Any) -> dict[str, Any]:
     state = dict(simple_state(loss))
     if isinstance(loss, nn.Module):
         for path, module in loss.named_modules():
-            state.update({f"{path}.{name}".lstrip("."): value for name, value in simple_state(module).items()})
+            state.update(
+                {f"{path}.{name}".lstrip("."): value for name, value in simple_state(module).items()}
+            )
     return state

@@ -161,7 +161,9 @@ def _gradient_floor(variant: Variant, case: Case, terms: Terms) -> Tensor:
     """One unit of rounding of the largest slope that one sample can have after the reduction."""
     ones = Terms(torch.ones_like(terms.losses).detach(), terms.shares.detach())
     share = variant.reduce(ones, case.prediction).abs().max() / max(1, terms.losses.numel())
-    factor = torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
+    factor = (
+        torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
+    )
     return UNIT[case.dtype] * largest(variant, case) * factor
 
 
@@ -212,7 +214,9 @@ def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
         terms = [variant.terms(prediction, target, nudge) for nudge in (0.0, -1.0, 1.0)]
         stacked = torch.stack([term.losses.double() for term in terms])
         shares = terms[0].shares.double()
-        allowed = MARGIN * UNIT[case.dtype] * (largest(variant, case) + stacked[0].abs().nan_to_num(posinf=0.0))
+        allowed = (
+            MARGIN * UNIT[case.dtype] * (largest(variant, case) + stacked[0].abs().nan_to_num(posinf=0.0))
+        )
         bounds = [
             variant.reduce(Terms(losses, shares), case.prediction)
             for losses in (

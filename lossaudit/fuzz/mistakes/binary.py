@@ -95,7 +95,9 @@ def _one_alpha(formula: Formula) -> Formula:
 
 
 def _alpha_swapped(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(prediction, target, {**params, "alpha": 1 - params["alpha"]})
+    return lambda prediction, target, params: formula(
+        prediction, target, {**params, "alpha": 1 - params["alpha"]}
+    )
 
 
 def _pt_from_weighted(_: Formula) -> Formula:

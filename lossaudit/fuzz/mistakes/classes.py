@@ -39,22 +39,16 @@ def _ignoring(params: Params) -> bool:
     return params.get("ignore_index") is not None
 
 
-def _before(activation: str) -> object:
-    """A formula whose input went through an activation first."""
+def _softmax_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.softmax(1), target, params)
 
-    def wrong(formula: Formula) -> Formula:
-        def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-            if activation == "softmax":
-                return formula(prediction.softmax(1), target, params)
-            if activation == "softmax over the batch":
-                return formula(prediction.softmax(0), target, params)
-            if activation == "relu":
-                return formula(prediction.relu(), target, params)
-            return formula(prediction.sigmoid(), target, params)
 
-        return changed
+def _sigmoid_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.sigmoid(), target, params)
 
-    return wrong
+
+def _relu_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.relu(), target, params)
 
 
 def _batch_softmax(_: Formula) -> Formula:
@@ -224,7 +218,9 @@ def _mean_over_classes(terms: Terms, prediction: Tensor) -> Tensor:
     return terms.losses.sum() / (terms.losses.numel() * prediction.shape[1])
 
 
-OFF_CLASS = Parameter("off_class", "one", "choice", guesses=("one", "over C", "over C - 1", "whole", "nothing"))
+OFF_CLASS = Parameter(
+    "off_class", "one", "choice", guesses=("one", "over C", "over C - 1", "whole", "nothing")
+)
 OFF_ROWS = Parameter("off_class", "one", "choice", guesses=("one", "whole", "nothing"))
 
 MISTAKES = (
@@ -242,21 +238,21 @@ MISTAKES = (
         CE,
         "equals the reference of softmax(x): softmax is applied twice",
         "LA101",
-        wrong=_before("softmax"),  # type: ignore[arg-type]
+        wrong=_softmax_first,
     ),
     Mistake(
         "sigmoid-before-softmax",
         CE,
         "equals the reference of sigmoid(x): a sigmoid is applied before the softmax",
         "LA106",
-        wrong=_before("sigmoid"),  # type: ignore[arg-type]
+        wrong=_sigmoid_first,
     ),
     Mistake(
         "relu-before-softmax",
         CE,
         "equals the reference of relu(x): negative logits are cut off",
         "LA111",
-        wrong=_before("relu"),  # type: ignore[arg-type]
+        wrong=_relu_first,
     ),
     Mistake(
         "softmax-over-batch",
