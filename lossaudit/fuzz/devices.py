@@ -6,9 +6,6 @@ cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from lossaudit.fuzz.subject import IDLE, Avoided, tensors
 from lossaudit.fuzz.target import first_line
+from lossaudit.fuzz.twins import twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,28 +147,4 @@ def _moved(loss: Any) -> Any:
     """The loss as ``.to("cuda")`` would leave it: parameters and buffers moved, plain attributes not."""
     if not isinstance(loss, nn.Module):
         return loss
-    moved = _copied(loss)
-    for module in moved.modules():
-        for table in (module._parameters, module._buffers):  # noqa: SLF001 (what .to() does)
-            for name, tensor in table.items():
-                if tensor is not None:
-                    table[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)  # type: ignore[assignment]
-    return moved
-
-
-def _copied(loss: nn.Module) -> nn.Module:
-    """A copy of the modules only: their plain attributes, tensors among them, stay the same objects."""
-    twin = copy.copy(loss)
-    twin.__dict__ = dict(loss.__dict__)
-    twin._parameters = dict(loss._parameters)  # noqa: SLF001
-    twin._buffers = dict(loss._buffers)  # noqa: SLF001
-    twin._modules = {  # noqa: SLF001
-        name: None if child is None else _copied(child)
-        for name, child in loss._modules.items()  # noqa: SLF001
-    }
-    return twin
-
-
-def shim_for(error: str) -> Callable[[], AbstractContextManager[Any]]:
-    """What to call the target under after an error: the shim when it asked for CUDA in vain."""
-    return CudaShim if wants_cuda(error) and not torch.cuda.is_available() else nullcontext
+    return twin(loss, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE))

@@ -141,8 +141,8 @@ def _reach(session: Session, door: Door) -> Reach:
 
     def takes(structure: Structure) -> bool:
         case = inputs.fill(space, structure, {} if variant is None else variant.params)
-        seen = door.subject.observe(case, gradient=False, stage="probe")
-        if seen.value is None:
+        seen = door.subject.observe(case, stage="probe")
+        if seen.value is None or seen.backward_error is not None:
             return False
         return variant is None or variant.spec.name == "given" or variants.reproduces(variant, case, seen)
 
@@ -151,7 +151,7 @@ def _reach(session: Session, door: Door) -> Reach:
         tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
     )
     base = replace(base, classes=classes[0])
-    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, extra=extra)))
+    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra)))
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:
         dtypes += [name for name in sorted(HALF) if _runs(door, replace(base, dtype=name))]

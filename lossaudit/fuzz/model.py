@@ -205,7 +205,8 @@ class Case:
 class Observation:
     """What the target did with one case.
 
-    ``value`` and ``gradient`` are float64 copies; None when there is none. ``dtype`` is that of the result.
+    ``value`` and ``gradient`` are float64 copies; None when there is none. ``dtype`` is that of the result. ``error`` is
+    what the call raised, ``backward_error`` what its backward did.
     """
 
     value: Tensor | None = None
@@ -213,6 +214,7 @@ class Observation:
     dtype: str = ""
     error: str | None = None
     error_type: str | None = None
+    backward_error: str | None = None
     differentiable: bool = False
     custom_backward: bool = False
     mutated: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 LEAST_POINTS = 4
+TRIVIAL = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float 
         for point in points
     )
     varied = len({round(point.expected, 6) for point in points}) >= 3
-    return constant if fits and varied and constant != 0 else None
+    return constant if fits and varied and abs(constant) > TRIVIAL and abs(constant - 1) > TRIVIAL else None
 
 
 def _named_constant(constant: float) -> str:

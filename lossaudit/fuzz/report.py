@@ -183,7 +183,8 @@ def repro(session: Session, target: str, options: FuzzOptions, failure: Failure,
     values = numbers(case.target.long() if integer else case.target)
     lines.append(f"target = torch.tensor({values}, dtype=torch.{dtype})")
     if case.layout == "transposed" and case.prediction.ndim > 1:
-        lines.append("prediction = prediction.transpose(0, -1).contiguous().transpose(0, -1)")
+        turned = "movedim(1, -1).contiguous().movedim(-1, 1)" if case.prediction.ndim > 2 else "t().contiguous().t()"
+        lines.append(f"prediction = prediction.{turned}")
     elif case.layout != "contiguous":
         lines.append("prediction = torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)")
     lines += _call_lines(session, options, failure, case, arrays=arrays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import types
@@ -16,6 +15,7 @@ from torch import nn
 
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.target import first_line, simple_state
+from lossaudit.fuzz.twins import twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,8 @@ class Subject:
         loss = self.build.loss
         if dtype == "float32" or not isinstance(loss, nn.Module):
             return loss
-        return copy.deepcopy(loss).to(DTYPES[dtype])
+        wanted = DTYPES[dtype]
+        return twin(loss, lambda tensor: tensor.to(wanted) if tensor.is_floating_point() else tensor)
 
     def with_loss(self, loss: Callable[..., Any]) -> Subject:
         """The same subject around another callable."""
@@ -137,9 +138,11 @@ def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
 
 def arrange(prediction: Tensor, layout: str) -> Tensor:
     """The same numbers in another memory layout."""
-    if layout == "transposed" and prediction.ndim > 1:
-        return prediction.transpose(0, -1).clone(memory_format=torch.contiguous_format).transpose(0, -1)
-    if layout == "strided" or layout == "transposed":
+    if layout == "transposed" and prediction.ndim > 2:  # classes last in memory, as [N, L, C] turned to [N, C, L]
+        return prediction.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+    if layout == "transposed" and prediction.ndim == 2:
+        return prediction.t().clone(memory_format=torch.contiguous_format).t()
+    if layout in {"strided", "transposed"}:
         return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
     # A view, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
     return prediction.clone() if prediction.requires_grad else prediction
@@ -165,14 +168,18 @@ def _describe(
         except (TypeError, ValueError):
             return Observation(error=f"it returns a {type(value).__name__}", error_type="ReturnType")
         return Observation(number, dtype=type(value).__name__, mutated=mutated)
-    slope = None
+    slope, backward_error = None, None
     if gradient and value.requires_grad:
-        (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+        try:
+            (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+        except Exception as error:  # noqa: BLE001 (a hand-written backward may raise anything)
+            backward_error = f"{type(error).__name__}: {first_line(error)}"
     return Observation(
         value=value.detach().double(),
         gradient=None if slope is None else slope.double(),
         dtype=str(value.dtype).removeprefix("torch."),
-        differentiable=slope is not None,
+        differentiable=slope is not None or backward_error is not None,
+        backward_error=backward_error,
         custom_backward=gradient and _has_custom_backward(value),
         mutated=mutated,
     )
