@@ -27,6 +27,7 @@ class FuzzOptions:
         seed: Seed of every random choice; the same seed gives the same report.
         max_examples: How many structures are drawn.
         max_time: Seconds for one target, its imports excepted.
+        call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.
     """
@@ -37,6 +38,7 @@ class FuzzOptions:
     seed: int = 0
     max_examples: int = 60
     max_time: float = 20.0
+    call_time: float = 3.0
     memory_limit_mb: int = 4096
     select: frozenset[str] | None = None
 

@@ -6,9 +6,6 @@ cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,8 +14,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lossaudit.fuzz.subject import tensors
+from lossaudit.fuzz.subject import IDLE, Avoided, tensors
 from lossaudit.fuzz.target import first_line
+from lossaudit.fuzz.twins import twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +27,13 @@ if TYPE_CHECKING:
 FAKE_DEVICE = "cuda"
 MISMATCH_TYPES = frozenset({"FakeTensorDeviceMismatchError"})
 MISMATCH_WORDS = ("found at least two devices", "found two different devices", "Device Propagation")
-NO_CUDA_WORDS = ("not compiled with CUDA", "no NVIDIA driver", "No CUDA GPUs", "CUDA driver", "support for cuda")
+NO_CUDA_WORDS = (
+    "not compiled with CUDA",
+    "no NVIDIA driver",
+    "No CUDA GPUs",
+    "CUDA driver",
+    "support for cuda",
+)
 
 
 def wants_cuda(error: str) -> bool:
@@ -89,8 +93,13 @@ def device_bound(subject: Subject, case: Case) -> str | None:
         return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
     if not _has_foreign_tensors(subject, case):
         return None
-    subject.announce("fake-device", case)
-    return _run_fake(subject, case)
+    try:
+        subject.announce("fake-device", case, subject.interface)
+    except Avoided:
+        return None
+    reason = _run_fake(subject, case)
+    subject.announce(IDLE, None, None)
+    return reason
 
 
 def _registered(loss: Any) -> list[Tensor]:
@@ -117,7 +126,10 @@ def _run_fake(subject: Subject, case: Case) -> str | None:
         # allow_non_fake_inputs: a tensor that the loss keeps for itself is a CPU tensor, which is the point.
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), CudaShim(FAKE_DEVICE):
             loss = _moved(subject.build.loss)
-            fake = [torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE) for tensor in (prediction, target)]
+            fake = [
+                torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)
+                for tensor in (prediction, target)
+            ]
             subject.invoke(loss, *fake)
     except Exception as error:  # noqa: BLE001 (only one kind says anything)
         return _mismatch(error)
@@ -135,27 +147,4 @@ def _moved(loss: Any) -> Any:
     """The loss as ``.to("cuda")`` would leave it: parameters and buffers moved, plain attributes not."""
     if not isinstance(loss, nn.Module):
         return loss
-    moved = _copied(loss)
-    for module in moved.modules():
-        for table in (module._parameters, module._buffers):  # noqa: SLF001 (what .to() does)
-            for name, tensor in table.items():
-                if tensor is not None:
-                    table[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)  # type: ignore[assignment]
-    return moved
-
-
-def _copied(loss: nn.Module) -> nn.Module:
-    """A copy of the modules only: their plain attributes, tensors among them, stay the same objects."""
-    twin = copy.copy(loss)
-    twin.__dict__ = dict(loss.__dict__)
-    twin._parameters = dict(loss._parameters)  # noqa: SLF001
-    twin._buffers = dict(loss._buffers)  # noqa: SLF001
-    twin._modules = {  # noqa: SLF001
-        name: None if child is None else _copied(child) for name, child in loss._modules.items()  # noqa: SLF001
-    }
-    return twin
-
-
-def shim_for(error: str) -> Callable[[], AbstractContextManager[Any]]:
-    """What to call the target under after an error: the shim when it asked for CUDA in vain."""
-    return CudaShim if wants_cuda(error) and not torch.cuda.is_available() else nullcontext
+    return twin(loss, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE))

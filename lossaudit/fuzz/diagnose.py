@@ -44,7 +44,9 @@ def diagnose(
         classes: The class counts in use.
         conventions: Whether a convention of the bank counts as a mistake, as when the user named the reference.
     """
-    judged = _telling_first([trial for trial in trials if trial.case.dtype in JUDGED and trial.observed.value is not None])
+    judged = _telling_first(
+        [trial for trial in trials if trial.case.dtype in JUDGED and trial.observed.value is not None]
+    )
     if not judged:
         return None
     bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
@@ -57,7 +59,9 @@ def diagnose(
 
 def _telling_first(trials: list[Trial]) -> list[Trial]:
     """Trials that differ from the reference first, of each space and profile some: most candidates die there."""
-    return sorted(trials, key=lambda trial: (_agrees_fully(trial), trial.case.dtype != "float32", trial.case.size))
+    return sorted(
+        trials, key=lambda trial: (_agrees_fully(trial), trial.case.dtype != "float32", trial.case.size)
+    )
 
 
 def _agrees_fully(trial: Trial) -> bool:
@@ -109,8 +113,12 @@ def _beyond_magnitude(trials: list[Trial]) -> Cause | None:
     below = [size for _, size in right if size < start]
     if not below or start <= 3.5 or not math.isfinite(start):
         return None
-    message = f"it agrees with the reference for ordinary inputs and parts from it where the {quantity} is large"
-    return Cause(Diagnosis("beyond-magnitude", message), frozenset({"LF101", "LF301", "LF302", "LF303"}), None)
+    message = (
+        f"it agrees with the reference for ordinary inputs and parts from it where the {quantity} is large"
+    )
+    return Cause(
+        Diagnosis("beyond-magnitude", message), frozenset({"LF101", "LF301", "LF302", "LF303"}), None
+    )
 
 
 def explains_gradient(variant: Variant, trial: Trial) -> bool:

@@ -17,7 +17,7 @@ from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Door, Recognition, recognise
-from lossaudit.fuzz.subject import Interface, Subject
+from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build
 from lossaudit.fuzz.trial import Session, Trial
 
@@ -51,7 +51,7 @@ def audit(
     target: str,
     builds: Sequence[Build],
     options: FuzzOptions,
-    announce: Announce = lambda _stage, _case: None,
+    announce: Announce = silent,
     on_event: Callable[[str], None] = lambda _: None,
 ) -> TargetReport:
     """Fuzz a built target in this process.
@@ -125,10 +125,10 @@ def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
         reach={},
         declared_reduction=parameters.declared_reduction(first.evidence),
     )
+    report.assume_recognition(session, recognition)
     report.assume_build(session, first, len(subjects))
     for name, door in doors.items():
         session.reach[name] = _reach(session, door)
-    report.assume_recognition(session, recognition)
     if match is not None:
         session.variant = match.variant.right()
     return session
@@ -141,15 +141,17 @@ def _reach(session: Session, door: Door) -> Reach:
 
     def takes(structure: Structure) -> bool:
         case = inputs.fill(space, structure, {} if variant is None else variant.params)
-        seen = door.subject.observe(case, gradient=False, stage="probe")
-        if seen.value is None:
+        seen = door.subject.observe(case, stage="probe")
+        if seen.value is None or seen.backward_error is not None:
             return False
         return variant is None or variant.spec.name == "given" or variants.reproduces(variant, case, seen)
 
     base = Structure(batch=3, classes=door.classes[0], targets=space.target_profiles[0], seed=11)
-    classes = tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
+    classes = (
+        tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
+    )
     base = replace(base, classes=classes[0])
-    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, extra=extra)))
+    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra)))
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:
         dtypes += [name for name in sorted(HALF) if _runs(door, replace(base, dtype=name))]
@@ -193,7 +195,9 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
         space = inputs.space_named(space_name)
         for structure in _structures(space, reach, options):
             if time.monotonic() - started > options.max_time:
-                session.assumptions.append(f"stopped after {session.calls} evaluations: --max-time was reached")
+                session.assumptions.append(
+                    f"stopped after {session.calls} evaluations: --max-time was reached"
+                )
                 return trials, findings
             case = inputs.fill(space, structure, params)
             trial = session.trial(case)
@@ -205,13 +209,19 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
 def _structures(space: Space, reach: Reach, options: FuzzOptions) -> list[Structure]:
     drawn = inputs.draw(space, reach, options.seed, options.max_examples)
     fillings = [
-        replace(structure, seed=structure.seed + 7919 * filling) for structure in drawn for filling in range(FILLINGS)
+        replace(structure, seed=structure.seed + 7919 * filling)
+        for structure in drawn
+        for filling in range(FILLINGS)
     ]
     return [*inputs.panel(space, reach, options.seed), *fillings]
 
 
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
-    plain = trial.case.magnitude == "ordinary" and trial.case.dtype == "float32" and trial.observed.value is not None
+    plain = (
+        trial.case.magnitude == "ordinary"
+        and trial.case.dtype == "float32"
+        and trial.observed.value is not None
+    )
     for check in all_checks():
         if check.frequency == "diverging" or (check.needs_reference and trial.variant is None):
             continue
@@ -250,7 +260,9 @@ def _judge(
 def _check_laws(session: Session, trials: list[Trial], findings: Findings) -> None:
     """The laws of the family, on the trials that differ."""
     laws = frozenset({"minimum"}) if session.variant is None else session.variant.spec.laws
-    telling = [t for t in trials if session.variant is None or t.value_agrees is False or t.gradient_agrees is False]
+    telling = [
+        t for t in trials if session.variant is None or t.value_agrees is False or t.gradient_agrees is False
+    ]
     for check in all_checks():
         if check.frequency != "diverging" or (check.law is not None and check.law not in laws):
             continue
@@ -291,7 +303,11 @@ def _relabelled(
     if cause is None or "LF103" not in cause.codes or "LF101" in cause.codes:
         return kept
     return [
-        (check, replace(failure, code="LF103") if failure.code == "LF101" and reason is cause else failure, reason)
+        (
+            check,
+            replace(failure, code="LF103") if failure.code == "LF101" and reason is cause else failure,
+            reason,
+        )
         for check, failure, reason in kept
     ]
 
@@ -302,7 +318,14 @@ def _plainness(failure: Failure) -> tuple[Any, ...]:
         return (0,)
     finite = case.prediction[torch.isfinite(case.prediction)]
     size = float(finite.abs().max()) if finite.numel() else 0.0
-    return (case.dtype != "float32", case.layout != "contiguous", size > 8, case.size, size)
+    return (
+        not failure.clear,
+        case.dtype != "float32",
+        case.layout != "contiguous",
+        size > 8,
+        case.size,
+        size,
+    )
 
 
 def _shrunk(
@@ -321,15 +344,21 @@ def _shrunk(
     if again(case) is None:
         return check, failure, cause  # it needs what went before: keep the case as it was found
     fixed = len(session.reach[case.space].classes) == 1
-    small = shrink.shrink(case, lambda candidate: again(candidate) is not None, fixed_classes=fixed)
+
+    def fails(candidate: Case) -> bool:
+        found = again(candidate)
+        return found is not None and (found.clear or not failure.clear)
+
+    small = shrink.shrink(case, fails, fixed_classes=fixed)
     simplest = again(small) or failure
     evidence = dict(simplest.evidence)
-    start = shrink.onset(small, lambda candidate: again(candidate) is not None)
+    start = shrink.onset(small, fails)
     message = simplest.message
     if start is not None:
-        quantity, size, _ = start
+        quantity, size = start
         evidence["starts_at"] = {"quantity": quantity, "value": float(f"{size:.4g}")}
-        message += f" (from a {quantity} of {size:.4g} on)"
+        by = "by more than 1 %, " if failure.clear and code in {"LF101", "LF303"} else ""
+        message += f" ({by}from a {quantity} of {size:.4g} on)"
     return check, replace(simplest, code=code, message=message, evidence=evidence), cause
 
 

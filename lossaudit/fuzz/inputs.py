@@ -120,9 +120,13 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
 
 def probe_structures(space: Space, classes: tuple[int, ...], targets: str) -> list[Structure]:
     """A handful of plain inputs of several shapes, for recognition."""
-    shapes = ((4, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
+    shapes = ((0, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
+    # The first decides whether the target takes such inputs at all: its batch is no class count, lest broadcasting
+    # makes sense of what is none.
     return [
-        Structure(batch=batch, classes=classes[pick % len(classes)], targets=targets, seed=100 + number)
+        Structure(
+            batch=batch or classes[0] + 2, classes=classes[pick % len(classes)], targets=targets, seed=100 + number
+        )
         for number, (batch, pick) in enumerate(shapes)
     ]
 

@@ -205,7 +205,8 @@ class Case:
 class Observation:
     """What the target did with one case.
 
-    ``value`` and ``gradient`` are float64 copies; None when there is none. ``dtype`` is that of the result.
+    ``value`` and ``gradient`` are float64 copies; None when there is none. ``dtype`` is that of the result. ``error`` is
+    what the call raised, ``backward_error`` what its backward did.
     """
 
     value: Tensor | None = None
@@ -213,6 +214,7 @@ class Observation:
     dtype: str = ""
     error: str | None = None
     error_type: str | None = None
+    backward_error: str | None = None
     differentiable: bool = False
     custom_backward: bool = False
     mutated: tuple[str, ...] = ()
@@ -230,13 +232,18 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Failure:
-    """A check that failed on a case. ``evidence`` is shown; ``independent`` failures are never consequences."""
+    """A check that failed on a case.
+
+    ``evidence`` is shown. ``independent`` failures are never the consequence of another. ``clear`` is False where the
+    difference is small enough to look like rounding to a reader: such a case is only shown if there is no other.
+    """
 
     code: str
     message: str
     case: Case | None
     evidence: dict[str, Any] = field(default_factory=dict)
     independent: bool = False
+    clear: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,18 +31,29 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
         value = evidence.named[name]
         if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1000:
             return (value,)
-    vectors = [value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1]
+    vectors = [
+        value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1
+    ]
     lengths = {int(vector.numel()) for vector in vectors if vector.numel() > 1}
     return tuple(lengths) if len(lengths) == 1 else usual
 
 
-def candidates(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:
-    """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight."""
+def candidates(
+    parameter: Parameter, evidence: Evidence, classes: tuple[int, ...], *, generous: bool = False
+) -> list[Any]:
+    """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight.
+
+    An index that is declared is meant: a loss that does not honour it is wrong, not another loss. With ``generous``,
+    1 minus each number in sight is tried too.
+    """
     named = named_values(parameter, evidence, classes)
+    if named and parameter.kind == "index":
+        return named
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind == "number":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
-        values += [1 - number for number in evidence.numbers() if named == [] and _fits(parameter, 1 - number)]
+        if generous and not named:
+            values += [1 - number for number in evidence.numbers() if _fits(parameter, 1 - number)]
     return list(_distinct(values))
 
 
@@ -98,10 +109,16 @@ def _distinct(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def assignments(
-    parameters: tuple[Parameter, ...], evidence: Evidence, classes: tuple[int, ...]
+    parameters: tuple[Parameter, ...],
+    evidence: Evidence,
+    classes: tuple[int, ...],
+    *,
+    generous: bool = False,
 ) -> list[dict[str, Any]]:
     """Assignments of values to parameters, those nearest to what the target declares first."""
-    choices = [list(enumerate(candidates(parameter, evidence, classes))) for parameter in parameters]
+    choices = [
+        list(enumerate(candidates(parameter, evidence, classes, generous=generous))) for parameter in parameters
+    ]
     size = 1
     for number, choice in enumerate(choices):
         choices[number] = choice[: max(2, MOST_COMBINATIONS // size)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -111,7 +111,9 @@ def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         for interface in _interfaces(space):
             if interface.arrays and any(
-                door.space is space and not door.subject.interface.arrays and door.comparable[0][1].differentiable
+                door.space is space
+                and not door.subject.interface.arrays
+                and door.comparable[0][1].differentiable
                 for door in doors
             ):
                 continue
@@ -132,9 +134,7 @@ def _interfaces(space: Space) -> Iterator[Interface]:
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 
-def _ask(
-    subject: Subject, space: Space, classes: tuple[int, ...]
-) -> tuple[list[Response], str | None]:
+def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list[Response], str | None]:
     """The answers to the probes; an error where even the first plain ones fail."""
     responses: list[Response] = []
     for structure in inputs.probe_structures(space, classes, space.target_profiles[0]):
@@ -153,12 +153,16 @@ def _is_answer(responses: list[Response]) -> bool:
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:
     """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
-    by_arrays = {(door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays}
+    by_arrays = {
+        (door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays
+    }
 
     def is_shadow(door: Door) -> bool:
         key = (door.space.name, door.subject.interface.swapped)
         first = door.comparable[0][1]
-        numpy_result = first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        numpy_result = (
+            first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        )
         return not door.subject.interface.arrays and key in by_arrays and numpy_result
 
     def returns_tensor(door: Door) -> bool:
@@ -175,6 +179,7 @@ def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
         if asked is not None and tier == 1:
             continue  # who names a reference means it, not a convention near it
         matches = [match for door, spec in _pairs(doors, asked) for match in search(door, spec, asked)]
+        matches = [match for match in matches if tier > 1 or not _contradicted(match, doors)]
         if matches:
             return _refine(matches)
     if asked is None:
@@ -182,6 +187,19 @@ def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
     return None
+
+
+def _contradicted(match: Match, doors: list[Door]) -> bool:
+    """Whether the target answers in a space that its reference is more used to, and answers something else there."""
+    spaces = match.variant.spec.spaces
+    usual = spaces[: spaces.index(match.door.space.name)]
+    return any(
+        door.space.name in usual
+        and door.subject.interface.swapped == match.door.subject.interface.swapped
+        and len(door.comparable) == len(door.responses)
+        and not _explains(match.variant, door)
+        for door in doors
+    )
 
 
 def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
@@ -199,13 +217,21 @@ def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
     return spec.reductions
 
 
-def _plain_variants(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Variant]:
-    for assignment in parameters.assignments(spec.parameters, door.evidence, door.classes):
+def _plain_variants(
+    door: Door, spec: ReferenceSpec, asked: Asked | None, *, generous: bool = False
+) -> Iterator[Variant]:
+    for assignment in parameters.assignments(spec.parameters, door.evidence, door.classes, generous=generous):
         if asked is not None:
             if any(not parameters.same(assignment[name], value) for name, value in asked.params.items()):
                 assignment = {**assignment, **asked.params}
         for reduction in _reductions(door, spec):
-            yield Variant(spec, assignment, reduction)
+            if reduction != "batchmean" or not _weighted_classes(spec, assignment):
+                yield Variant(spec, assignment, reduction)
+
+
+def _weighted_classes(spec: ReferenceSpec, assignment: dict[str, Any]) -> bool:
+    """Whether class weights are in use: the mean over them is a weighted one, so dividing by N is no reduction."""
+    return any(p.kind == "per-class" and assignment[p.name] is not None for p in spec.parameters)
 
 
 def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Variant:
@@ -235,7 +261,7 @@ def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
 
 
 def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
-    explained = (variant for variant in _plain_variants(door, spec, asked) if _explains(variant, door))
+    explained = (v for v in _plain_variants(door, spec, asked, generous=True) if _explains(v, door))
     for variant in itertools.islice(explained, MOST_MATCHES):
         yield Match(door, variant, 0)
 
@@ -316,9 +342,11 @@ def _refine(matches: list[Match]) -> Match:
         return rivals[0]
     answers = []
     for number, magnitude in enumerate(door.space.magnitudes):
-        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0])
+        structure = Structure(
+            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
+        )
         for scale in door.space.scales[:4]:
-            case = inputs.fill(door.space, inputs.replace(structure, scale=scale, seed=number), {})
+            case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
     return rivals[hits.index(max(hits))]
@@ -329,6 +357,7 @@ def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:
     found = {match.door.space.name: match.door}
     for door in doors:
         fits = door.space.name in match.variant.spec.spaces and door.space.name not in found
+        fits = fits and door.comparable[0][1].backward_error is None
         if fits and match.tier < 3 and _explains(match.variant, door):
             found[door.space.name] = door
     return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 LEAST_POINTS = 4
+TRIVIAL = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,11 @@ def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float 
     constant = largest.actual / scaled(largest)
     room = max(1.0, abs(constant))
     fits = all(
-        abs(point.actual - constant * scaled(point)) <= 2 * room * max(point.tolerance, 1e-12) for point in points
+        abs(point.actual - constant * scaled(point)) <= 2 * room * max(point.tolerance, 1e-12)
+        for point in points
     )
     varied = len({round(point.expected, 6) for point in points}) >= 3
-    return constant if fits and varied and constant != 0 else None
+    return constant if fits and varied and abs(constant) > TRIVIAL and abs(constant - 1) > TRIVIAL else None
 
 
 def _named_constant(constant: float) -> str:

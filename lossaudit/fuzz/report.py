@@ -69,7 +69,9 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
         f"{space_named(name).prediction} with {space_named(name).target}" for name in session.subjects
     )
     if match is None:
-        session.assumptions.append(f"no known loss was recognised; it takes {spaces}; name one with --reference NAME")
+        session.assumptions.append(
+            f"no known loss was recognised; it takes {spaces}; name one with --reference NAME"
+        )
         return
     words = reference_words(match.variant)
     ways = {
@@ -181,19 +183,29 @@ def repro(session: Session, target: str, options: FuzzOptions, failure: Failure,
     values = numbers(case.target.long() if integer else case.target)
     lines.append(f"target = torch.tensor({values}, dtype=torch.{dtype})")
     if case.layout == "transposed" and case.prediction.ndim > 1:
-        lines.append("prediction = prediction.transpose(0, -1).contiguous().transpose(0, -1)")
+        turned = "movedim(1, -1).contiguous().movedim(-1, 1)" if case.prediction.ndim > 2 else "t().contiguous().t()"
+        lines.append(f"prediction = prediction.{turned}")
     elif case.layout != "contiguous":
         lines.append("prediction = torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)")
     lines += _call_lines(session, options, failure, case, arrays=arrays)
     return "\n".join(lines) + "\n"
 
 
-def _call_lines(session: Session, options: FuzzOptions, failure: Failure, case: Case, *, arrays: bool) -> list[str]:
+def _call_lines(
+    session: Session, options: FuzzOptions, failure: Failure, case: Case, *, arrays: bool
+) -> list[str]:
     subject = session.subjects[case.space]
     names = ["prediction.numpy()", "target.numpy()"] if arrays else ["prediction", "target"]
     if subject.interface.swapped:
         names.reverse()
     call = ", ".join([*names, *(f"{name}={value!r}" for name, value in options.call.items())])
+    if failure.code == "LF503":
+        one_by_one = ", ".join(
+            name.replace("prediction", "prediction[k:k + 1]").replace("target", "target[k:k + 1]")
+            for name in names
+        )
+        samples = f"[loss({one_by_one}) for k in range(len(prediction))]"
+        return [f'print("batch", loss({call}), "samples one by one", {samples})']
     lines = []
     wants_gradient = "actual_gradient" in failure.evidence
     if wants_gradient:
@@ -201,7 +213,12 @@ def _call_lines(session: Session, options: FuzzOptions, failure: Failure, case: 
     lines.append(f"value = loss({call})")
     variant = session.variant
     expected = failure.evidence.get("expected")
-    if variant is not None and variant.spec.code is not None and not variant.conventions and expected is not None:
+    if (
+        variant is not None
+        and variant.spec.code is not None
+        and not variant.conventions
+        and expected is not None
+    ):
         reduction = failure.evidence.get("reduction", variant.reduction)
         code = variant.spec.code(variant.params, reduction)
         double = "target.double()" if case.target.is_floating_point() else "target"

@@ -96,9 +96,9 @@ def _class_dimension(case: Case) -> bool:
 
 
 def _no_extra(case: Case) -> Iterator[Case]:
-    base = 2 if _class_dimension(case) else 1
+    columns = case.target.ndim == case.prediction.ndim and "labels" in space_named(case.space).target
     prediction, target = case.prediction, case.target
-    if prediction.ndim <= base:
+    if prediction.ndim <= (1 if columns else 2):
         return
     yield _with(case, prediction.select(-1, 0), target.select(-1, 0))
     if prediction.shape[-1] > 1:
@@ -114,7 +114,11 @@ def _plainer_layout(case: Case) -> Iterator[Case]:
 
 def _fewer_classes(case: Case) -> Iterator[Case]:
     """Leave out one class; targets that mean later ones move down."""
-    if not _class_dimension(case) or case.prediction.shape[1] <= 2 and "indices" in space_named(case.space).target:
+    if (
+        not _class_dimension(case)
+        or case.prediction.shape[1] <= 2
+        and "indices" in space_named(case.space).target
+    ):
         return
     classes = case.prediction.shape[1]
     indices = not case.target.is_floating_point()
@@ -127,7 +131,11 @@ def _fewer_classes(case: Case) -> Iterator[Case]:
         kept = [k for k in range(classes) if k != dropped]
         if indices and bool((case.target == dropped).any()):
             continue
-        target = torch.where(case.target > dropped, case.target - 1, case.target) if indices else case.target[:, kept]
+        target = (
+            torch.where(case.target > dropped, case.target - 1, case.target)
+            if indices
+            else case.target[:, kept]
+        )
         prediction = case.prediction[:, kept]
         if not space_named(case.space).free:
             if not rows and not indices:
@@ -142,7 +150,12 @@ def _simpler_numbers(number: float) -> list[float]:
     size = abs(number)
     plainer = [0.0, 1.0, sign]
     if size > 2:
-        plainer += [sign * 2, sign * float(int(size / 2)), sign * float(int(size * 0.8)), sign * float(int(size) - 1)]
+        plainer += [
+            sign * 2,
+            sign * float(int(size / 2)),
+            sign * float(int(size * 0.8)),
+            sign * float(int(size) - 1),
+        ]
     plainer += [sign * float(round(size)), sign * float(int(size)), sign * round(size * 2) / 2, sign * size]
     return [value for value in dict.fromkeys(plainer) if _simpler(value, number)]
 
@@ -213,12 +226,12 @@ def _lower_targets(case: Case) -> Iterator[Case]:
                 yield _with(case, case.prediction, target.reshape(case.target.shape))
 
 
-def onset(case: Case, fails: Fails) -> tuple[str, float, Case] | None:
+def onset(case: Case, fails: Fails) -> tuple[str, float] | None:
     """Where along the way from zero the failure starts, by bisection.
 
     Returns:
-        What is measured, the measure at which it starts, and the case there; None when it fails for ordinary
-        numbers already, or where sizes mean nothing.
+        What is measured, and the measure at which it starts; None when it fails for ordinary numbers already, or
+        where sizes mean nothing.
     """
     if not space_named(case.space).free or not bool((case.prediction != 0).any()):
         return None
@@ -235,8 +248,7 @@ def onset(case: Case, fails: Fails) -> tuple[str, float, Case] | None:
             high = middle
         else:
             low = middle
-    quantity, size = measure(scaled(high))
-    return quantity, size, scaled(high)
+    return measure(scaled(high))
 
 
 def measure(case: Case) -> tuple[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import types
@@ -16,6 +15,7 @@ from torch import nn
 
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.target import first_line, simple_state
+from lossaudit.fuzz.twins import twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +29,10 @@ DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
-Announce = Callable[[str, "Case | None"], None]
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "out of memory")
 
 
-class Avoided(BaseException):
+class Avoided(Exception):  # noqa: N818 (an answer, not an error)
     """Raised instead of a call that killed an earlier child."""
 
 
@@ -47,6 +47,14 @@ class Interface:
     swapped: bool = False
     arrays: bool = False
     integer_labels: bool = False
+
+
+Announce = Callable[[str, "Case | None", "Interface | None"], None]
+IDLE = "idle"
+
+
+def silent(_stage: str, _case: Case | None, _interface: Interface | None) -> None:
+    """Announce nothing: for a target that runs in its caller's own process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class Subject:
         loss = self.build.loss
         if dtype == "float32" or not isinstance(loss, nn.Module):
             return loss
-        return copy.deepcopy(loss).to(DTYPES[dtype])
+        wanted = DTYPES[dtype]
+        return twin(loss, lambda tensor: tensor.to(wanted) if tensor.is_floating_point() else tensor)
 
     def with_loss(self, loss: Callable[..., Any]) -> Subject:
         """The same subject around another callable."""
@@ -75,9 +84,15 @@ class Subject:
 
     def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
         """Call the target once on a case; whatever it does is data."""
-        self.announce(stage, case)
-        if self.interface.arrays:
-            return _observe_arrays(self, case)
+        try:
+            self.announce(stage, case, self.interface)
+        except Avoided as avoided:
+            return Observation(error=str(avoided), error_type="Avoided")
+        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
+        return seen
+
+    def _observe(self, case: Case, gradient: bool) -> Observation:  # noqa: FBT001
         loss = self.at_dtype(case.dtype)
         prediction, target = tensors(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
@@ -87,8 +102,8 @@ class Subject:
             with torch.enable_grad():
                 result = self.invoke(loss, arranged, target)
             return _describe(result, leaf, arranged, target, before, gradient)
-        except Exception as error:  # noqa: BLE001 (user code may raise anything)
-            return Observation(error=first_line(error), error_type=type(error).__name__)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
+            return _raised(error)
 
     def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
         """The bare call."""
@@ -97,6 +112,18 @@ class Subject:
             return loss(*arguments, **self.call)
         with self.shim():
             return loss(*arguments, **self.call)
+
+
+def _raised(error: BaseException) -> Observation:
+    """What a call raised; running out of memory is for the parent, whose limit it was.
+
+    Raises:
+        MemoryError: The call asked for more memory than it may have.
+    """
+    text = str(error)
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+        raise MemoryError from None
+    return Observation(error=first_line(error), error_type=type(error).__name__)
 
 
 def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
@@ -111,9 +138,11 @@ def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
 
 def arrange(prediction: Tensor, layout: str) -> Tensor:
     """The same numbers in another memory layout."""
-    if layout == "transposed" and prediction.ndim > 1:
-        return prediction.transpose(0, -1).clone(memory_format=torch.contiguous_format).transpose(0, -1)
-    if layout == "strided" or layout == "transposed":
+    if layout == "transposed" and prediction.ndim > 2:  # classes last in memory, as [N, L, C] turned to [N, C, L]
+        return prediction.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+    if layout == "transposed" and prediction.ndim == 2:
+        return prediction.t().clone(memory_format=torch.contiguous_format).t()
+    if layout in {"strided", "transposed"}:
         return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
     # A view, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
     return prediction.clone() if prediction.requires_grad else prediction
@@ -139,14 +168,18 @@ def _describe(
         except (TypeError, ValueError):
             return Observation(error=f"it returns a {type(value).__name__}", error_type="ReturnType")
         return Observation(number, dtype=type(value).__name__, mutated=mutated)
-    slope = None
+    slope, backward_error = None, None
     if gradient and value.requires_grad:
-        (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+        try:
+            (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+        except Exception as error:  # noqa: BLE001 (a hand-written backward may raise anything)
+            backward_error = f"{type(error).__name__}: {first_line(error)}"
     return Observation(
         value=value.detach().double(),
         gradient=None if slope is None else slope.double(),
         dtype=str(value.dtype).removeprefix("torch."),
-        differentiable=slope is not None,
+        differentiable=slope is not None or backward_error is not None,
+        backward_error=backward_error,
         custom_backward=gradient and _has_custom_backward(value),
         mutated=mutated,
     )
@@ -173,8 +206,8 @@ def _observe_arrays(subject: Subject, case: Case) -> Observation:
         with np.errstate(all="ignore"):
             result = single(subject.invoke(subject.build.loss, prediction, target))
         value = torch.from_numpy(np.array(result, dtype=np.float64))
-    except Exception as error:  # noqa: BLE001 (user code may raise anything)
-        return Observation(error=first_line(error), error_type=type(error).__name__)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
+        return _raised(error)
     names = (("prediction", prediction, before[0]), ("target", target, before[1]))
     mutated = tuple(name for name, now, then in names if not np.array_equal(now, then, equal_nan=True))
     return Observation(value, dtype=str(getattr(result, "dtype", type(result).__name__)), mutated=mutated)
@@ -290,5 +323,7 @@ def loss_state(loss: Any) -> dict[str, Any]:
     state = dict(simple_state(loss))
     if isinstance(loss, nn.Module):
         for path, module in loss.named_modules():
-            state.update({f"{path}.{name}".lstrip("."): value for name, value in simple_state(module).items()})
+            state.update(
+                {f"{path}.{name}".lstrip("."): value for name, value in simple_state(module).items()}
+            )
     return state

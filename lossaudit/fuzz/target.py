@@ -102,7 +102,9 @@ def _import_file(location: Location) -> types.ModuleType:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(1, folder)
-    name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"_lossaudit_{path.stem}"
+    name = (
+        path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"_lossaudit_{path.stem}"
+    )
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TargetError(f"{path} is not a Python file")
@@ -127,7 +129,9 @@ def _import_errors(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise _missing_module(name, error.name or name) from None
     except SyntaxError as error:
-        raise TargetError(f"{name} cannot be imported: {error.msg} ({error.filename}, line {error.lineno})") from None
+        raise TargetError(
+            f"{name} cannot be imported: {error.msg} ({error.filename}, line {error.lineno})"
+        ) from None
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
         raise TargetError(f"{name} cannot be imported: {type(error).__name__}: {first_line(error)}") from None
 
@@ -151,7 +155,9 @@ def _missing_module(wanted: str, missing: str) -> TargetError:
     if missing != wanted and not wanted.startswith(f"{missing}."):
         parent = missing.rpartition(".")[0]
         if not (parent and wanted.startswith(parent)):
-            return TargetError(f"{wanted} cannot be imported: it needs the module {missing}, which is not installed")
+            return TargetError(
+                f"{wanted} cannot be imported: it needs the module {missing}, which is not installed"
+            )
     parent, _, last = missing.rpartition(".")
     places = getattr(sys.modules.get(parent), "__path__", ()) if parent else ["."]
     names = sorted({name for place in places for name in _modules_in(Path(place))})
@@ -162,7 +168,9 @@ def _missing_module(wanted: str, missing: str) -> TargetError:
         hint = f"did you mean {_names([f'{parent}.{name}' if parent else name for name in close])}?"
     elif Path(f"{wanted.replace('.', '/')}.py").exists():
         hint = f"there is a file {wanted.replace('.', '/')}.py: name it by its path"
-    return TargetError(f"there is no module named {missing}{found} (looked in the current folder and sys.path)", hint)
+    return TargetError(
+        f"there is no module named {missing}{found} (looked in the current folder and sys.path)", hint
+    )
 
 
 def _modules_in(folder: Path) -> Iterator[str]:
@@ -251,9 +259,15 @@ def _construct(found: Any, init: Mapping[str, Any], how: str) -> list[Build]:
     return made
 
 
-def _build(found: Any, init: Mapping[str, Any], assumed: Mapping[str, str], how: str, known: list[str]) -> Build:
+def _build(
+    found: Any, init: Mapping[str, Any], assumed: Mapping[str, str], how: str, known: list[str]
+) -> Build:
     def make(overrides: Mapping[str, Any]) -> Any:
-        arguments = {**{name: _evaluate(source) for name, source in assumed.items()}, **_tensors(init), **overrides}
+        arguments = {
+            **{name: _evaluate(source) for name, source in assumed.items()},
+            **_tensors(init),
+            **overrides,
+        }
         return found(**arguments)
 
     with watched_construction() as touched:
@@ -315,7 +329,9 @@ def _tensors(init: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     def is_numbers(value: Any) -> bool:
-        return isinstance(value, list) and bool(value) and all(isinstance(item, (int, float)) for item in value)
+        return (
+            isinstance(value, list) and bool(value) and all(isinstance(item, (int, float)) for item in value)
+        )
 
     return {
         name: torch.tensor([float(item) for item in value]) if is_numbers(value) else value
@@ -345,12 +361,14 @@ def watched_construction() -> Iterator[list[str]]:
             if isinstance(value, nn.Module) and value is not owner and id(value) not in handed:
                 handed[id(value)] = (name, value, simple_state(value))
 
-    previous = sys.getprofile()
+    if sys.getprofile() is not None:  # a profiler is at work, and it could not be put back
+        yield touched
+        return
     sys.setprofile(watch)
     try:
         yield touched
     finally:
-        sys.setprofile(previous)
+        sys.setprofile(None)
     for name, module, before in handed.values():
         touched += changes(name, before, simple_state(module))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.fuzz import variants
-from lossaudit.fuzz.inputs import Reach
 
 if TYPE_CHECKING:
+    from lossaudit.fuzz.inputs import Reach
     from lossaudit.fuzz.model import Case, Expected, Observation
     from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.variants import Variant
@@ -73,7 +74,8 @@ class Trial:
             return None
         if not variants.informative(self.expected.value):
             return None
-        return variants.agrees(self.observed.value, self.expected.value, self.expected.value_tolerance)
+        room = self.expected.value_tolerance * variants.coarseness(self.case, self.observed)
+        return variants.agrees(self.observed.value, self.expected.value, room)
 
     @cached_property
     def gradient_agrees(self) -> bool | None:
@@ -83,7 +85,8 @@ class Trial:
             return None
         if self.on_kink or not bool(torch.isfinite(exact.gradient).all()):
             return None
-        return bool(((slope - exact.gradient).abs() <= exact.gradient_tolerance).all())
+        room = exact.gradient_tolerance * variants.coarseness(self.case, self.observed)
+        return bool(((slope - exact.gradient).abs() <= room).all())
 
     @cached_property
     def on_kink(self) -> bool:
@@ -115,7 +118,7 @@ def plain(tensor: torch.Tensor) -> Any:
         if isinstance(value, list):
             return [clean(item) for item in value]
         if isinstance(value, float):
-            if value != value:
+            if math.isnan(value):
                 return "nan"
             if value in {float("inf"), float("-inf")}:
                 return "inf" if value > 0 else "-inf"

@@ -161,7 +161,9 @@ def _gradient_floor(variant: Variant, case: Case, terms: Terms) -> Tensor:
     """One unit of rounding of the largest slope that one sample can have after the reduction."""
     ones = Terms(torch.ones_like(terms.losses).detach(), terms.shares.detach())
     share = variant.reduce(ones, case.prediction).abs().max() / max(1, terms.losses.numel())
-    factor = torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
+    factor = (
+        torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
+    )
     return UNIT[case.dtype] * largest(variant, case) * factor
 
 
@@ -183,6 +185,13 @@ def agrees(observed: Tensor, value: Tensor, tolerance: Tensor) -> bool:
     return bool(((shaped - value).abs() <= tolerance)[judged].all())
 
 
+def coarseness(case: Case, observation: Observation) -> float:
+    """How many times coarser the result's own dtype is than that of the case."""
+    if observation.dtype not in UNIT:
+        return 1.0
+    return max(1.0, UNIT[observation.dtype] / UNIT[case.dtype])
+
+
 def informative(value: Tensor) -> bool:
     """Whether there is anything to compare."""
     return bool(torch.isfinite(value).any())
@@ -193,7 +202,7 @@ def reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
     if observation.value is None:
         return False
     if variant.rounded:
-        return _reproduces_rounded(variant, case, observation.value)
+        return _reproduces_rounded(variant, _as_computed(case, observation), observation.value)
     with torch.no_grad():
         judged = expected(variant, case)
     shaped = like(observation.value, judged.value)
@@ -202,7 +211,12 @@ def reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
     finite = torch.isfinite(judged.value)
     if not bool((finite == torch.isfinite(shaped)).all()):
         return False
-    return agrees(shaped, judged.value, judged.value_tolerance)
+    return agrees(shaped, judged.value, judged.value_tolerance * coarseness(case, observation))
+
+
+def _as_computed(case: Case, observation: Observation) -> Case:
+    """The case at the dtype in which the target has visibly computed it."""
+    return replace(case, dtype=observation.dtype) if coarseness(case, observation) > 1 else case
 
 
 def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
@@ -212,7 +226,9 @@ def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
         terms = [variant.terms(prediction, target, nudge) for nudge in (0.0, -1.0, 1.0)]
         stacked = torch.stack([term.losses.double() for term in terms])
         shares = terms[0].shares.double()
-        allowed = MARGIN * UNIT[case.dtype] * (largest(variant, case) + stacked[0].abs().nan_to_num(posinf=0.0))
+        allowed = (
+            MARGIN * UNIT[case.dtype] * (largest(variant, case) + stacked[0].abs().nan_to_num(posinf=0.0))
+        )
         bounds = [
             variant.reduce(Terms(losses, shares), case.prediction)
             for losses in (
@@ -222,6 +238,7 @@ def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
             )
         ]
         has_nan = variant.reduce(Terms(stacked.isnan().any(0).double(), shares), case.prediction) > 0
+        has_nan |= bounds[0].isnan()  # infinities of both signs in one sum
     shaped = like(observed, bounds[0])
     if shaped is None:
         return False

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from lossaudit.fuzz.trial import Trial
 
+CLEAR = 0.01
+
 
 def value(trial: Trial) -> Failure | None:
     """The value is the reference's. What only rounding at the dtype can explain is LF303."""
     if trial.value_agrees is not False or not _finite_where_due(trial) or _only_rounding(trial):
         return None
-    return Failure("LF101", _difference(trial), trial.case, trial.shown())
+    return Failure("LF101", _difference(trial), trial.case, trial.shown(), clear=_clear(trial))
 
 
 def precision(trial: Trial) -> Failure | None:
@@ -33,7 +35,8 @@ def precision(trial: Trial) -> Failure | None:
     if trial.value_agrees is not False or not _finite_where_due(trial) or not _only_rounding(trial):
         return None
     message = f"in {trial.case.dtype}, {_difference(trial)}, though it agrees in float64"
-    return Failure("LF303", message, trial.case, {**trial.shown(), "dtype": trial.case.dtype})
+    evidence = {**trial.shown(), "dtype": trial.case.dtype}
+    return Failure("LF303", message, trial.case, evidence, clear=_clear(trial))
 
 
 def gradient(trial: Trial) -> Failure | None:
@@ -73,6 +76,17 @@ def _finite_where_due(trial: Trial) -> bool:
     return shaped is None or bool(torch.isfinite(shaped)[torch.isfinite(trial.expected.value)].all())
 
 
+def _clear(trial: Trial) -> bool:
+    """Whether the difference is plain to see: more than one part in a hundred of something."""
+    if trial.expected is None or trial.observed.value is None:
+        return True
+    shaped = variants.like(trial.observed.value, trial.expected.value)
+    if shaped is None:
+        return True
+    exact = trial.expected.value
+    return bool(((shaped - exact).abs() > CLEAR * exact.abs().clamp(min=CLEAR)).any())
+
+
 def _only_rounding(trial: Trial) -> bool:
     """Whether the same numbers agree in float64."""
     if trial.case.dtype == "float64":
@@ -110,7 +124,9 @@ def reductions(trial: Trial) -> Failure | None:
         again = trial.session.trial(trial.case, trial.subject.with_loss(loss), other)
         if again.observed.value is not None and again.value_agrees is False:
             message = f"with reduction={reduction!r}, {_difference(again)}"
-            return Failure("LF103", message, trial.case, {**again.shown(), "reduction": reduction}, independent=True)
+            return Failure(
+                "LF103", message, trial.case, {**again.shown(), "reduction": reduction}, independent=True
+            )
     return None
 
 

@@ -46,7 +46,9 @@ def finite_differences(trial: Trial) -> Failure | None:
     slopes = []
     for step in (STEP, STEP / 10):
         sides = [
-            trial.subject.observe(replace(wide, prediction=case.prediction + sign * step * direction), gradient=False)
+            trial.subject.observe(
+                replace(wide, prediction=case.prediction + sign * step * direction), gradient=False
+            )
             for sign in (1, -1)
         ]
         if any(side.value is None for side in sides):
@@ -55,7 +57,10 @@ def finite_differences(trial: Trial) -> Failure | None:
     analytic = float((here.gradient * direction).sum())
     scale = max(abs(analytic), abs(slopes[0]), 1e-3)
     # Two step lengths that disagree mean a kink or noise nearby: nothing can be said there.
-    if abs(slopes[0] - slopes[1]) > SLOPE_TOLERANCE * scale or abs(analytic - slopes[0]) <= 10 * SLOPE_TOLERANCE * scale:
+    if (
+        abs(slopes[0] - slopes[1]) > SLOPE_TOLERANCE * scale
+        or abs(analytic - slopes[0]) <= 10 * SLOPE_TOLERANCE * scale
+    ):
         return None
     evidence = {"finite_difference": slopes[0], "autograd": analytic, **trial.shown()}
     message = f"along one direction autograd's slope is {analytic:.6g}, that of the values {slopes[0]:.6g}"

@@ -16,6 +16,7 @@ from lossaudit.fuzz.subject import loss_state
 from lossaudit.fuzz.target import changes
 
 if TYPE_CHECKING:
+    from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.trial import Trial
 
 
@@ -100,7 +101,7 @@ def device_free(trial: Trial) -> Failure | None:
 def accepted(trial: Trial) -> Failure | None:
     """It does not raise on valid input."""
     seen, case = trial.observed, trial.case
-    if seen.error is None or case.dtype != "float32":
+    if seen.error is None or seen.error_type == "Avoided" or case.dtype != "float32":
         return None
     if trial.expected is None or not variants.informative(trial.expected.value):
         return None
@@ -109,10 +110,15 @@ def accepted(trial: Trial) -> Failure | None:
     if case.layout != "contiguous" and trial.subject.observe(plain_layout).value is not None:
         message = f"a non-contiguous prediction raises {error}"
         return Failure("LF405", message, case, {"error": error, "layout": case.layout}, independent=True)
-    if case.prediction.shape[0] == 1 and case.magnitude == "ordinary":
+    if case.prediction.shape[0] == 1 and trial.subject.observe(_doubled(case)).value is not None:
         message = f"a batch of one raises {error}"
         return Failure("LF405", message, case, {"error": error}, independent=True)
     return Failure("LF406", f"valid input raises {error}", case, {"error": error}, independent=True)
+
+
+def _doubled(case: Case) -> Case:
+    """The same sample twice."""
+    return replace(case, prediction=torch.cat([case.prediction] * 2), target=torch.cat([case.target] * 2))
 
 
 def criterion_kept_by_call(trial: Trial) -> Failure | None:
@@ -130,6 +136,17 @@ def criterion_kept_by_call(trial: Trial) -> Failure | None:
     return Failure("LF401", message, trial.case, {"changed": changed}, independent=True)
 
 
+def backward_runs(trial: Trial) -> Failure | None:
+    """The backward does not raise on plain input. Elsewhere it may be torch's own kernels that do."""
+    error, case = trial.observed.backward_error, trial.case
+    if error is None or case.layout != "contiguous" or case.prediction.ndim > 2 or case.dtype != "float32":
+        return None
+    if case.magnitude != "ordinary":
+        return None
+    message = f"the backward of valid input raises {error}"
+    return Failure("LF406", message, case, {"error": error}, independent=True)
+
+
 CHECKS = (
     Check("LF401", arguments_kept, needs_reference=False),
     Check("LF401", criterion_kept, frequency="once", needs_reference=False),
@@ -138,4 +155,5 @@ CHECKS = (
     Check("LF403", dtype_kept, needs_reference=False),
     Check("LF404", device_free, frequency="once", needs_reference=False),
     Check("LF405", accepted),
+    Check("LF406", backward_runs, needs_reference=False),
 )

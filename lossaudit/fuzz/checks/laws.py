@@ -58,7 +58,9 @@ def order(trial: Trial) -> Failure | None:
     here = trial.observed.value
     if case.prediction.shape[0] < 2 or here is None or here.ndim:
         return None
-    turned = _observe(trial, replace(case, prediction=case.prediction.flip(0), target=case.target.flip(0))).value
+    turned = _observe(
+        trial, replace(case, prediction=case.prediction.flip(0), target=case.target.flip(0))
+    ).value
     if turned is None or not _differs(trial, here, turned):
         return None
     message = f"turning the batch round takes the loss from {plain(here)} to {plain(turned)}"
@@ -74,7 +76,9 @@ def additive(trial: Trial) -> Failure | None:
     if variant.params.get("weight") is not None or case.targets in {"some-ignored", "all-ignored"}:
         return None
     singles = [
-        _observe(trial, replace(case, prediction=case.prediction[k : k + 1], target=case.target[k : k + 1])).value
+        _observe(
+            trial, replace(case, prediction=case.prediction[k : k + 1], target=case.target[k : k + 1])
+        ).value
         for k in range(case.prediction.shape[0])
     ]
     if any(single is None or single.numel() != 1 for single in singles):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz.mistakes.classes import EPSILON
-from lossaudit.fuzz.model import Mistake, Terms
+from lossaudit.fuzz.mistakes.rounding import nudged
+from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.binary import as_factor, bce, exact_softplus
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LOGITS = ("bce_with_logits",)
 FOCAL = ("sigmoid_focal_loss",)
+SOFTMAX_BCE = Parameter("softmax_bce", "careful", "choice", guesses=("careful", "plain"))
 
 
 def _sigmoid_first(formula: Formula) -> Formula:
@@ -56,23 +58,20 @@ def _positives_only(_: Formula) -> Formula:
     return changed
 
 
-def _softmax_first(_: Formula) -> Formula:
-    """Softmax over the last dimension, then binary cross-entropy of each column."""
-
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        return bce(prediction.softmax(-1), target, params)
-
-    return changed
+def _softmax_first(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
+    """Softmax over the last dimension, then the binary cross-entropy of each column, with or without care."""
+    p = nudged(prediction.softmax(-1), nudge)
+    if params["softmax_bce"] == "careful":
+        return bce(p, target, params)
+    losses = -(target * p.log() + (1 - target) * (1 - p).log())
+    return Terms(losses, torch.ones_like(losses))
 
 
 def _log_of_sigmoid(epsilon_form: str) -> Callable[[Tensor, Tensor, Params, float], Terms]:
     """-(y log p + (1 - y) log(1 - p)) of p = sigmoid(x), as it rounds at the dtype at hand."""
 
     def rounded(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-        unit = torch.finfo(prediction.dtype).eps
-        smallest = torch.finfo(prediction.dtype).tiny * unit
-        p = prediction.sigmoid()
-        p = (p * (1 + 2 * nudge * unit) + nudge * smallest * (p > 0)).clamp(0, 1)
+        p = nudged(prediction.sigmoid(), nudge)
         epsilon = params.get("epsilon", 0.0)
         if epsilon_form == "clamp":
             p = p.clamp(epsilon, 1 - epsilon)
@@ -95,7 +94,9 @@ def _one_alpha(formula: Formula) -> Formula:
 
 
 def _alpha_swapped(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(prediction, target, {**params, "alpha": 1 - params["alpha"]})
+    return lambda prediction, target, params: formula(
+        prediction, target, {**params, "alpha": 1 - params["alpha"]}
+    )
 
 
 def _pt_from_weighted(_: Formula) -> Formula:
@@ -161,7 +162,8 @@ MISTAKES = (
         LOGITS,
         "equals a binary cross-entropy of softmax(x): the columns are not independent",
         "LA107",
-        wrong=_softmax_first,
+        rounded=_softmax_first,
+        parameters=(SOFTMAX_BCE,),
     ),
     Mistake(
         "pos-weight-on-negatives",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lossaudit.fuzz.mistakes.rounding import nudged
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.classes import class_view, smoothed_cross_entropy
 from lossaudit.fuzz.spaces.fill import one_hot
@@ -39,22 +40,16 @@ def _ignoring(params: Params) -> bool:
     return params.get("ignore_index") is not None
 
 
-def _before(activation: str) -> object:
-    """A formula whose input went through an activation first."""
+def _softmax_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.softmax(1), target, params)
 
-    def wrong(formula: Formula) -> Formula:
-        def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-            if activation == "softmax":
-                return formula(prediction.softmax(1), target, params)
-            if activation == "softmax over the batch":
-                return formula(prediction.softmax(0), target, params)
-            if activation == "relu":
-                return formula(prediction.relu(), target, params)
-            return formula(prediction.sigmoid(), target, params)
 
-        return changed
+def _sigmoid_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.sigmoid(), target, params)
 
-    return wrong
+
+def _relu_first(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction.relu(), target, params)
 
 
 def _batch_softmax(_: Formula) -> Formula:
@@ -175,17 +170,8 @@ def _not_ignored(formula: Formula) -> Formula:
     return changed
 
 
-def _softmax_of(prediction: Tensor, nudge: float) -> Tensor:
-    """Softmax, off by a few units of rounding: that of its own result, and of the smallest number there is."""
-    limits = torch.finfo(prediction.dtype)
-    probabilities = prediction.softmax(1)
-    # A denormal has no relative precision left: its unit of rounding is the smallest number itself.
-    smallest = limits.tiny * limits.eps
-    return (probabilities * (1 + 4 * nudge * limits.eps) + nudge * smallest * (probabilities > 0)).clamp(0, 1)
-
-
 def _log_of_softmax(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    log_probabilities = _softmax_of(prediction, nudge).log()
+    log_probabilities = nudged(prediction.softmax(1), nudge).log()
     if target.is_floating_point():
         rows = target * (1 - params["label_smoothing"]) + params["label_smoothing"] / prediction.shape[1]
         losses = -(rows * log_probabilities).sum(1)
@@ -194,29 +180,29 @@ def _log_of_softmax(prediction: Tensor, target: Tensor, params: Params, nudge: f
 
 
 def _epsilon_in_log(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    log_probabilities = (_softmax_of(prediction, nudge) + params["epsilon"]).log()
+    log_probabilities = (nudged(prediction.softmax(1), nudge) + params["epsilon"]).log()
     return smoothed_cross_entropy(log_probabilities, target, params)
 
 
 def _clamped(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
     epsilon = params["epsilon"]
-    log_probabilities = _softmax_of(prediction, nudge).clamp(epsilon, 1 - epsilon).log()
+    log_probabilities = nudged(prediction.softmax(1), nudge).clamp(epsilon, 1 - epsilon).log()
     return smoothed_cross_entropy(log_probabilities, target, params)
 
 
 def _clamped_below(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    log_probabilities = _softmax_of(prediction, nudge).clamp(min=params["epsilon"]).log()
+    log_probabilities = nudged(prediction.softmax(1), nudge).clamp(min=params["epsilon"]).log()
     return smoothed_cross_entropy(log_probabilities, target, params)
 
 
 def _naive_softmax(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    exponentials = prediction.exp() * (1 + 4 * nudge * torch.finfo(prediction.dtype).eps)
-    probabilities = exponentials / exponentials.sum(1, keepdim=True)
+    exponentials = nudged(prediction.exp(), nudge, torch.inf)
+    probabilities = nudged(exponentials / prediction.exp().sum(1, keepdim=True), nudge)
     return smoothed_cross_entropy(probabilities.log(), target, params)
 
 
 def _naive_logsumexp(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    total = prediction.exp().sum(1, keepdim=True) * (1 + 4 * nudge * torch.finfo(prediction.dtype).eps)
+    total = nudged(prediction.exp().sum(1, keepdim=True), nudge, torch.inf)
     return smoothed_cross_entropy(prediction - total.log(), target, params)
 
 
@@ -224,7 +210,9 @@ def _mean_over_classes(terms: Terms, prediction: Tensor) -> Tensor:
     return terms.losses.sum() / (terms.losses.numel() * prediction.shape[1])
 
 
-OFF_CLASS = Parameter("off_class", "one", "choice", guesses=("one", "over C", "over C - 1", "whole", "nothing"))
+OFF_CLASS = Parameter(
+    "off_class", "one", "choice", guesses=("one", "over C", "over C - 1", "whole", "nothing")
+)
 OFF_ROWS = Parameter("off_class", "one", "choice", guesses=("one", "whole", "nothing"))
 
 MISTAKES = (
@@ -242,21 +230,21 @@ MISTAKES = (
         CE,
         "equals the reference of softmax(x): softmax is applied twice",
         "LA101",
-        wrong=_before("softmax"),  # type: ignore[arg-type]
+        wrong=_softmax_first,
     ),
     Mistake(
         "sigmoid-before-softmax",
         CE,
         "equals the reference of sigmoid(x): a sigmoid is applied before the softmax",
         "LA106",
-        wrong=_before("sigmoid"),  # type: ignore[arg-type]
+        wrong=_sigmoid_first,
     ),
     Mistake(
         "relu-before-softmax",
         CE,
         "equals the reference of relu(x): negative logits are cut off",
         "LA111",
-        wrong=_before("relu"),  # type: ignore[arg-type]
+        wrong=_relu_first,
     ),
     Mistake(
         "softmax-over-batch",
@@ -367,16 +355,6 @@ MISTAKES = (
         parameters=(EPSILON,),
     ),
     Mistake(
-        "clamp-before-log",
-        CE,
-        "clamps softmax(x) to [{epsilon:g}, 1 - {epsilon:g}] before the logarithm: beyond that it is constant and its "
-        "gradient is zero",
-        "LA401",
-        codes=("LF101",),
-        rounded=_clamped,
-        parameters=(EPSILON,),
-    ),
-    Mistake(
         "clamp-below-log",
         CE,
         "clamps softmax(x) from below at {epsilon:g} before the logarithm: beyond that it is constant and its gradient "
@@ -384,6 +362,16 @@ MISTAKES = (
         "LA401",
         codes=("LF101",),
         rounded=_clamped_below,
+        parameters=(EPSILON,),
+    ),
+    Mistake(
+        "clamp-before-log",
+        CE,
+        "clamps softmax(x) to [{epsilon:g}, 1 - {epsilon:g}] before the logarithm: beyond that it is constant and its "
+        "gradient is zero",
+        "LA401",
+        codes=("LF101",),
+        rounded=_clamped,
         parameters=(EPSILON,),
     ),
     Mistake(

@@ -10,16 +10,18 @@ import torch
 from lossaudit.fuzz.model import Mistake, Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Formula
+    from lossaudit.fuzz.model import Formula, Params
 
 ANY = ("*",)
 
 
-def _scaled(factor: float) -> object:
+def _scaled(factor: float) -> Callable[[Formula], Formula]:
     def wrong(formula: Formula) -> Formula:
-        def changed(prediction: Tensor, target: Tensor, params: dict[str, object]) -> Terms:
+        def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
             terms = formula(prediction, target, params)
             return Terms(terms.losses * factor, terms.shares)
 
@@ -53,19 +55,19 @@ MISTAKES = (
         "missing-minus",
         ANY,
         "is minus the reference: the sign is wrong, and training maximises it",
-        wrong=_scaled(-1.0),  # type: ignore[arg-type]
+        wrong=_scaled(-1.0),
     ),
     Mistake(
         "log-base-2",
         ANY,
         "is the reference divided by ln 2: the logarithm has base 2 (bits, not nats)",
-        wrong=_scaled(1 / math.log(2)),  # type: ignore[arg-type]
+        wrong=_scaled(1 / math.log(2)),
     ),
     Mistake(
         "log-base-10",
         ANY,
         "is the reference divided by ln 10: the logarithm has base 10",
-        wrong=_scaled(1 / math.log(10)),  # type: ignore[arg-type]
+        wrong=_scaled(1 / math.log(10)),
     ),
     Mistake(
         "sum-for-mean",

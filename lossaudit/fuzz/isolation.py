@@ -1,0 +1,279 @@
+"""The parent's side: a child of its own for each target, with limits on time and memory.
+
+The child writes down each input before it runs it. When it dies, or has to be killed, that input becomes LF406 and
+another child goes on without it. Nothing that the target prints, at any level, reaches the parent's output.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lossaudit.findings import FuzzFinding, TargetReport
+from lossaudit.fuzz import FuzzOptions, wire
+from lossaudit.fuzz.target import parse_target
+from lossaudit.fuzz import TargetError
+
+POLL_SECONDS = 0.02
+IMPORT_SECONDS = 120.0
+GRACE_SECONDS = 20.0
+MOST_CRASHES = 4
+MOST_PROBE_CRASHES = 2
+NEEDED = ("torch", "hypothesis", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """How a child ended, and what it was running."""
+
+    reason: str
+    state: dict[str, Any]
+
+    @property
+    def stage(self) -> str:
+        """The stage in which it ended."""
+        return str(self.state.get("stage", "start"))
+
+    @property
+    def key(self) -> str:
+        """What the next child is to avoid."""
+        return str(self.state.get("key", self.stage))
+
+
+@dataclass(slots=True)
+class _Run:
+    """The children of one target."""
+
+    target: str
+    options: FuzzOptions
+    on_event: Callable[[str], None]
+    crashes: list[Crash] = field(default_factory=list)
+
+
+def run_isolated(target: str, options: FuzzOptions, on_event: Callable[[str], None]) -> TargetReport:
+    """Fuzz a target in children; see :func:`lossaudit.fuzz.fuzz_target`."""
+    try:
+        parse_target(target)
+    except TargetError as error:
+        return TargetReport(target, None, "error", error=str(error))
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        text = f"fuzzing needs {missing[0]}, which is not installed\nhint: pip install 'lossaudit[fuzz]'"
+        return TargetReport(target, None, "error", error=text)
+    run = _Run(target, options, on_event)
+    while True:
+        result = _one_child(run)
+        if isinstance(result, TargetReport):
+            return _with_crashes(run, result)
+        run.crashes.append(result)
+        on_event(f"{result.reason}; going on without that input")
+        ended = _hopeless(run)
+        if ended is not None:
+            return ended
+
+
+def _hopeless(run: _Run) -> TargetReport | None:
+    """A report when it makes no sense to start yet another child."""
+    last = run.crashes[-1]
+    if last.stage in {"start", "import"}:
+        return TargetReport(run.target, None, "error", error=f"importing {run.target}: {last.reason}")
+    probes = [crash for crash in run.crashes if crash.stage == "probe"]
+    if len(run.crashes) < MOST_CRASHES and len(probes) < MOST_PROBE_CRASHES:
+        return None
+    statistics = {"examples": 0, "seconds": None, "seed": run.options.seed, "devices": ["cpu"], "dtypes": []}
+    empty = TargetReport(run.target, None, "conforms", statistics=statistics)
+    return _with_crashes(run, replace(empty, assumptions=("stopped: the target keeps ending its process",)))
+
+
+def _one_child(run: _Run) -> TargetReport | Crash:
+    """Run one child to its end, whatever that is."""
+    with tempfile.TemporaryDirectory(prefix="lossaudit-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        wire.Request(run.target, run.options, tuple(crash.key for crash in run.crashes)).write(folder)
+        with (folder / "output").open("wb") as output:
+            process = _start(folder, output)
+            try:
+                reason = _watch(process, folder, run)
+            finally:
+                _kill(process)
+        result = wire.read_result(folder)
+        state = wire.read_blackboard(folder)
+        if reason is None and result is not None:
+            return _report(run, result, state)
+        return Crash(reason or _exit_reason(process.returncode), state)
+
+
+def _start(folder: Path, output: Any) -> subprocess.Popen[bytes]:
+    home = str(Path(__file__).resolve().parents[2])
+    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    return subprocess.Popen(  # noqa: S603 (our own module)
+        [sys.executable, "-m", "lossaudit.fuzz.child", str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _watch(process: subprocess.Popen[bytes], folder: Path, run: _Run) -> str | None:
+    """Wait for the child; the reason why it had to be killed, or None when it ended by itself."""
+    started = changed = time.monotonic()
+    count = -1
+    told = 0
+    while process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        now = time.monotonic()
+        told = _tell(folder, told, run.on_event)
+        state = wire.read_blackboard(folder)
+        if state.get("count", -1) != count:
+            count, changed = state.get("count", -1), now
+        reason = _overdue(state, now - changed, now - started, run.options)
+        reason = reason or _too_large(process.pid, run.options)
+        if reason is not None:
+            return reason
+    _tell(folder, told, run.on_event)
+    return None
+
+
+def _overdue(state: dict[str, Any], silent: float, total: float, options: FuzzOptions) -> str | None:
+    stage = state.get("stage", "start")
+    if stage in {"start", "import"}:
+        return f"no end after {IMPORT_SECONDS:g} s" if silent > IMPORT_SECONDS else None
+    if stage != wire.IDLE and silent > options.call_time:
+        return f"the call did not return within {options.call_time:g} s"
+    if total > IMPORT_SECONDS + options.max_time + GRACE_SECONDS:
+        return f"no end after {total:.0f} s"
+    return None
+
+
+def _too_large(pid: int, options: FuzzOptions) -> str | None:
+    """The resident memory of the child, where the system tells; imports are given the same again."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        size = pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    except (OSError, ValueError, IndexError):
+        return None
+    limit = options.memory_limit_mb + 2048
+    return f"the call took more than {options.memory_limit_mb} MB of memory" if size > limit else None
+
+
+def _tell(folder: Path, told: int, on_event: Callable[[str], None]) -> int:
+    """Pass on the lines that the child has written since."""
+    try:
+        lines = (folder / wire.EVENTS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return told
+    for line in lines[told:]:
+        on_event(line)
+    return len(lines)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the child and whatever it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+    process.wait()
+
+
+def _exit_reason(code: int) -> str:
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"the call killed the process ({name})"
+    return f"the call ended the process (exit code {code})"
+
+
+def _report(run: _Run, result: dict[str, Any], state: dict[str, Any]) -> TargetReport | Crash:
+    if "report" in result:
+        return wire.report_from_json(result["report"])
+    if "memory" in result and state.get("stage") not in {"start", "import", wire.IDLE}:
+        return Crash(f"the call asked for more than {run.options.memory_limit_mb} MB of memory", state)
+    if "target_error" in result:
+        return TargetReport(run.target, None, "error", error=result["target_error"])
+    reason = result.get("internal_error", "it ran out of memory")
+    return TargetReport(
+        run.target, None, "error", error=f"lossaudit itself failed: {reason}; please report this"
+    )
+
+
+def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
+    """Add what killed earlier children; a probe of the wrong kind of input is no finding once the right one is known."""
+    known = report.reference is not None
+    shown: dict[str, Crash] = {}
+    for crash in run.crashes:
+        if crash.stage == "fake-device" or (crash.stage == "probe" and known):
+            continue
+        shown.setdefault(crash.reason, crash)
+    selected = run.options.select is None or "LF406" in run.options.select
+    if not shown or not selected:
+        return report
+    found = tuple(_finding(run, crash) for crash in shown.values())
+    findings = tuple(sorted((*report.findings, *found), key=lambda finding: finding.code))
+    return replace(report, verdict="diverges", findings=findings, error=None)
+
+
+def _finding(run: _Run, crash: Crash) -> FuzzFinding:
+    state = crash.state
+    shown = {
+        name: state[name] for name in ("prediction", "target", "dtype", "shape", "layout") if name in state
+    }
+    return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))
+
+
+def _repro(run: _Run, state: dict[str, Any]) -> str:
+    location = parse_target(run.target)
+    head = location.attribute.split(".")[0]
+    integers = _holds_integers(state.get("target"))
+    lines = ["import torch"]
+    if location.is_file:
+        lines.append(f"import runpy; {head} = runpy.run_path({location.module!r})[{head!r}]")
+    else:
+        lines.append(f"from {location.module} import {head}")
+    lines.append(
+        f"prediction = torch.tensor({state.get('prediction')}, dtype=torch.{state.get('dtype', 'float32')})"
+    )
+    lines.append(
+        f"target = torch.tensor({state.get('target')}, dtype=torch.{'int64' if integers else 'float32'})"
+    )
+    names = ["prediction", "target"]
+    if state.get("arrays"):
+        names = [f"{name}.numpy()" for name in names]
+    if state.get("swapped"):
+        names.reverse()
+    inside = ", ".join(f"{name}={value!r}" for name, value in run.options.init.items())
+    lines.append(
+        f"loss = {location.attribute}  # with {inside}" if inside else f"loss = {location.attribute}"
+    )
+    lines.append("loss = loss() if isinstance(loss, type) else loss")
+    lines.append(f"loss({', '.join(names)})  # {state.get('stage')}")
+    return "\n".join(lines) + "\n"
+
+
+def _holds_integers(value: Any) -> bool:
+    while isinstance(value, list):
+        if not value:
+            return False
+        value = value[0]
+    return isinstance(value, int)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("hypothesis")
+
+from lossaudit.findings import TargetReport  # noqa: E402
+from lossaudit.fuzz import FuzzOptions  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "fixtures" / "fuzz"
+EXPECT = re.compile(r"#\s*expect:\s*(.+)$")
+DIAGNOSIS = re.compile(r"Diagnosis:\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One loss of a fixture file, and what must be said of it."""
+
+    path: Path
+    name: str
+    codes: tuple[str, ...]
+    diagnosis: str | None
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}:{self.name}"
+
+
+def planted(folder: str) -> list[Planted]:
+    """The public losses of a folder that are called directly, with the marks on their first lines."""
+    found = []
+    for path in sorted((FIXTURES / folder).glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.parse(text).body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+                continue
+            mark = EXPECT.search(lines[node.lineno - 1])
+            codes = tuple(code.strip() for code in mark[1].split(",")) if mark else ()
+            named = DIAGNOSIS.search(ast.get_docstring(node) or "")
+            found.append(Planted(path, node.name, codes, named[1] if named else None))
+    return found
+
+
+def ids(losses: list[Planted]) -> list[str]:
+    return [f"{loss.path.stem}-{loss.name}" for loss in losses]
+
+
+def audit_here(target: str, options: FuzzOptions | None = None) -> TargetReport:
+    """Fuzz in this process: the same engine without a child, for speed."""
+    from lossaudit.fuzz.engine import audit
+    from lossaudit.fuzz.target import builds, load, parse_target
+
+    used = options or FuzzOptions(max_examples=25)
+    return audit(target, builds(load(parse_target(target)), used.init), used)
+
+
+@pytest.fixture(autouse=True)
+def _keep_torch_state():
+    """The engine sets threads and seed; the path grows by the folders of the fixtures."""
+    threads, path = torch.get_num_threads(), list(sys.path)
+    yield
+    torch.set_num_threads(threads)
+    sys.path[:] = path

@@ -1,0 +1,20 @@
+"""The promise that matters most: a right loss, however unusual, is never accused."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Planted, audit_here, ids, planted
+
+from lossaudit.fuzz import FuzzOptions
+
+LOSSES = [loss for loss in planted("correct") if not loss.codes]
+SEEDS = range(3)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
+def test_correct_loss_conforms_for_every_seed(loss: Planted) -> None:
+    for seed in SEEDS:
+        report = audit_here(loss.target, FuzzOptions(seed=seed, max_examples=10))
+        assert report.verdict == "conforms", (seed, report.findings)
+        assert report.reference is not None
+        assert not report.findings
