@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 MAX_CALL_DEPTH = 40
+MAX_MUTATIONS = 20
+"""How many changes of handed-in tensors a call tells its caller about."""
 INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
 """Methods that by their contract with the caller produce predictions and train nothing."""
 
@@ -120,12 +122,17 @@ def run_function(
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts)
     scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    inner.parameters = tuple(scope.vars.values())
     interp.stack.append(key)
     try:
         value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
-    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
+    frame.mutations += inner.mutations[:MAX_MUTATIONS]
+    interp.emit(
+        FunctionReturn,
+        lambda: FunctionReturn(site, inner.contexts, function, value, inner.parameters, tuple(inner.mutations)),
+    )
     return value
 
 
@@ -188,7 +195,7 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = UNKNOWN
+            out[param.name] = Unknown(argument=param.name)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossaudit.check.contracts import Entry, LossClass
@@ -79,13 +80,17 @@ def apply_op(
     certain: bool = True,
     module: Instance | None = None,
 ) -> Value:
-    """The value of an operation. Unions of its first operand are taken apart."""
+    """The value of an operation. Unions of its first operand are taken apart; a finding stands if all parts give it."""
     first = next(iter(args), None)
     operand = args.get(first) if first is not None else None
-    if isinstance(operand, Union) and first is not None and sole_tensor(operand) is None:
+    is_split = isinstance(operand, Union) and sole_tensor(operand) is None and op.result != "backward"
+    if is_split and operand is not None and first is not None:
         results = []
-        for option in feasible(operand):
-            results.append(apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module))
+        with interp.findings.unanimous() as vote:
+            for option in feasible(operand):
+                with vote.ballot():
+                    made = apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module)
+                results.append(made)
         return join(results)
     if isinstance(operand, Unknown) and operand.foreign:
         return operand
@@ -166,7 +171,9 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
     if kind == "foreign":
         return Unknown(foreign=True)
     if kind == "backward":
-        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, term.args["input"], explicit=True))
+        start = None if constant(term.args.get("gradient")) is None else term.args.get("gradient")
+        loss = term.args["input"]
+        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, loss, explicit=True, gradient=start))
         return NONE
     return _composite(kind, term)
 
@@ -204,7 +211,7 @@ def shape_value(value: Value | None, site: Site) -> Value:
     """What ``x.shape`` is: known lengths as constants, others as sizes of ``x``."""
     tensor = sole_tensor(value)
     if tensor is None or not tensor.shape.exact:
-        return Unknown(origin="size")
+        return Unknown(origin="size", of=value)
     items = [
         Const(length) if isinstance(length, int) else size_of(tensor, place, site)
         for place, length in enumerate(tensor.shape.dims)
@@ -215,6 +222,12 @@ def shape_value(value: Value | None, site: Site) -> Value:
 def size_of(value: Value, dim: int, site: Site) -> Tensor:
     """The length of one dimension, as a term."""
     return Tensor("size", {"input": value, "dim": Const(dim)}, site, certain=False)
+
+
+def unpacked_shape(value: Value, rank: int, site: Site) -> tuple[Tensor, ...]:
+    """What ``a, b, c = x.shape`` binds: unpacking tells how many dimensions there are."""
+    sizes = (size_of(value, dim, site) for dim in range(rank))
+    return tuple(replace(size, args={**size.args, "rank": Const(rank)}) for size in sizes)
 
 
 def apply_loss(
