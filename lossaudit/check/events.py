@@ -25,13 +25,15 @@ class Event:
 class LossCall(Event):
     """A loss under contract was called. ``args`` joins the constructor's and the call's arguments, by name.
 
-    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields.
+    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields;
+    ``preset`` names the arguments that were not given at the call but with a ``functools.partial``.
     """
 
     loss: Loss
     args: dict[str, Value]
     criterion: Instance | None
     term: Tensor
+    preset: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Construct(Event):
     """An object was built."""
 
     instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class PartialCall(Event):
+    """``functools.partial(function, ..., **keywords)``."""
+
+    function: Value
+    keywords: dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)

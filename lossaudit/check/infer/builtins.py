@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lossaudit.check.events import PartialCall
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.ops import size_of
@@ -212,6 +213,7 @@ def _add_pairs(interp: Interpreter, out: DictVal, value: Value) -> None:
 def _partial(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     if not arguments.positional or arguments.is_open:
         return UNKNOWN
+    interp.emit(PartialCall, lambda: PartialCall(site, frame.contexts, arguments.positional[0], arguments.keywords))
     return Partial(arguments.positional[0], tuple(arguments.positional[1:]), dict(arguments.keywords))
 
 

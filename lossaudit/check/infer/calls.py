@@ -97,6 +97,7 @@ def _with_partial(partial: Partial, arguments: Arguments) -> Arguments:
         {**partial.keywords, **arguments.keywords},
         None if arguments.open_from is None else arguments.open_from + shift,
         arguments.open_keywords,
+        arguments.preset | (partial.keywords.keys() - arguments.keywords.keys()),
     )
 
 
@@ -282,7 +283,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     if isinstance(entry, OpFunction):
         return _call_op(interp, frame, entry, arguments, site)
     if isinstance(entry, LossFunction):
-        return apply_loss(interp, frame, entry.loss, bind(entry.loss.signature, arguments), site)
+        bound = bind(entry.loss.signature, arguments)
+        return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
     if name in contracts.wrappers:

@@ -50,13 +50,14 @@ class Arguments:
     """The arguments of a call after star-expansion.
 
     From place ``open_from`` on it is not certain which argument a positional value is; ``open_keywords`` says that
-    there may be further keyword arguments.
+    there may be further keyword arguments. ``preset`` names the keywords that a ``functools.partial`` had given.
     """
 
     positional: list[Value] = field(default_factory=list)
     keywords: dict[str, Value] = field(default_factory=dict)
     open_from: int | None = None
     open_keywords: bool = False
+    preset: frozenset[str] = frozenset()
 
     @property
     def is_open(self) -> bool:

@@ -11,6 +11,7 @@ from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reductions import reduction_of
 from lossaudit.check.values import (
     MAX_DEPTH,
     NONE,
@@ -237,6 +238,7 @@ def apply_loss(
     args: dict[str, Value],
     site: Site,
     criterion: Instance | None = None,
+    preset: frozenset[str] = frozenset(),
 ) -> Tensor:
     """The value of a loss under contract, and the event that tells the detectors."""
     inputs = [one for name in (loss.prediction, loss.target) for one in _as_tensors(args.get(name))]
@@ -247,12 +249,12 @@ def apply_loss(
         args if depth <= MAX_DEPTH else {},
         site,
         kind=Kind.LOSS,
-        shape=SHAPE_RULES["scalar" if constant(args.get("reduction")) in ("mean", "sum") else "unknown"]({}, _ANY),
+        shape=SHAPE_RULES["scalar" if reduction_of(args) in ("mean", "sum", "batchmean") else "unknown"]({}, _ANY),
         inference=_in_inference(frame) or (prediction is not None and prediction.inference),
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )
-    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term))
+    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset))
     return term
 
 
