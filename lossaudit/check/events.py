@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossaudit.check.contracts.schema import Loss
-from lossaudit.check.values import Function, Instance, Site, Tensor, Value
+from lossaudit.check.values import Function, Instance, Site, Tensor, Unknown, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,15 @@ class Event:
 class LossCall(Event):
     """A loss under contract was called. ``args`` joins the constructor's and the call's arguments, by name.
 
-    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields.
+    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields;
+    ``preset`` names the arguments that were not given at the call but with a ``functools.partial``.
     """
 
     loss: Loss
     args: dict[str, Value]
     criterion: Instance | None
     term: Tensor
+    preset: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,14 @@ class OpEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class Backward(Event):
-    """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result."""
+    """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result.
+
+    ``gradient`` is what an explicit call passes to start from, None where it passes nothing.
+    """
 
     value: Value
     explicit: bool
+    gradient: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,26 @@ class Construct(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PartialCall(Event):
+    """``functools.partial(function, ..., **keywords)``."""
+
+    function: Value
+    keywords: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
 class AttrAssign(Event):
-    """``target.name = value`` was executed in ``function``."""
+    """``target.name = value`` was executed in ``function``.
+
+    ``target`` is an object, or an unknown value that was handed in; ``handed_in`` says that the function, or the constructor
+    of the object to which the method belongs, got it as an argument.
+    """
 
     target: Value
     name: str
     value: Value
     function: Function | None
+    handed_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +96,26 @@ class ExternalCall(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Mutation:
+    """An in-place operation at ``site`` on ``argument``, a value that was handed in, or on a view of it.
+
+    ``result`` is what the operation made of it; ``operation`` is how it is written.
+    """
+
+    site: Site
+    argument: Unknown
+    result: Value
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
-    """A function of the project returned ``value``."""
+    """A function of the project returned ``value``.
+
+    ``parameters`` are the values with which it was called; ``mutations`` are the changes of handed-in values on the way.
+    """
 
     function: Function
     value: Value
+    parameters: tuple[Value, ...] = ()
+    mutations: tuple[Mutation, ...] = ()

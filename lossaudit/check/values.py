@@ -29,6 +29,11 @@ MAX_ROUTE = 6
 _fresh = itertools.count()
 
 
+def next_ident() -> int:
+    """The identity of a new object."""
+    return next(_fresh)
+
+
 class Site(NamedTuple):
     """A place in the source: a file and the ordinal of a node in it."""
 
@@ -54,11 +59,15 @@ class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
+    ``argument`` is the parameter through which a caller that we do not see handed it in; ``of`` is what ``origin``
+    ``size`` is the shape of.
     """
 
     origin: str = ""
     foreign: bool = False
     data: bool = False
+    argument: str = ""
+    of: Value | None = None
 
 
 UNKNOWN = Unknown()
@@ -222,7 +231,8 @@ class Instance(Value):
     """An object with attributes; mutable through the heap only.
 
     ``entry`` and ``bound`` hold the contract of the nearest base under contract and the arguments that its constructor
-    got; ``items`` the modules of a container, in order, ``open_items`` that there may be more.
+    got; ``items`` the modules of a container, in order, ``open_items`` that there may be more. ``given`` holds what the
+    constructor of a class of the project was called with.
     """
 
     cls: ClassVal | External
@@ -233,6 +243,7 @@ class Instance(Value):
     items: list[Value] | None = None
     container: str = ""
     open_items: bool = False
+    given: tuple[Value, ...] = ()
 
     @property
     def class_name(self) -> str:

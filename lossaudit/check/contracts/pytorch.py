@@ -223,6 +223,7 @@ _OPS = (
     Op("recurrent", "input, hx=None", "unknown", "recurrent", "float", where="", result="recurrent"),
     Op("attention", "query, key, value", "unknown", "unknown", "float", where="", result="pair"),
     Op("scaled_dot_product_attention", "query, key, value, attn_mask=None", "unknown", "unknown", "float", where="f"),
+    Op("transformer", "input, *args, **kwargs", "unknown", "batch_first", "float", where=""),
     Op("hidden", "input, *args, **kwargs", "unknown", "unknown", "float", where=""),
     Op("cosine_similarity", "x1, x2, dim=1, eps=1e-8", "unknown", "unknown", "float", where="tf",
        also=("torch.nn.functional.pairwise_distance", "torch.cdist", "torch.cosine_similarity")),
@@ -302,7 +303,7 @@ _LAYERS = (
     Layer(("torch.nn.GRUCell", "torch.nn.RNNCell"), "input_size, hidden_size, bias=True", "hidden", "input, hx=None"),
     Layer(("torch.nn.MultiheadAttention",), "embed_dim, num_heads, *args, **kwargs", "attention", "query, key, value, *args, **kwargs"),
     Layer(("torch.nn.TransformerEncoder", "torch.nn.TransformerEncoderLayer", "torch.nn.TransformerDecoder",
-           "torch.nn.TransformerDecoderLayer", "torch.nn.Transformer"), "*args, **kwargs", "hidden", "input, *args, **kwargs"),
+           "torch.nn.TransformerDecoderLayer", "torch.nn.Transformer"), "*args, **kwargs", "transformer", "input, *args, **kwargs"),
     Layer(("torch.nn.CosineSimilarity", "torch.nn.PairwiseDistance"), "dim=1, eps=1e-08", "cosine_similarity", "x1, x2"),
 )  # fmt: skip
 

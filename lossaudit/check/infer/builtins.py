@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lossaudit.check.events import PartialCall
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.ops import size_of
@@ -31,6 +33,7 @@ from lossaudit.check.values import (
     constant,
     integer,
     join,
+    next_ident,
     number,
 )
 
@@ -134,7 +137,7 @@ def _len(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
     value = arguments.positional[0] if arguments.positional else UNKNOWN
     if isinstance(value, (TupleVal, ListVal)) and value.rest is None and ABSENT not in value.items:
         return Const(len(value.items))
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or (isinstance(value, Unknown) and (value.argument or value.data)):
         return size_of(value, 0, site)
     return Unknown(origin="size")
 
@@ -210,6 +213,7 @@ def _add_pairs(interp: Interpreter, out: DictVal, value: Value) -> None:
 def _partial(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     if not arguments.positional or arguments.is_open:
         return UNKNOWN
+    interp.emit(PartialCall, lambda: PartialCall(site, frame.contexts, arguments.positional[0], arguments.keywords))
     return Partial(arguments.positional[0], tuple(arguments.positional[1:]), dict(arguments.keywords))
 
 
@@ -241,6 +245,41 @@ def _next(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -
 
 def _first(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     return arguments.positional[0] if arguments.positional else UNKNOWN
+
+
+def _copied(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
+    """``copy.copy``, ``copy.deepcopy``: what is then done to the copy does not reach the original."""
+    return _copy_of(arguments.positional[0], {}) if arguments.positional else UNKNOWN
+
+
+def _copy_of(value: Value, made: dict[int, Value]) -> Value:
+    if id(value) in made:
+        return made[id(value)]
+    if isinstance(value, Unknown) and value.argument:
+        return replace(value, argument="")
+    if isinstance(value, Tensor):
+        return replace(value, ident=next_ident())
+    if isinstance(value, Union):
+        return Union(tuple(_copy_of(one, made) for one in value.alternatives))
+    if isinstance(value, TupleVal):
+        return replace(value, items=tuple(_copy_of(one, made) for one in value.items))
+    if isinstance(value, ListVal):
+        made[id(value)] = many = ListVal([], value.rest)
+        many.items += [_copy_of(one, made) for one in value.items]
+        return many
+    if isinstance(value, DictVal):
+        made[id(value)] = table = DictVal({}, value.rest)
+        table.entries |= {key: _copy_of(one, made) for key, one in value.entries.items()}
+        return table
+    return _copied_object(value, made) if isinstance(value, Instance) else value
+
+
+def _copied_object(value: Instance, made: dict[int, Value]) -> Instance:
+    made[id(value)] = twin = replace(value, attrs={}, items=None)
+    twin.attrs |= {name: _copy_of(one, made) for name, one in value.attrs.items()}
+    if value.items is not None:
+        twin.items = [_copy_of(one, made) for one in value.items]
+    return twin
 
 
 def _type(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
@@ -335,7 +374,7 @@ FUNCTIONS: dict[str, Special] = {
     "builtins.globals": _globals, "builtins.slice": _slice, "functools.partial": _partial,
     "collections.OrderedDict": _dict, "collections.namedtuple": _namedtuple,
     "collections.defaultdict": _defaultdict, "collections.deque": _listing, NAMED_TUPLE: _make_named,
-    "itertools.chain": _chain, "copy.deepcopy": _first, "copy.copy": _first,
+    "itertools.chain": _chain, "copy.deepcopy": _copied, "copy.copy": _copied,
     "functools.wraps": lambda *_: External("functools.identity"), "functools.identity": _first,
     "tqdm.tqdm": _first, "tqdm.auto.tqdm": _first, "tqdm.notebook.tqdm": _first, "rich.progress.track": _first,
     "importlib.import_module": _import_module, "typing.cast": lambda i, f, a, s: (a.positional or [UNKNOWN])[-1],

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 MAX_CALL_DEPTH = 40
+MAX_MUTATIONS = 20
+"""How many changes of handed-in tensors a call tells its caller about."""
 INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
 """Methods that by their contract with the caller produce predictions and train nothing."""
 
@@ -95,6 +97,7 @@ def _with_partial(partial: Partial, arguments: Arguments) -> Arguments:
         {**partial.keywords, **arguments.keywords},
         None if arguments.open_from is None else arguments.open_from + shift,
         arguments.open_keywords,
+        arguments.preset | (partial.keywords.keys() - arguments.keywords.keys()),
     )
 
 
@@ -120,12 +123,17 @@ def run_function(
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts)
     scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    inner.parameters = tuple(scope.vars.values())
     interp.stack.append(key)
     try:
         value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
-    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
+    frame.mutations += inner.mutations[:MAX_MUTATIONS]
+    interp.emit(
+        FunctionReturn,
+        lambda: FunctionReturn(site, inner.contexts, function, value, inner.parameters, tuple(inner.mutations)),
+    )
     return value
 
 
@@ -188,7 +196,7 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = UNKNOWN
+            out[param.name] = Unknown(argument=param.name)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
@@ -275,7 +283,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     if isinstance(entry, OpFunction):
         return _call_op(interp, frame, entry, arguments, site)
     if isinstance(entry, LossFunction):
-        return apply_loss(interp, frame, entry.loss, bind(entry.loss.signature, arguments), site)
+        bound = bind(entry.loss.signature, arguments)
+        return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
     if name in contracts.wrappers:

@@ -10,7 +10,7 @@ from lossaudit.check import ir
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
-from lossaudit.check.infer.ops import apply_op
+from lossaudit.check.infer.ops import apply_op, size_of
 from lossaudit.check.infer.transfer import SLICE
 from lossaudit.check.values import (
     ABSENT,
@@ -333,8 +333,10 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
         return _sequence_item(interp, value, index)
     if isinstance(value, Instance):
         return _instance_item(interp, frame, value, index, site)
+    if isinstance(value, Unknown) and value.of is not None and integer(index) is not None:
+        return size_of(value.of, integer(index) or 0, site)
     if isinstance(value, Unknown) and not value.foreign:
-        return Unknown(origin=value.origin, data=value.data)
+        return Unknown(origin=value.origin, data=value.data, of=value.of)
     return value if isinstance(value, (Unknown, External)) else UNKNOWN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from lossaudit.check.events import Mutation
 from lossaudit.check.infer.heap import Changes, Scope
 from lossaudit.check.project import Module
 from lossaudit.check.values import Function, Site, Value
@@ -22,7 +23,10 @@ class Flow(Enum):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop."""
+    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop.
+
+    ``parameters`` are the values with which the body started, ``mutations`` the in-place operations on values that were handed in.
+    """
 
     module: Module
     scope: Scope
@@ -33,6 +37,8 @@ class Frame:
     yields: list[Value] = field(default_factory=list)
     exits: list[Changes] = field(default_factory=list)
     loop_exits: list[list[Changes]] = field(default_factory=list)
+    parameters: tuple[Value, ...] = ()
+    mutations: list[Mutation] = field(default_factory=list)
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""
@@ -44,13 +50,14 @@ class Arguments:
     """The arguments of a call after star-expansion.
 
     From place ``open_from`` on it is not certain which argument a positional value is; ``open_keywords`` says that
-    there may be further keyword arguments.
+    there may be further keyword arguments. ``preset`` names the keywords that a ``functools.partial`` had given.
     """
 
     positional: list[Value] = field(default_factory=list)
     keywords: dict[str, Value] = field(default_factory=dict)
     open_from: int | None = None
     open_keywords: bool = False
+    preset: frozenset[str] = frozenset()
 
     @property
     def is_open(self) -> bool:

@@ -9,6 +9,7 @@ from lossaudit.check.contracts import Op
 from lossaudit.check.events import ExternalCall
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
+from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, bind
 from lossaudit.check.values import (
     NONE,
@@ -77,6 +78,8 @@ def _tensor_method(
     args = bind(op.signature, full)
     certain = isinstance(receiver, Tensor) and receiver.certain
     value = apply_op(interp, frame, op, args, site, certain=certain)
+    if is_inplace and not op.detaches:
+        note_mutation(frame, receiver, value, site, f".{name}()")
     if is_inplace and isinstance(receiver, Tensor) and isinstance(value, Tensor):
         return interp.mutate(receiver, value)
     return value

@@ -70,7 +70,7 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if value.foreign:
             return value
         if name == "shape":
-            return Unknown(origin="size")
+            return Unknown(origin="size", of=value)
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
@@ -239,9 +239,23 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
                 store = _travelled(value, one, name, site)
                 interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
                 interp.note_write(one)
-            interp.emit(AttrAssign, lambda one=one: AttrAssign(site, frame.contexts, one, name, value, frame.function))
+            _emit_assignment(interp, frame, one, name, value, site)
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
+        elif isinstance(one, Unknown) and one.argument:
+            _emit_assignment(interp, frame, one, name, value, site)
+
+
+def _emit_assignment(
+    interp: Interpreter, frame: Frame, target: Instance | Unknown, name: str, value: Value, site: Site
+) -> None:
+    receiver = frame.receiver
+    given = (*frame.parameters, *(receiver.given if isinstance(receiver, Instance) else ()))
+    is_given = target is not receiver and any(target is one for one in given)
+    handed_in = is_given or isinstance(target, Unknown)
+    interp.emit(
+        AttrAssign, lambda: AttrAssign(site, frame.contexts, target, name, value, frame.function, handed_in)
+    )
 
 
 def _run_setter(
@@ -357,6 +371,7 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
             instance.container = interp.contracts.containers.get(base, "")
             instance.items = [] if instance.container else None
             break
+    instance.given = tuple(arguments.all_values())
     constructor = lookup_class(cls, "__init__")
     if isinstance(constructor, Function):
         calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossaudit.check.contracts import Entry, LossClass
@@ -10,6 +11,7 @@ from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reductions import reduction_of
 from lossaudit.check.values import (
     MAX_DEPTH,
     NONE,
@@ -79,13 +81,17 @@ def apply_op(
     certain: bool = True,
     module: Instance | None = None,
 ) -> Value:
-    """The value of an operation. Unions of its first operand are taken apart."""
+    """The value of an operation. Unions of its first operand are taken apart; a finding stands if all parts give it."""
     first = next(iter(args), None)
     operand = args.get(first) if first is not None else None
-    if isinstance(operand, Union) and first is not None and sole_tensor(operand) is None:
+    is_split = isinstance(operand, Union) and sole_tensor(operand) is None and op.result != "backward"
+    if is_split and operand is not None and first is not None:
         results = []
-        for option in feasible(operand):
-            results.append(apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module))
+        with interp.findings.unanimous() as vote:
+            for option in feasible(operand):
+                with vote.ballot():
+                    made = apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module)
+                results.append(made)
         return join(results)
     if isinstance(operand, Unknown) and operand.foreign:
         return operand
@@ -166,7 +172,9 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
     if kind == "foreign":
         return Unknown(foreign=True)
     if kind == "backward":
-        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, term.args["input"], explicit=True))
+        start = None if constant(term.args.get("gradient")) is None else term.args.get("gradient")
+        loss = term.args["input"]
+        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, loss, explicit=True, gradient=start))
         return NONE
     return _composite(kind, term)
 
@@ -204,7 +212,7 @@ def shape_value(value: Value | None, site: Site) -> Value:
     """What ``x.shape`` is: known lengths as constants, others as sizes of ``x``."""
     tensor = sole_tensor(value)
     if tensor is None or not tensor.shape.exact:
-        return Unknown(origin="size")
+        return Unknown(origin="size", of=value)
     items = [
         Const(length) if isinstance(length, int) else size_of(tensor, place, site)
         for place, length in enumerate(tensor.shape.dims)
@@ -217,6 +225,12 @@ def size_of(value: Value, dim: int, site: Site) -> Tensor:
     return Tensor("size", {"input": value, "dim": Const(dim)}, site, certain=False)
 
 
+def unpacked_shape(value: Value, rank: int, site: Site) -> tuple[Tensor, ...]:
+    """What ``a, b, c = x.shape`` binds: unpacking tells how many dimensions there are."""
+    sizes = (size_of(value, dim, site) for dim in range(rank))
+    return tuple(replace(size, args={**size.args, "rank": Const(rank)}) for size in sizes)
+
+
 def apply_loss(
     interp: Interpreter,
     frame: Frame,
@@ -224,6 +238,7 @@ def apply_loss(
     args: dict[str, Value],
     site: Site,
     criterion: Instance | None = None,
+    preset: frozenset[str] = frozenset(),
 ) -> Tensor:
     """The value of a loss under contract, and the event that tells the detectors.
 
@@ -239,12 +254,12 @@ def apply_loss(
         args if depth <= MAX_DEPTH else {},
         site,
         kind=Kind.LOSS,
-        shape=SHAPE_RULES["scalar" if constant(args.get("reduction")) in ("mean", "sum") else "unknown"]({}, _ANY),
+        shape=SHAPE_RULES["scalar" if reduction_of(args) in ("mean", "sum", "batchmean") else "unknown"]({}, _ANY),
         inference=_in_inference(frame) or (prediction is not None and prediction.inference),
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )
-    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term))
+    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset))
     return term
 
 

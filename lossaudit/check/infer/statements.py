@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Changes
-from lossaudit.check.infer.ops import apply_op
+from lossaudit.check.infer.mutation import note_mutation
+from lossaudit.check.infer.ops import apply_op, unpacked_shape
 from lossaudit.check.project import Module
 from lossaudit.check.values import (
     ABSENT,
@@ -68,6 +70,8 @@ def _aug_assign(interp: Interpreter, frame: Frame, node: ir.AugAssign) -> Flow:
             interp.heap.set_field(before, "rest", more.rest)
         return Flow.NEXT
     after = interp.binary(frame, node.op, before, value, frame.site(node.id))
+    if isinstance(after, Tensor):
+        note_mutation(frame, before, after, frame.site(node.id), f"{node.op}=")
     if isinstance(before, Tensor) and isinstance(after, Tensor):
         after = interp.mutate(before, after)
     assign(interp, frame, node.target, after)
@@ -111,8 +115,13 @@ def _assign_item(interp: Interpreter, frame: Frame, target: ir.Subscript, value:
     elif isinstance(owner, Tensor):
         args = {"input": owner, "index": index, "value": value}
         after = apply_op(interp, frame, interp.contracts.ops["setitem"], args, frame.site(target.id))
+        note_mutation(frame, owner, after, frame.site(target.id), "[...] =")
         if isinstance(after, Tensor):
             interp.mutate(owner, after)
+    elif isinstance(owner, Unknown):
+        args = {"input": owner, "index": index, "value": value}
+        after = Tensor("setitem", args, frame.site(target.id), certain=False)
+        note_mutation(frame, owner, after, after.site, "[...] =")
     elif isinstance(owner, Instance):
         _assign_instance_item(interp, owner, key, index, value)
 
@@ -153,6 +162,8 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
             apply_op(interp, frame, ops["getitem"], {"input": value, "index": Const(i)}, site)
             for i in range(len(targets))
         ]
+    if isinstance(value, Unknown) and value.of is not None and not any(isinstance(t, ir.Starred) for t in targets):
+        return list(unpacked_shape(value.of, len(targets), frame.site(targets[0].id)))
     more = interp.elements(value)
     star = next((i for i, target in enumerate(targets) if isinstance(target, ir.Starred)), None)
     if more.rest is not None or any(ABSENT in alternatives(item) for item in more.items):
@@ -160,7 +171,7 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
         if is_exact_tuple:
             return list(more.items[: len(targets)])
         whole = interp.any_element(more)
-        return [ListVal([], whole) if i == star else whole for i in range(len(targets))]
+        return [ListVal([], whole) if i == star else _apart(whole) for i in range(len(targets))]
     items = more.items
     if star is None:
         return [items[i] if i < len(items) else UNKNOWN for i in range(len(targets))]
@@ -169,6 +180,11 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
     last = items[len(items) - tail :] if tail else []
     first = [items[i] if i < len(items) else UNKNOWN for i in range(star)]
     return [*first, ListVal(list(middle)), *last, *([UNKNOWN] * (tail - len(last)))]
+
+
+def _apart(value: Value) -> Value:
+    """The parts of a batch are not one another, though as little is known of each."""
+    return replace(value) if isinstance(value, Unknown) and value.data else value
 
 
 def _delete(interp: Interpreter, frame: Frame, node: ir.Delete) -> Flow:

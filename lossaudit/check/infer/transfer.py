@@ -13,6 +13,7 @@ from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape
 from lossaudit.check.values import (
     Const,
     External,
+    Instance,
     ListVal,
     Tensor,
     TupleVal,
@@ -586,10 +587,20 @@ def _randint_shape(args: Args, shape: Shape) -> Shape:
 def _data_shape(args: Args, shape: Shape) -> Shape:
     dims: list[Dim] = []
     value = args.get("data")
-    while isinstance(value, (ListVal, TupleVal)) and value.rest is None:
-        dims.append(len(value.items))
-        value = value.items[0] if value.items else None
-    return Shape(tuple(dims), exact=True) if dims and number(value) is not None else ANY_SHAPE
+    while isinstance(value, (ListVal, TupleVal)) and (value.items or value.rest is not None):
+        dims.append(len(value.items) if value.rest is None else None)
+        value = value.rest if value.rest is not None else value.items[0]
+    return Shape(tuple(dims), exact=True) if dims and _is_number(value) else ANY_SHAPE
+
+
+def _is_number(value: Value | None) -> bool:
+    """A number, or what arithmetic with numbers made: ``torch.tensor`` takes no tensors apart."""
+    if isinstance(value, Union):
+        return all(_is_number(one) for one in value.alternatives)
+    return number(value) is not None or (isinstance(value, Tensor) and value.op in _ARITHMETIC)
+
+
+_ARITHMETIC = ("add", "sub", "mul", "div", "pow", "item")
 
 
 def _embedding_shape(args: Args, shape: Shape) -> Shape:
@@ -624,6 +635,27 @@ def _t_shape(args: Args, shape: Shape) -> Shape:
     return Shape(tuple(reversed(shape.dims)), exact=True) if shape.exact else ANY_SHAPE
 
 
+def _recurrent_shape(args: Args, shape: Shape) -> Shape:
+    """Whoever says where the batch is has one: (batch, time, features)."""
+    if constant(args.get("batch_first")) is True:
+        return Shape((None, None, _recurrent_width(args)), exact=True)
+    return Shape((None,) * 3, exact=False) if len(shape.dims) >= 3 else ANY_SHAPE
+
+
+def _recurrent_width(args: Args) -> Dim:
+    width, both = integer(args.get("hidden_size")), constant(args.get("bidirectional"))
+    if width is None or integer(args.get("proj_size", Const(0))) != 0 or both not in (True, False):
+        return None
+    return 2 * width if both else width
+
+
+def _batch_first_shape(args: Args, shape: Shape) -> Shape:
+    """A transformer, or a stack of its layers, that says where the batch is."""
+    owners = [args, *(one.bound for one in sequence(args.get("args")) or [] if isinstance(one, Instance))]
+    says_so = any(constant(owner.get("batch_first")) is True for owner in owners)
+    return Shape((None,) * 3, exact=True) if says_so else ANY_SHAPE
+
+
 SHAPE_RULES: dict[str, ShapeRule] = {
     "unknown": lambda args, shape: ANY_SHAPE,
     "same": lambda args, shape: shape,
@@ -636,7 +668,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape,
     "randint": _randint_shape, "data": _data_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
     "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _stack_shape,
-    "recurrent": lambda args, shape: Shape((None,) * 3, exact=False) if len(shape.dims) >= 3 else ANY_SHAPE,
+    "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
 
 
