@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lossaudit.check import CheckOptions, CheckResult
-from lossaudit.check.contracts import Contracts, load_contracts
+from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.lower import SourceError, decode
@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, options: CheckOptions) -> None:
         self.options = options
-        self.contracts: Contracts = load_contracts()
+        self.contracts: Contracts = load_contracts()  # until the sources are known
         self.sources: dict[Path, bytes] = {}
         self.problems: list[Finding] = []
         self.unreadable = 0
@@ -70,6 +70,7 @@ class Run:
         """Read, select, interpret, and place the findings."""
         unique = list(dict.fromkeys(files))
         self._read(unique)
+        self.contracts = load_contracts(mentioned(self.sources.values()))
         project = Project(unique, self.options.roots)
         selected = worth_parsing(self.sources, self.contracts.vocabulary())
         self._check_syntax([path for path in self.sources if path not in set(selected)])

@@ -1,15 +1,23 @@
-"""Contracts as data: what operations yield and losses expect, one module per framework."""
+"""Contracts as data: what operations yield and losses expect, one module per framework or library.
+
+Every module of this package that holds a :data:`FRAMEWORK` is found by itself. It is named after the package whose
+contracts it holds, and loaded only if that name occurs in the files that are checked; PyTorch's, whose operations
+are the vocabulary of the rules, always is.
+"""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
 from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op
 
-FRAMEWORKS = ("pytorch",)
-"""The modules of this package that hold a :data:`FRAMEWORK`."""
+BASE = "pytorch"
+"""The framework that is always loaded."""
+_NOT_FRAMEWORKS = frozenset({"schema", "user"})
 
 FOREIGN_ROOTS = frozenset({
     "numpy", "scipy", "pandas", "sklearn", "jax", "tensorflow", "keras", "paddle", "cupy", "mxnet", "mindspore", "oneflow",
@@ -84,7 +92,7 @@ class Contracts:
             spellings = [places[letter] + op.name for letter in op.where if letter != "m"]
             self.entries |= dict.fromkeys([*spellings, *op.also], OpFunction(op))
             own = (op.name,) if "m" in op.where else ()
-            self.methods |= dict.fromkeys((*own, *op.methods), op)
+            self.methods = dict.fromkeys((*own, *op.methods), op) | self.methods
         for layer in framework.layers:
             self.entries |= dict.fromkeys(layer.names, LayerClass(layer))
         for loss in framework.losses:
@@ -134,7 +142,33 @@ class Contracts:
 
 
 @cache
-def load_contracts() -> Contracts:
-    """The contracts of every framework that ships with the package."""
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in FRAMEWORKS)
-    return Contracts(tuple(module.FRAMEWORK for module in modules))
+def framework_names() -> tuple[str, ...]:
+    """The frameworks that ship with the package, each named after the package that it describes."""
+    return tuple(found.name for found in pkgutil.iter_modules(__path__) if found.name not in _NOT_FRAMEWORKS)
+
+
+def mentioned(sources: Iterable[bytes]) -> frozenset[str]:
+    """The frameworks whose name occurs in one of ``sources``."""
+    open_names = {name: name.encode() for name in framework_names()}
+    found: set[str] = set()
+    for source in sources:
+        found |= {name for name, text in open_names.items() if text in source}
+        open_names = {name: text for name, text in open_names.items() if name not in found}
+    return frozenset(found)
+
+
+@cache
+def load_contracts(names: frozenset[str] = frozenset()) -> Contracts:
+    """The contracts of these frameworks, of those on which they build, and of PyTorch."""
+    frameworks: dict[str, Framework] = {}
+    for name in (BASE, *sorted(names)):
+        _load(name, frameworks)
+    return Contracts(tuple(frameworks.values()))
+
+
+def _load(name: str, frameworks: dict[str, Framework]) -> None:
+    if name not in frameworks:
+        framework: Framework = importlib.import_module(f"{__name__}.{name}").FRAMEWORK
+        for required in framework.requires:
+            _load(required, frameworks)
+        frameworks[name] = framework

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 REQUIRED = object()
 """The default of a parameter that has none."""
@@ -17,31 +17,46 @@ REQUIRED = object()
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a signature; ``star`` is ``""``, ``"*"`` or ``"**"``."""
+    """One parameter of a signature; ``star`` is ``""``, ``"*"`` or ``"**"``.
+
+    ``name`` is what transfer rules and detectors call it, ``spelling`` what the framework calls it.
+    """
 
     name: str
     default: object = REQUIRED
     keyword_only: bool = False
     star: Literal["", "*", "**"] = ""
+    spelling: str = ""
 
 
 @cache
 def parse_signature(text: str) -> tuple[Parameter, ...]:
-    """Read ``"input, dim=None, *, dtype=None"``."""
+    """Read ``"input, dim=None, *, dtype=None"``.
+
+    ``"x: input, axis: dim=-1"`` gives the framework's own spelling first and after the colon the name by which the
+    transfer rules know the parameter.
+    """
     function = ast.parse(f"def f({text}): pass").body[0]
     assert isinstance(function, ast.FunctionDef)  # noqa: S101 (it was written as one above)
     spec = function.args
     plain = [*spec.posonlyargs, *spec.args]
     defaults: list[object] = [REQUIRED] * (len(plain) - len(spec.defaults))
     defaults += [ast.literal_eval(default) for default in spec.defaults]
-    out = [Parameter(arg.arg, default) for arg, default in zip(plain, defaults, strict=True)]
+    out = [
+        Parameter(_role(arg), default, spelling=arg.arg) for arg, default in zip(plain, defaults, strict=True)
+    ]
     if spec.vararg is not None:
-        out.append(Parameter(spec.vararg.arg, star="*"))
+        out.append(Parameter(_role(spec.vararg), star="*", spelling=spec.vararg.arg))
     for arg, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
-        out.append(Parameter(arg.arg, REQUIRED if value is None else ast.literal_eval(value), keyword_only=True))
+        default = REQUIRED if value is None else ast.literal_eval(value)
+        out.append(Parameter(_role(arg), default, keyword_only=True, spelling=arg.arg))
     if spec.kwarg is not None:
-        out.append(Parameter(spec.kwarg.arg, star="**"))
+        out.append(Parameter(spec.kwarg.arg, star="**", spelling=spec.kwarg.arg))
     return tuple(out)
+
+
+def _role(arg: ast.arg) -> str:
+    return arg.annotation.id if isinstance(arg.annotation, ast.Name) else arg.arg
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,8 @@ class Op:
     ``where`` lists the places that offer it under its own name: the letters are keys of
     :attr:`Framework.places`, and ``m`` is a method of the tensor. ``also`` lists further dotted spellings and
     ``methods`` further method names. A method whose name ends in an underscore is the in-place form of the one without.
+    ``activation`` is (parameter, namespace): that parameter holds an activation which is applied to the result, a
+    callable or the name of one in the namespace.
     """
 
     name: str
@@ -63,6 +80,7 @@ class Op:
     also: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     detaches: bool = False
+    activation: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,15 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """If ``parameter`` is ``value``, the fields in ``changes`` of the loss are these instead."""
+
+    parameter: str
+    value: object
+    changes: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """A loss, as a class, as a function, or both.
 
@@ -83,6 +110,8 @@ class Loss:
     ``probabilities`` (over classes), ``binary_logits`` (the loss applies a sigmoid), ``binary_probabilities``, ``log_input`` (the
     logarithm of a distribution, as Kullback-Leibler wants it), or nothing in particular. ``target`` and ``prediction``
     name the arguments; ``target_expects`` is ``class_indices``, ``binary``, ``distribution`` or nothing in particular.
+    ``when`` says what an argument such as ``from_logits`` changes; where it is not known, what it decides is left open.
+    An argument in the role of ``class_dim`` overrides the field of that name.
     """
 
     name: str
@@ -98,6 +127,7 @@ class Loss:
     applies: str = ""
     class_dim: int | None = None
     symmetric: bool = False
+    when: tuple[When, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +136,8 @@ class Framework:
 
     name: str
     roots: tuple[str, ...]
+    requires: tuple[str, ...] = ()
+    """Other frameworks (modules of this package) on whose records this one builds."""
     places: tuple[tuple[str, str], ...] = ()
     """Letter -> dotted prefix, for :attr:`Op.where`."""
     prefixes: tuple[tuple[str, str], ...] = ()

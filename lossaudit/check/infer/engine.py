@@ -133,6 +133,10 @@ class Interpreter:
         """``left op right``."""
         return expressions.binary(self, frame, op, left, right, site)
 
+    def call(self, frame: Frame, callee: Value, arguments: Arguments, site: Site) -> Value:
+        """The result of calling ``callee``."""
+        return calls.call_value(self, frame, callee, arguments, site)
+
     def truth(self, value: Value) -> bool | None:
         """Whether ``value`` is true; None where that is open."""
         verdicts = {_truth_of(one) for one in alternatives(value)}

@@ -381,7 +381,8 @@ def _instance_item(interp: Interpreter, frame: Frame, value: Instance, index: Va
         return value.items[place]
     part = _slice_of(index, len(value.items)) if plain else None
     if part is not None:
-        return Instance(External("torch.nn.Sequential"), value.site, items=value.items[part], container=value.container)
+        cls = value.cls if isinstance(value.cls, External) else External("torch.nn.Sequential")
+        return Instance(cls, value.site, items=value.items[part], container=value.container)
     return UNKNOWN if place is None and part is None and not value.items else join(value.items or [UNKNOWN])
 
 

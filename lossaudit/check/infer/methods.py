@@ -197,7 +197,7 @@ def _unregistered(interp: Interpreter, receiver: Instance, arguments: Arguments)
 _MODULE_METHODS: dict[str, Callable[[Interpreter, Instance, Arguments], Value]] = {
     "train": _train, "eval": _eval, "add_module": _add_member, "register_module": _add_member,
     "register_buffer": _add_member, "register_parameter": _add_member, "append": _append, "extend": _extend,
-    "insert": _insert, "children": _children, "values": _values, "parameters": _unregistered,
+    "insert": _insert, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _unregistered,
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from lossaudit.check.values import (
     Unknown,
     Value,
     alternatives,
+    constant,
     feasible,
     join,
 )
@@ -409,20 +410,33 @@ def construct_external(interp: Interpreter, instance: Instance, arguments: Argum
 
 def fill_container(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
     """``nn.Sequential(a, b)``, ``nn.Sequential(OrderedDict(...))``, ``nn.ModuleList([a, b])``, ``nn.ModuleDict({...})``."""
-    values = [interp.force(value) for value in arguments.positional]
+    given = arguments.positional or [value for name, value in arguments.keywords.items() if name == "layers"]
+    values = [interp.force(value) for value in given]
     names: list[str] = []
     if len(values) == 1 and isinstance(values[0], DictVal):
         entries = values[0]
         names = [str(key) for key in entries.entries]
         interp.heap.set_field(instance, "open_items", entries.rest is not None)
         values = list(entries.entries.values())
-    elif len(values) == 1 and instance.container != "sequential":
+    elif len(values) == 1 and (instance.container != "sequential" or isinstance(values[0], ListVal)):
         values, is_open = _container_values(values[0])
         interp.heap.set_field(instance, "open_items", is_open)
+    pairs = [named_pair(value) for value in values]
+    if any(pairs):
+        names = [str(place) if pair is None else pair[0] for place, pair in enumerate(pairs)]
+        values = [value if pair is None else pair[1] for value, pair in zip(values, pairs, strict=True)]
     interp.heap.set_field(instance, "items", values)
     for place, value in enumerate(values):
         name = names[place] if place < len(names) else str(place)
         interp.heap.set(instance.attrs, name, value)
+
+
+def named_pair(value: Value) -> tuple[str, Value] | None:
+    """``("name", layer)``, as some frameworks' containers take their members."""
+    if not isinstance(value, TupleVal) or len(value.items) != 2:
+        return None
+    name = constant(value.items[0])
+    return (name, value.items[1]) if isinstance(name, str) else None
 
 
 def _container_values(value: Value) -> tuple[list[Value], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.check.contracts import Entry, LossClass
 from lossaudit.check.contracts.schema import REQUIRED, Loss, Op, Parameter, parse_signature
@@ -17,6 +17,7 @@ from lossaudit.check.values import (
     NONE,
     UNKNOWN,
     Const,
+    External,
     Instance,
     ListVal,
     Site,
@@ -53,22 +54,28 @@ def bind(signature: str, arguments: Arguments, *, with_defaults: bool = True) ->
     if star is not None:
         rest = UNKNOWN if arguments.open_from is not None else None
         bound[star.name] = TupleVal(tuple(positional[len(plain) :]), rest=rest)
-    names = {p.name for p in parameters}
+    names = {p.spelling: p.name for p in parameters if p.star != "**"}
     takes_any = any(p.star == "**" for p in parameters)
-    for name, value in arguments.keywords.items():
-        if name in names or takes_any or star is not None:
-            bound[name] = value
-    if star is not None and star.name in arguments.keywords:
-        bound[star.name] = arguments.keywords[star.name]
+    is_open = arguments.is_open
+    for keyword, value in arguments.keywords.items():
+        name = names.get(keyword) or names.get(NUMPY_SPELLINGS.get(keyword, ""))
+        if name is not None or takes_any or star is not None:
+            bound[name or keyword] = value
+        else:
+            is_open = True  # the signature is not the one that we know: its defaults prove nothing
     if with_defaults:
-        _add_defaults(parameters, bound, arguments)
+        _add_defaults(parameters, bound, is_open=is_open)
     return bound
 
 
-def _add_defaults(parameters: tuple[Parameter, ...], bound: dict[str, Value], arguments: Arguments) -> None:
+NUMPY_SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x2": "other"}
+"""What PyTorch takes beside its own spelling, and other frameworks' methods use."""
+
+
+def _add_defaults(parameters: tuple[Parameter, ...], bound: dict[str, Value], *, is_open: bool) -> None:
     for parameter in parameters:
         if parameter.name not in bound and parameter.default is not REQUIRED and not parameter.star:
-            bound[parameter.name] = UNKNOWN if arguments.is_open else Const(parameter.default)
+            bound[parameter.name] = UNKNOWN if is_open else Const(parameter.default)
 
 
 def apply_op(
@@ -93,11 +100,26 @@ def apply_op(
                     made = apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module)
                 results.append(made)
         return join(results)
-    if isinstance(operand, Unknown) and operand.foreign:
-        return operand
+    if isinstance(operand, Unknown) and operand.foreign and not certain:
+        return operand  # arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
     interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
+    if op.activation is not None:
+        return _activated(interp, frame, op.activation, args, term)
     return _result(interp, frame, op, term)
+
+
+def _activated(
+    interp: Interpreter, frame: Frame, activation: tuple[str, str], args: dict[str, Value], term: Tensor
+) -> Value:
+    """``Dense(10, activation="softmax")``: the activation that an argument holds, applied to the result."""
+    parameter, namespace = activation
+    given = args.get(parameter, NONE)
+    name = constant(given)
+    if name is None:
+        return term
+    callee = External(interp.contracts.canonical(namespace + name)) if isinstance(name, str) else given
+    return interp.call(frame, callee, Arguments([term]), term.site)
 
 
 def make_term(
@@ -244,6 +266,7 @@ def apply_loss(
 
     The term's arguments begin with the prediction and the target.
     """
+    loss = as_called(loss, args)
     roles = [name for name in (loss.prediction, loss.target) if name in args]
     args = {name: args[name] for name in (*roles, *args)}
     inputs = [one for name in roles for one in _as_tensors(args.get(name))]
@@ -261,6 +284,20 @@ def apply_loss(
     )
     interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset))
     return term
+
+
+def as_called(loss: Loss, args: dict[str, Value]) -> Loss:
+    """The contract under these arguments: ``from_logits=True`` and its like decide what a loss expects."""
+    changes: dict[str, Any] = {}
+    for case in loss.when:
+        given = constant(args.get(case.parameter))
+        if given is NotImplemented:
+            changes |= {field: "" for field, _ in case.changes}
+        elif given == case.value:
+            changes |= dict(case.changes)
+    if "class_dim" in args:
+        changes["class_dim"] = integer(args["class_dim"])
+    return replace(loss, **changes) if changes else loss
 
 
 _ANY = common_shape(None)
