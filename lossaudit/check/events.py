@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossaudit.check.contracts.schema import Loss
-from lossaudit.check.values import Function, Instance, Site, Tensor, Value
+from lossaudit.check.values import Autocast, Function, Instance, Site, Tensor, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,23 @@ class Event:
 class LossCall(Event):
     """A loss under contract was called. ``args`` joins the constructor's and the call's arguments, by name.
 
-    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields.
+    ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields; ``autocast`` the
+    region of mixed precision in which it happens.
     """
 
     loss: Loss
     args: dict[str, Value]
     criterion: Instance | None
     term: Tensor
+    autocast: Autocast | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpEvent(Event):
-    """An operation made a tensor."""
+    """An operation made a tensor. ``guards`` are the values that were tested before."""
 
     term: Tensor
+    guards: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

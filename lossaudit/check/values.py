@@ -43,6 +43,13 @@ class Step(NamedTuple):
     words: str
 
 
+class Autocast(NamedTuple):
+    """A region of mixed precision, opened at ``site``; ``dtype`` is what the layers compute in, None where it is off."""
+
+    site: Site
+    dtype: Dtype | None
+
+
 class Value:
     """What a name may hold. Compared by identity; values are immutable unless their docstring says otherwise."""
 
@@ -53,12 +60,14 @@ class Value:
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
-    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
+    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields. ``usual`` is the
+    default of a parameter whose argument is not in sight. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
     foreign: bool = False
     data: bool = False
+    usual: Value | None = None
 
 
 UNKNOWN = Unknown()
@@ -168,6 +177,7 @@ class Function(Value):
     owner: ClassVal | None = None
     kind: str = "function"
     contexts: frozenset[str] = frozenset()
+    autocast: Autocast | None = None
 
     @property
     def label(self) -> str:

@@ -68,6 +68,8 @@ class Contracts:
     wrappers: set[str] = field(default_factory=set)
     preparers: set[str] = field(default_factory=set)
     contexts: dict[str, str] = field(default_factory=dict)
+    autocast_half: set[str] = field(default_factory=set)
+    autocast_full: set[str] = field(default_factory=set)
     loaders: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -99,6 +101,8 @@ class Contracts:
         self.wrappers |= set(framework.wrappers)
         self.preparers |= set(framework.preparers)
         self.contexts |= dict(framework.contexts)
+        self.autocast_half |= set(framework.autocast_half)
+        self.autocast_full |= set(framework.autocast_full)
         self.loaders |= set(framework.loaders)
         self.roots |= set(framework.roots)
         self._prefixes += framework.prefixes

@@ -28,6 +28,7 @@ from lossaudit.check.project import Module, Project
 from lossaudit.check.values import (
     ABSENT,
     UNKNOWN,
+    Autocast,
     ClassVal,
     Const,
     DictVal,
@@ -307,11 +308,18 @@ class Interpreter:
         return function
 
     def replace_function(
-        self, function: Function, *, kind: str | None = None, contexts: frozenset[str] | None = None
+        self,
+        function: Function,
+        *,
+        kind: str | None = None,
+        contexts: frozenset[str] | None = None,
+        autocast: Autocast | None = None,
     ) -> Function:
         """The function under a decorator that we understand."""
         new_contexts = function.contexts if contexts is None else contexts
-        return replace(function, kind=kind or function.kind, contexts=new_contexts)
+        return replace(
+            function, kind=kind or function.kind, contexts=new_contexts, autocast=autocast or function.autocast
+        )
 
     def note_class(self, cls: ClassVal) -> None:
         """Remember a class, to run its methods as roots."""

@@ -7,7 +7,7 @@ from enum import Enum
 
 from lossaudit.check.infer.heap import Changes, Scope
 from lossaudit.check.project import Module
-from lossaudit.check.values import Function, Site, Value
+from lossaudit.check.values import Autocast, Function, Site, Value
 
 
 class Flow(Enum):
@@ -22,7 +22,10 @@ class Flow(Enum):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop."""
+    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop.
+
+    ``guards`` are the values that were tested on the way here; ``autocast`` the region of mixed precision that is open.
+    """
 
     module: Module
     scope: Scope
@@ -33,6 +36,8 @@ class Frame:
     yields: list[Value] = field(default_factory=list)
     exits: list[Changes] = field(default_factory=list)
     loop_exits: list[list[Changes]] = field(default_factory=list)
+    guards: tuple[Value, ...] = ()
+    autocast: Autocast | None = None
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check.contracts import Entry, LossClass
 from lossaudit.check.contracts.schema import REQUIRED, Loss, Op, Parameter, parse_signature
 from lossaudit.check.events import Backward, LossCall, OpEvent
+from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind
@@ -90,7 +91,7 @@ def apply_op(
     if isinstance(operand, Unknown) and operand.foreign:
         return operand
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
-    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term, frame.guards))
     return _result(interp, frame, op, term)
 
 
@@ -120,7 +121,7 @@ def make_term(
         kind=fact.kind,
         class_dim=fact.class_dim,
         shape=shape,
-        dtype=result_dtype(op.dtype, args, source),
+        dtype=mixed_dtype(interp, frame, op.name, result_dtype(op.dtype, args, source)),
         origin=fact.origin,
         route=_route(fact, source),
         certain=is_known_tensor,
@@ -244,7 +245,7 @@ def apply_loss(
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )
-    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term))
+    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, frame.autocast))
     return term
 
 
