@@ -88,7 +88,9 @@ def same_term(left: Value | None, right: Value | None, depth: int = _MAX_DEPTH) 
         return left.name == right.name
     if isinstance(left, (TupleVal, ListVal)) and isinstance(right, (TupleVal, ListVal)):
         is_plain = left.rest is None and right.rest is None and len(left.items) == len(right.items)
-        return is_plain and all(same_term(a, b, depth - 1) for a, b in zip(left.items, right.items, strict=True))
+        return is_plain and all(
+            same_term(a, b, depth - 1) for a, b in zip(left.items, right.items, strict=True)
+        )
     return isinstance(left, Tensor) and isinstance(right, Tensor) and _same_tensor(left, right, depth)
 
 
@@ -170,7 +172,9 @@ def _sigmoid(numerator: Value | None, power: Tensor) -> Form | None:
     if scale is not None:
         return Form("sigmoid", argument_of(power), power, scale=scale) if scale != 0 else None
     above = exponential(numerator)
-    return Form("sigmoid", argument_of(above), above) if above is not None and same_term(above, power) else None
+    return (
+        Form("sigmoid", argument_of(above), above) if above is not None and same_term(above, power) else None
+    )
 
 
 def argument_of(power: Tensor) -> Value:
@@ -284,4 +288,3 @@ def selected(value: Value | None) -> tuple[Tensor, ...]:
             return ()
         found.append(below)
     return tuple(found)
-

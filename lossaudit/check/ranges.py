@@ -104,7 +104,9 @@ def _subtracts_maximum(term: Tensor) -> bool:
     top = strip(term.arg("other"), LAYOUT | {"detach", "getitem"})
     if top is None or top.op not in _MAXIMA:
         return False
-    return same_term(strip(term.arg("input"), LAYOUT | {"detach"}), strip(top.arg("input"), LAYOUT | {"detach"}))
+    return same_term(
+        strip(term.arg("input"), LAYOUT | {"detach"}), strip(top.arg("input"), LAYOUT | {"detach"})
+    )
 
 
 def _mul(term: Tensor, depth: int) -> Interval:
@@ -117,7 +119,9 @@ def _mul(term: Tensor, depth: int) -> Interval:
 
 def _squared(one: Interval) -> Interval:
     largest = max(abs(one.low), abs(one.high))
-    return Interval(0.0 if one.low <= 0 <= one.high else min(abs(one.low), abs(one.high)) ** 2, largest * largest)
+    return Interval(
+        0.0 if one.low <= 0 <= one.high else min(abs(one.low), abs(one.high)) ** 2, largest * largest
+    )
 
 
 def _div(term: Tensor, depth: int) -> Interval:
@@ -176,7 +180,9 @@ def _pow(term: Tensor, depth: int) -> Interval:
 
 def _exp(term: Tensor, depth: int) -> Interval:
     one = _input(term, depth)
-    return Interval(math.exp(one.low) if one.low < EXP_LIMIT else 0.0, math.exp(one.high) if one.high < 700 else math.inf)
+    return Interval(
+        math.exp(one.low) if one.low < EXP_LIMIT else 0.0, math.exp(one.high) if one.high < 700 else math.inf
+    )
 
 
 def _clamp(term: Tensor, depth: int) -> Interval:
@@ -204,7 +210,11 @@ def _extremum(rule: Rule) -> Rule:
         other = term.arg("dim")
         if not tensors(other):
             return _input(term, depth)
-        pair = Tensor(term.op, {"input": term.args["input"], "other": other}, term.site) if other is not None else term
+        pair = (
+            Tensor(term.op, {"input": term.args["input"], "other": other}, term.site)
+            if other is not None
+            else term
+        )
         return rule(pair, depth)
 
     return judge
@@ -249,13 +259,19 @@ def _is_unit_term(term: Tensor | None) -> bool:
 def _is_normed(term: Tensor) -> bool:
     """``x / x.norm()``, an epsilon or a clamp included."""
     below = strip(term.arg("other"), LAYOUT | {"clamp", "clamp_min", "add"})
-    return below is not None and below.op == "norm" and same_term(strip(term.arg("input")), strip(below.arg("input")))
+    return (
+        below is not None
+        and below.op == "norm"
+        and same_term(strip(term.arg("input")), strip(below.arg("input")))
+    )
 
 
 def _is_inner_product(term: Tensor) -> bool:
     """``(a * b).sum(dim)`` of unit vectors."""
     product = sole(term.arg("input"))
-    return product is not None and product.op == "mul" and all(_is_unit(one) for one, _ in sides(product.args))
+    return (
+        product is not None and product.op == "mul" and all(_is_unit(one) for one, _ in sides(product.args))
+    )
 
 
 _RULES: dict[str, Rule] = {

@@ -443,5 +443,10 @@ FRAMEWORK = Framework(
         "group_norm", "logsumexp", "binary_cross_entropy_with_logits",
     ),
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
-    vocabulary=("loss", "Loss", "criterion", "backward"),
+    vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),
+    own_methods=(
+        "acos", "arccos", "asin", "clamp", "clamp_min", "clamp_max", "contiguous", "cuda", "detach", "exp", "expand",
+        "gather", "half", "logsumexp", "log_softmax", "masked_fill", "narrow", "permute", "reciprocal", "relu", "rsqrt",
+        "scatter", "sigmoid", "softmax", "sqrt", "square", "tanh", "topk", "unbind", "unsqueeze",
+    ),
 )  # fmt: skip

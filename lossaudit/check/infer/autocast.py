@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check.infer.transfer import dtype_of
 from lossaudit.check.kinds import Dtype
-from lossaudit.check.values import NONE, Autocast, Const, External, Instance, Site, Value, alternatives, constant
+from lossaudit.check.values import (
+    NONE,
+    Autocast,
+    Const,
+    External,
+    Instance,
+    Site,
+    Value,
+    alternatives,
+    constant,
+)
 
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
@@ -21,7 +31,9 @@ def entered_autocast(interp: Interpreter, value: Value, site: Site) -> Autocast 
 
     A region that is switched off, that is the CPU's, or whose switch is not in sight counts as off.
     """
-    name = value.cls.name if isinstance(value, Instance) else value.name if isinstance(value, External) else ""
+    name = (
+        value.cls.name if isinstance(value, Instance) else value.name if isinstance(value, External) else ""
+    )
     if interp.contracts.contexts.get(name) != "autocast":
         return None
     bound = value.bound if isinstance(value, Instance) else {}

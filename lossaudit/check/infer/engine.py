@@ -317,9 +317,11 @@ class Interpreter:
     ) -> Function:
         """The function under a decorator that we understand."""
         new_contexts = function.contexts if contexts is None else contexts
-        return replace(
+        new = replace(
             function, kind=kind or function.kind, contexts=new_contexts, autocast=autocast or function.autocast
         )
+        self.functions = [new if one is function else one for one in self.functions]
+        return new
 
     def note_class(self, cls: ClassVal) -> None:
         """Remember a class, to run its methods as roots."""

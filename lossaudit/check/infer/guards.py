@@ -46,7 +46,9 @@ def _mentions(node: ir.Node) -> Iterator[ir.Name | ir.Attribute]:
 
 
 def _has_none(node: ir.Compare) -> bool:
-    return any(isinstance(side, ir.Constant) and side.value is None for side in (node.left, *node.comparators))
+    return any(
+        isinstance(side, ir.Constant) and side.value is None for side in (node.left, *node.comparators)
+    )
 
 
 def _peek(interp: Interpreter, frame: Frame, node: ir.Expr) -> Value:
