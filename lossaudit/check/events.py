@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossaudit.check.contracts.schema import Loss
-from lossaudit.check.values import Function, Instance, Site, Tensor, Unknown, Value
+from lossaudit.check.values import Autocast, Function, Instance, Site, Tensor, Unknown, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class LossCall(Event):
     """A loss under contract was called. ``args`` joins the constructor's and the call's arguments, by name.
 
     ``criterion`` is the loss object, None for the functional form; ``term`` is the value that the call yields;
-    ``preset`` names the arguments that were not given at the call but with a ``functools.partial``.
+    ``preset`` names the arguments that were not given at the call but with a ``functools.partial``; ``autocast`` the region
+    of mixed precision in which it happens.
     """
 
     loss: Loss
@@ -34,13 +35,15 @@ class LossCall(Event):
     criterion: Instance | None
     term: Tensor
     preset: frozenset[str] = frozenset()
+    autocast: Autocast | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpEvent(Event):
-    """An operation made a tensor."""
+    """An operation made a tensor. ``guards`` are the values that were tested before."""
 
     term: Tensor
+    guards: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

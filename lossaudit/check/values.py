@@ -48,6 +48,13 @@ class Step(NamedTuple):
     words: str
 
 
+class Autocast(NamedTuple):
+    """A region of mixed precision, opened at ``site``; ``dtype`` is what the layers compute in, None where it is off."""
+
+    site: Site
+    dtype: Dtype | None
+
+
 class Value:
     """What a name may hold. Compared by identity; values are immutable unless their docstring says otherwise."""
 
@@ -59,8 +66,8 @@ class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
-    ``argument`` is the parameter through which a caller that we do not see handed it in; ``of`` is what ``origin``
-    ``size`` is the shape of.
+    ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
+    ``of`` is what ``origin`` ``size`` is the shape of. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
@@ -68,6 +75,7 @@ class Unknown(Value):
     data: bool = False
     argument: str = ""
     of: Value | None = None
+    usual: Value | None = None
 
 
 UNKNOWN = Unknown()
@@ -177,6 +185,7 @@ class Function(Value):
     owner: ClassVal | None = None
     kind: str = "function"
     contexts: frozenset[str] = frozenset()
+    autocast: Autocast | None = None
 
     @property
     def label(self) -> str:

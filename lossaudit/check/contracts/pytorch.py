@@ -131,7 +131,7 @@ _OPS = (
        also=("torch.divide", "torch.true_divide")),
     Op("floor_divide", "input, other", "unknown", "broadcast", "promote"),
     Op("remainder", "input, other", "unknown", "broadcast", "promote", methods=("fmod",), also=("torch.fmod",)),
-    Op("pow", "input, exponent", "unknown", "broadcast", "promote"),
+    Op("pow", "input, exponent", "power", "broadcast", "promote"),
     Op("matmul", "input, other", "unknown", "unknown", "promote", methods=("mm", "bmm", "mv", "dot"),
        also=("torch.mm", "torch.bmm", "torch.mv", "torch.dot")),
     Op("einsum", "equation, *operands", "unknown", where="t"),
@@ -145,10 +145,11 @@ _OPS = (
     Op("sqrt", "input", "unknown", "same", "float"),
     Op("rsqrt", "input", "unknown", "same", "float"),
     Op("square", "input", "unknown", "same"),
-    Op("reciprocal", "input", "unknown", "same", "float"),
+    Op("reciprocal", "input", "reciprocal", "same", "float"),
     Op("logit", "input, eps=None", "unknown", "same", "float", where="tms"),
-    Op("sin", "input", "unknown", "same", "float", methods=("cos", "tan", "asin", "atan"), also=("torch.cos", "torch.tan")),
+    Op("sin", "input", "unknown", "same", "float", methods=("cos", "tan", "atan"), also=("torch.cos", "torch.tan", "torch.atan")),
     Op("acos", "input", "unknown", "same", "float", methods=("arccos",), also=("torch.arccos",)),
+    Op("asin", "input", "unknown", "same", "float", methods=("arcsin",), also=("torch.arcsin",)),
     Op("erf", "input", "unknown", "same", "float", where="tms"),
     Op("clamp", "input, min=None, max=None", "clamp", "same", methods=("clip",), also=("torch.clip",)),
     Op("clamp_min", "input, min", "clamp", "same"),
@@ -225,8 +226,8 @@ _OPS = (
     Op("scaled_dot_product_attention", "query, key, value, attn_mask=None", "unknown", "unknown", "float", where="f"),
     Op("transformer", "input, *args, **kwargs", "unknown", "batch_first", "float", where=""),
     Op("hidden", "input, *args, **kwargs", "unknown", "unknown", "float", where=""),
-    Op("cosine_similarity", "x1, x2, dim=1, eps=1e-8", "unknown", "unknown", "float", where="tf",
-       also=("torch.nn.functional.pairwise_distance", "torch.cdist", "torch.cosine_similarity")),
+    Op("cosine_similarity", "x1, x2, dim=1, eps=1e-8", "unknown", "unknown", "float", where="tf"),
+    Op("pairwise_distance", "x1, x2, p=2.0, eps=1e-6", "unknown", "unknown", "float", where="tf", also=("torch.cdist",)),
     # Autograd
     Op("backward", "input, gradient=None, retain_graph=None, create_graph=False", "unknown", where="", methods=("backward",), result="backward"),
     Op("variable", "data, requires_grad=False", "keep", "same", where="", also=("torch.autograd.Variable",)),
@@ -304,7 +305,8 @@ _LAYERS = (
     Layer(("torch.nn.MultiheadAttention",), "embed_dim, num_heads, *args, **kwargs", "attention", "query, key, value, *args, **kwargs"),
     Layer(("torch.nn.TransformerEncoder", "torch.nn.TransformerEncoderLayer", "torch.nn.TransformerDecoder",
            "torch.nn.TransformerDecoderLayer", "torch.nn.Transformer"), "*args, **kwargs", "transformer", "input, *args, **kwargs"),
-    Layer(("torch.nn.CosineSimilarity", "torch.nn.PairwiseDistance"), "dim=1, eps=1e-08", "cosine_similarity", "x1, x2"),
+    Layer(("torch.nn.CosineSimilarity",), "dim=1, eps=1e-08", "cosine_similarity", "x1, x2"),
+    Layer(("torch.nn.PairwiseDistance",), "p=2.0, eps=1e-06, keepdim=False", "pairwise_distance", "x1, x2"),
 )  # fmt: skip
 
 _RED = "size_average=None, reduce=None, reduction='mean'"
@@ -435,6 +437,17 @@ FRAMEWORK = Framework(
         ("torch.set_grad_enabled", "grad_if"), ("torch.autocast", "autocast"), ("torch.amp.autocast", "autocast"),
         ("torch.cuda.amp.autocast", "autocast"),
     ),
+    autocast_half=("linear", "conv1d", "conv2d", "conv3d", "matmul", "addmm", "recurrent", "prelu"),
+    autocast_full=(
+        "exp", "expm1", "log", "log1p", "pow", "rsqrt", "reciprocal", "acos", "asin", "softmax", "softmin", "log_softmax",
+        "softplus", "sum", "prod", "cumsum", "cumprod", "norm", "cosine_similarity", "pairwise_distance", "layer_norm",
+        "group_norm", "logsumexp", "binary_cross_entropy_with_logits",
+    ),
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
-    vocabulary=("loss", "Loss", "criterion", "backward"),
+    vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),
+    own_methods=(
+        "acos", "arccos", "asin", "clamp", "clamp_min", "clamp_max", "contiguous", "cuda", "detach", "exp", "expand",
+        "gather", "half", "logsumexp", "log_softmax", "masked_fill", "narrow", "permute", "reciprocal", "relu", "rsqrt",
+        "scatter", "sigmoid", "softmax", "sqrt", "square", "tanh", "topk", "unbind", "unsqueeze",
+    ),
 )  # fmt: skip

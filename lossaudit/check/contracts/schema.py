@@ -162,6 +162,12 @@ class Framework:
     """Methods (``class.method``) that return their arguments, wrapped."""
     contexts: tuple[tuple[str, str], ...] = ()
     """Context managers and decorators -> ``no_grad``, ``autocast`` or ``grad_if`` (the first argument decides)."""
+    own_methods: tuple[str, ...] = ()
+    """Methods that tensors have and arrays, data frames and lists do not: calling one proves a tensor."""
+    autocast_half: tuple[str, ...] = ()
+    """Operations that compute in the lower precision inside a region of mixed precision."""
+    autocast_full: tuple[str, ...] = ()
+    """Operations that such a region computes in float32."""
     loaders: tuple[str, ...] = ()
     """Classes that yield batches when iterated."""
     vocabulary: tuple[str, ...] = field(default=())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
@@ -68,7 +69,7 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
         return methods.call_method(interp, frame, callee, arguments, site)
     if isinstance(callee, Instance):
         return call_instance(interp, frame, callee, arguments, site)
-    return Unknown(foreign=True) if isinstance(callee, Unknown) and callee.foreign else UNKNOWN
+    return Unknown(foreign=isinstance(callee, Unknown) and callee.foreign)
 
 
 def _call_alternatives(
@@ -121,7 +122,8 @@ def run_function(
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
     scope = Scope(parent=function.closure)
-    inner = Frame(function.module, scope, function, receiver, contexts)
+    inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
+    inner.autocast = function.autocast or frame.autocast
     scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
     inner.parameters = tuple(scope.vars.values())
     interp.stack.append(key)
@@ -196,7 +198,7 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = Unknown(argument=param.name)
+            out[param.name] = Unknown(argument=param.name, usual=function.defaults.get(param.name))
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
@@ -223,7 +225,7 @@ def _module_frame(frame: Frame, callee: Instance) -> Frame:
     """The caller's frame; below a module in evaluation mode nothing is trained."""
     mode = callee.attrs.get(objects.TRAINING)
     if isinstance(mode, Const) and mode.value is False and "inference" not in frame.contexts:
-        return Frame(frame.module, frame.scope, frame.function, frame.receiver, frame.contexts | {"inference"})
+        return replace(frame, contexts=frame.contexts | {"inference"})
     return frame
 
 

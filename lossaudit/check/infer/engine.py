@@ -28,6 +28,7 @@ from lossaudit.check.project import Module, Project
 from lossaudit.check.values import (
     ABSENT,
     UNKNOWN,
+    Autocast,
     ClassVal,
     Const,
     DictVal,
@@ -311,11 +312,20 @@ class Interpreter:
         return function
 
     def replace_function(
-        self, function: Function, *, kind: str | None = None, contexts: frozenset[str] | None = None
+        self,
+        function: Function,
+        *,
+        kind: str | None = None,
+        contexts: frozenset[str] | None = None,
+        autocast: Autocast | None = None,
     ) -> Function:
         """The function under a decorator that we understand."""
         new_contexts = function.contexts if contexts is None else contexts
-        return replace(function, kind=kind or function.kind, contexts=new_contexts)
+        new = replace(
+            function, kind=kind or function.kind, contexts=new_contexts, autocast=autocast or function.autocast
+        )
+        self.functions = [new if one is function else one for one in self.functions]
+        return new
 
     def note_class(self, cls: ClassVal) -> None:
         """Remember a class, to run its methods as roots."""

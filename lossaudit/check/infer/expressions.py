@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.check import ir
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
+from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, size_of
 from lossaudit.check.infer.transfer import SLICE
@@ -302,7 +303,11 @@ def _if_exp(interp: Interpreter, frame: Frame, node: ir.IfExp) -> Value:
     truth = interp.truth(interp.eval(frame, node.test))
     if truth is not None:
         return interp.eval(frame, node.body if truth else node.orelse)
-    return join([interp.eval(frame, node.body), interp.eval(frame, node.orelse)])
+    before = frame.guards
+    frame.guards += tested_values(interp, frame, node.test)
+    value = join([interp.eval(frame, node.body), interp.eval(frame, node.orelse)])
+    frame.guards = before
+    return value
 
 
 # Subscripts ------------------------------------------------------------------------------------------------------
@@ -442,8 +447,9 @@ def _dict(interp: Interpreter, frame: Frame, node: ir.Dict) -> Value:
 
 def _comprehension(interp: Interpreter, frame: Frame, node: ir.Comprehension) -> Value:
     inner = Frame(
-        frame.module, Scope(parent=frame.scope), frame.function, frame.receiver, frame.contexts, yields=frame.yields
-    )
+        frame.module, Scope(parent=frame.scope), frame.function, frame.receiver, frame.contexts, yields=frame.yields,
+        guards=frame.guards, autocast=frame.autocast,
+    )  # fmt: skip
     pairs, is_open = _generate(interp, inner, node, 0)
     if node.kind == "dict":
         return _dict_of(pairs, is_open=is_open)

@@ -8,7 +8,7 @@ from enum import Enum
 from lossaudit.check.events import Mutation
 from lossaudit.check.infer.heap import Changes, Scope
 from lossaudit.check.project import Module
-from lossaudit.check.values import Function, Site, Value
+from lossaudit.check.values import Autocast, Function, Site, Value
 
 
 class Flow(Enum):
@@ -26,6 +26,7 @@ class Frame:
     """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop.
 
     ``parameters`` are the values with which the body started, ``mutations`` the in-place operations on values that were handed in.
+    ``guards`` are the values that were tested on the way here; ``autocast`` the region of mixed precision that is open.
     """
 
     module: Module
@@ -39,6 +40,8 @@ class Frame:
     loop_exits: list[list[Changes]] = field(default_factory=list)
     parameters: tuple[Value, ...] = ()
     mutations: list[Mutation] = field(default_factory=list)
+    guards: tuple[Value, ...] = ()
+    autocast: Autocast | None = None
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""

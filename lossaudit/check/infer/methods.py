@@ -76,7 +76,8 @@ def _tensor_method(
     shift = None if arguments.open_from is None else arguments.open_from + 1
     full = Arguments([receiver, *arguments.positional], arguments.keywords, shift, arguments.open_keywords)
     args = bind(op.signature, full)
-    certain = isinstance(receiver, Tensor) and receiver.certain
+    proves = name in interp.contracts.own_methods or bool({"dim", "keepdim"} & arguments.keywords.keys())
+    certain = (isinstance(receiver, Tensor) and receiver.certain) or proves
     value = apply_op(interp, frame, op, args, site, certain=certain)
     if is_inplace and not op.detaches:
         note_mutation(frame, receiver, value, site, f".{name}()")

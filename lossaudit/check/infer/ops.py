@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.check.contracts import Entry, LossClass
 from lossaudit.check.contracts.schema import REQUIRED, Loss, Op, Parameter, parse_signature
 from lossaudit.check.events import Backward, LossCall, OpEvent
+from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind
@@ -103,7 +104,7 @@ def apply_op(
     if isinstance(operand, Unknown) and operand.foreign and not certain:
         return operand  # arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
-    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term, frame.guards))
     if op.activation is not None:
         return _activated(interp, frame, op.activation, args, term)
     return _result(interp, frame, op, term)
@@ -148,7 +149,7 @@ def make_term(
         kind=fact.kind,
         class_dim=fact.class_dim,
         shape=shape,
-        dtype=result_dtype(op.dtype, args, source),
+        dtype=mixed_dtype(interp, frame, op.name, result_dtype(op.dtype, args, source)),
         origin=fact.origin,
         route=_route(fact, source),
         certain=is_known_tensor,
@@ -282,7 +283,7 @@ def apply_loss(
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )
-    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset))
+    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset, frame.autocast))
     return term
 
 

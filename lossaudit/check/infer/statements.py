@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.infer import calls, objects
+from lossaudit.check.infer.autocast import entered_autocast
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
+from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Changes
 from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, unpacked_shape
@@ -224,6 +226,7 @@ def _raise(interp: Interpreter, frame: Frame, node: ir.Raise) -> Flow:
 
 def _assert(interp: Interpreter, frame: Frame, node: ir.Assert) -> Flow:
     interp.eval(frame, node.test)
+    frame.guards += tested_values(interp, frame, node.test)
     return Flow.NEXT
 
 
@@ -297,7 +300,19 @@ def _if(interp: Interpreter, frame: Frame, node: ir.If) -> Flow:
     truth = interp.truth(interp.eval(frame, node.test))
     if truth is not None:
         return interp.exec_block(frame, node.body if truth else node.orelse)
-    return branch(interp, frame, [lambda: _narrowed(interp, frame, node, holds=True), lambda: _narrowed(interp, frame, node, holds=False)])
+    before = frame.guards
+    tested = (*before, *tested_values(interp, frame, node.test))
+    flows: list[Flow] = []
+
+    def side(*, holds: bool) -> Flow:
+        frame.guards = tested
+        flows.append(_narrowed(interp, frame, node, holds=holds))
+        return flows[-1]
+
+    flow = branch(interp, frame, [lambda: side(holds=True), lambda: side(holds=False)])
+    leaves = any(one is not Flow.NEXT for one in flows)  # what follows runs on one side of the test only
+    frame.guards = tested if leaves else before
+    return flow
 
 
 def _narrowed(interp: Interpreter, frame: Frame, node: ir.If, *, holds: bool) -> Flow:
@@ -419,14 +434,15 @@ def _try(interp: Interpreter, frame: Frame, node: ir.Try) -> Flow:
 
 
 def _with(interp: Interpreter, frame: Frame, node: ir.With) -> Flow:
-    before = frame.contexts
+    before = frame.contexts, frame.autocast
     for item in node.items:
         value = interp.eval(frame, item.context)
         frame.contexts |= context_names(interp, value)
+        frame.autocast = entered_autocast(interp, value, frame.site(item.context.id)) or frame.autocast
         if item.target is not None:
             assign(interp, frame, item.target, _entered(interp, value))
     flow = interp.exec_block(frame, node.body)
-    frame.contexts = before
+    frame.contexts, frame.autocast = before
     return flow
 
 
@@ -572,7 +588,8 @@ def _decorated(interp: Interpreter, frame: Frame, decorator: ir.Expr, value: Val
     function = value if isinstance(value, Function) else None
     contexts = context_names(interp, wrapper)
     if function is not None and contexts:
-        return interp.replace_function(function, contexts=function.contexts | contexts)
+        autocast = entered_autocast(interp, wrapper, frame.site(decorator.id))
+        return interp.replace_function(function, contexts=function.contexts | contexts, autocast=autocast)
     if isinstance(wrapper, External):
         kind = _DECORATOR_KINDS.get(wrapper.name)
         return interp.replace_function(function, kind=kind) if function is not None and kind is not None else value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lossaudit.check.forms import KINDS, Form, form_of, is_softplus
 from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape
 from lossaudit.check.values import (
     Const,
@@ -344,7 +345,7 @@ def _sub(args: Args, source: Tensor | None) -> KindFact:
     b = sole_tensor(right)
     if b is not None and number(left) is not None and abs((number(left) or 0) - 1) <= EPSILON_LIMIT:
         return kept(b, None) if b.kind is Kind.SIGMOID else NOTHING
-    return _add(args, source)
+    return _written_out(form_of("sub", args)) or _add(args, source)
 
 
 def _mul(args: Args, source: Tensor | None) -> KindFact:
@@ -357,7 +358,25 @@ def _mul(args: Args, source: Tensor | None) -> KindFact:
     return NOTHING
 
 
+def _written_out(form: Form | None) -> KindFact | None:
+    """The kind of a function that is written out by hand is the function's."""
+    if form is None or form.name not in KINDS or form.scale != 1:
+        return None
+    return KindFact(KINDS[form.name], form.dim)
+
+
+def _reciprocal(args: Args, source: Tensor | None) -> KindFact:
+    return _written_out(form_of("reciprocal", args)) or NOTHING
+
+
+def _power(args: Args, source: Tensor | None) -> KindFact:
+    return _written_out(form_of("pow", args)) or NOTHING
+
+
 def _div(args: Args, source: Tensor | None) -> KindFact:
+    written_out = _written_out(form_of("div", args))
+    if written_out is not None:
+        return written_out
     left, right = _operands(args)
     tensor = sole_tensor(left)
     keeps = tensor is not None and tensor.kind is Kind.SCORE and _is_constant(right)
@@ -365,6 +384,8 @@ def _div(args: Args, source: Tensor | None) -> KindFact:
 
 
 def _neg(args: Args, source: Tensor | None) -> KindFact:
+    if source is not None and is_softplus(source):
+        return KindFact(Kind.LOG_SIGMOID)  # -softplus(-x) = log(sigmoid(x))
     keeps = source is not None and source.kind is Kind.SCORE
     return _keep(args, source) if keeps else NOTHING
 
@@ -415,7 +436,7 @@ KIND_RULES: dict[str, KindRule] = {
     "getitem": _getitem, "select": _select, "narrow": _narrow, "elementwise_only": _elementwise_only,
     "same_kinds": _same_kinds, "stacked": _stacked, "where": _where, "scatter": _scatter, "pool": _pool,
     "average": _average, "average_dim": _average_dim, "interpolate": _interpolate, "add": _add, "sub": _sub,
-    "mul": _mul, "div": _div, "neg": _neg, "exp": _exp, "log": _log, "clamp": _clamp, "sum": _sum,
+    "mul": _mul, "div": _div, "neg": _neg, "reciprocal": _reciprocal, "power": _power, "exp": _exp, "log": _log, "clamp": _clamp, "sum": _sum,
 }  # fmt: skip
 
 

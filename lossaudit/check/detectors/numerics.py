@@ -1,0 +1,419 @@
+"""LA4: numerics."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.words import made_words
+from lossaudit.check.events import LossCall, OpEvent
+from lossaudit.check.forms import (
+    LAYOUT,
+    SELECTION,
+    is_sigmoid,
+    is_softmax,
+    one_minus,
+    selected,
+    sides,
+    sole,
+    strip,
+    written_out,
+)
+from lossaudit.check.kinds import Dtype
+from lossaudit.check.ranges import bounds, can_be_large, exponent, is_shifted
+from lossaudit.check.terms import LIMIT, gradient_cuts, unknown_leaves
+from lossaudit.check.values import Step, Tensor, Unknown, Value, number, tensors, walk_terms
+from lossaudit.check.zeros import Zero, empty_denominator, overlap, vanishing, zero_of
+
+
+def _is_trained(event: OpEvent) -> bool:
+    """Whether gradients can pass: neither under ``no_grad`` nor cut off, and certainly a tensor."""
+    term = event.term
+    return term.certain and not (event.in_inference or term.inference or term.detached or term.data)
+
+
+def _step(term: Tensor) -> Step:
+    return Step(term.site, made_words(term))
+
+
+def _trail(event: OpEvent, term: Tensor) -> tuple[Step, ...]:
+    return tuple(step for step in (_step(term), *term.route) if step.site != event.site)
+
+
+# LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
+
+
+@detector("LA401", OpEvent)
+def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
+    """The logarithm of a softmax, or of some of its values."""
+    if event.term.op != "log":
+        return
+    found = selected(event.term.arg("input"))
+    if found and all(is_softmax(one) for one in found) and _is_log_in_training(event):
+        message = (
+            "logarithm of a softmax: a probability that underflows to 0 makes it -inf, and the gradient NaN"
+        )
+        yield Hit("LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits")
+
+
+@detector("LA402", OpEvent)
+def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
+    """The logarithm of a sigmoid, or of one minus a sigmoid."""
+    if event.term.op not in ("log", "log1p") or not _is_log_in_training(event):
+        return
+    argument = event.term.arg("input")
+    if event.term.op == "log1p":
+        negated = strip(argument)
+        is_complement, inner = (
+            True,
+            negated.arg("input") if negated is not None and negated.op == "neg" else None,
+        )
+    else:
+        whole = one_minus(argument)
+        is_complement, inner = whole is not None, argument if whole is None else whole
+    found = selected(inner)
+    if found and all(is_sigmoid(one) for one in found):
+        yield _log_of_sigmoid(event, found[0], is_complement=is_complement)
+
+
+def _log_of_sigmoid(event: OpEvent, sigmoid: Tensor, *, is_complement: bool) -> Hit:
+    if is_complement:
+        message = (
+            "logarithm of 1 - sigmoid: the sigmoid rounds to 1 for scores above 17, and the logarithm is -inf"
+        )
+        advice = "use `logsigmoid(-x)` on the scores"
+    else:
+        message = (
+            "logarithm of a sigmoid: it underflows to 0 for very negative scores, and the logarithm is -inf"
+        )
+        advice = "use `logsigmoid(x)` on the scores"
+    return Hit("LA402", event.site, message, _trail(event, sigmoid), advice)
+
+
+def _is_log_in_training(event: OpEvent) -> bool:
+    """A softmax or sigmoid inside is proof enough of a tensor."""
+    term = event.term
+    return not (event.in_inference or term.inference or term.detached)
+
+
+@detector("LA409", OpEvent)
+def log_of_product(event: OpEvent) -> Iterator[Hit]:
+    """The logarithm of a product of probabilities over a dimension."""
+    if event.term.op != "log" or not _is_log_in_training(event):
+        return
+    found = [strip(one, LAYOUT | SELECTION) for one in tensors(event.term.arg("input"))]
+    products = [
+        one for one in found if one is not None and one.op == "prod" and _multiplies_probabilities(one)
+    ]
+    if products and len(products) == len(found):
+        message = (
+            "logarithm of a product of probabilities: the product underflows to 0 after a few dozen factors"
+        )
+        advice = "sum the logarithms instead, best from `log_softmax` or `logsigmoid`"
+        yield Hit("LA409", event.site, message, _trail(event, products[0]), advice)
+
+
+def _multiplies_probabilities(product: Tensor) -> bool:
+    factors = product.arg("input")
+    if isinstance(factors, Unknown):
+        return factors.origin == "" and not factors.data  # an argument: over a dimension it is likelihoods that one multiplies
+    inside = bounds(factors)
+    return inside.low >= 0 and inside.high <= 1
+
+
+# LA403, LA405: exponentials that overflow ----------------------------------------------------------------------------
+
+_BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
+
+
+@detector("LA403", OpEvent)
+def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
+    """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
+    if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
+        return
+    form = written_out(event.term)
+    if form is None or form.name not in _BUILT_IN or not can_be_large(form.argument):
+        return
+    if form.name == "softmax" and is_shifted(form.argument):
+        return
+    if _is_guarded(event, form.argument):
+        return
+    consequence = "the gradient is NaN" if form.name == "sigmoid" else "the value is not finite"
+    message = f"hand-written {form.name}: `exp` overflows for scores above 88 in float32, and {consequence}"
+    yield Hit("LA403", event.site, message, (), f"use `{_BUILT_IN[form.name]}`")
+
+
+@detector("LA405", OpEvent)
+def hand_written_logsumexp(event: OpEvent) -> Iterator[Hit]:
+    """The logarithm of a sum of exponentials that nothing keeps small."""
+    if event.term.op != "log" or not _is_trained(event):
+        return
+    form = written_out(event.term)
+    if (
+        form is None
+        or form.name != "logsumexp"
+        or not can_be_large(form.argument)
+        or is_shifted(form.argument)
+    ):
+        return
+    if not _is_guarded(event, form.argument):
+        message = "hand-written logsumexp: `exp` overflows for scores above 88 in float32"
+        yield Hit("LA405", event.site, message, (), "use `torch.logsumexp(x, dim)`")
+
+
+# LA404: an epsilon that rounding removes -----------------------------------------------------------------------------
+
+_FORMATS = {Dtype.FLOAT16: "e", Dtype.FLOAT32: "f"}
+_NAMES = {Dtype.FLOAT16: "float16", Dtype.BFLOAT16: "bfloat16", Dtype.FLOAT32: "float32"}
+
+
+def rounded(value: float, dtype: Dtype) -> float:
+    """``value`` as the element type holds it."""
+    if dtype is Dtype.BFLOAT16:
+        (bits,) = struct.unpack("<I", struct.pack("<f", value))
+        bits += 0x7FFF + ((bits >> 16) & 1)
+        (out,) = struct.unpack("<f", struct.pack("<I", bits & 0xFFFF0000))
+        return float(out)
+    code = _FORMATS[dtype]
+    try:
+        (out,) = struct.unpack("<" + code, struct.pack("<" + code, value))
+    except OverflowError:
+        return float("inf")
+    return float(out)
+
+
+def _precision(value: Value | None) -> Dtype | None:
+    """The type in which the operation computes: float32 unless something in sight says otherwise; None for float64."""
+    found = {one.dtype for one in tensors(value)}
+    known = found & {Dtype.FLOAT16, Dtype.BFLOAT16, Dtype.FLOAT64}
+    if known:
+        return known.pop() if len(found) == 1 and Dtype.FLOAT64 not in found else None
+    return Dtype.FLOAT32
+
+
+def usual_number(value: Value | None, depth: int = 6) -> float | None:
+    """The number that ``value`` is, by its default where the caller is not in sight."""
+    found = number(value)
+    if found is not None or depth == 0:
+        return found
+    if isinstance(value, Unknown):
+        return usual_number(value.usual, depth - 1)
+    term = sole(value)
+    if term is None or term.op not in ("add", "sub", "neg", "mul"):
+        return None
+    left = usual_number(term.arg("input"), depth - 1)
+    if term.op == "neg":
+        return None if left is None else -left
+    right = usual_number(term.arg("other"), depth - 1)
+    if left is None or right is None:
+        return None
+    return left + right if term.op == "add" else left - right if term.op == "sub" else left * right
+
+
+def _lost(value: float | None, dtype: Dtype) -> str | None:
+    """What has become of a bound or an epsilon, if rounding made it exactly 0 or 1."""
+    if value is None or abs(value) > 2:
+        return None
+    kept = rounded(value, dtype)
+    if kept == value:
+        return None
+    if kept == 0:
+        return f"{value:.0e} is 0 in {_NAMES[dtype]}"
+    if abs(kept) == 1:
+        return f"{_near_one(value)} is exactly {kept:.0f} in {_NAMES[dtype]}"
+    return None
+
+
+def _near_one(value: float) -> str:
+    sign = "-" if value < 0 else ""
+    gap = abs(value) - 1
+    inner = f"1 {'+' if gap > 0 else '-'} {abs(gap):.0e}"
+    return f"-({inner})" if sign else inner
+
+
+_BOUNDED = ("clamp", "clamp_min", "clamp_max")
+
+
+@detector("LA404", OpEvent)
+def lost_bound(event: OpEvent) -> Iterator[Hit]:
+    """A bound that is rounded to the very value that it should keep away from."""
+    term = event.term
+    if term.op not in _BOUNDED or event.in_inference:
+        return
+    dtype = _precision(term.arg("input"))
+    if dtype is None:
+        return
+    for name in ("max", "min"):
+        lost = _lost(usual_number(term.arg(name)), dtype)
+        if lost is not None:
+            message = f"the bound does not hold: {lost}"
+            yield Hit("LA404", event.site, message, (), _larger(dtype))
+            return
+
+
+@detector("LA404", OpEvent)
+def lost_summand(event: OpEvent) -> Iterator[Hit]:
+    """An epsilon that the addition, or the constant that it was added to, does not keep."""
+    term = event.term
+    if term.op not in ("add", "sub") or event.in_inference:
+        return
+    for one, other in sides(term.args):
+        value = usual_number(one)
+        found = tensors(other)
+        dtype = _precision(other) if found else None
+        if value is None or dtype is None or usual_number(other) is not None:
+            continue
+        lost = _lost(value, dtype)
+        if lost is not None:
+            yield Hit("LA404", event.site, f"the epsilon is lost: {lost}", (), _larger(dtype))
+
+
+def _larger(dtype: Dtype) -> str:
+    if dtype is Dtype.FLOAT32:
+        return "use an epsilon that float32 keeps next to 1, for example 1e-6"
+    return f"compute this in float32 (`.float()`), or use an epsilon that {_NAMES[dtype]} keeps"
+
+
+# LA406, LA407, LA408: singular points --------------------------------------------------------------------------------
+
+
+def _is_guarded(event: OpEvent, *values: Value | None) -> bool:
+    """Whether a condition on the way here looked at something that ``values`` were computed from."""
+    if not event.guards:
+        return False
+    wanted = {mark for value in values for term in tensors(value) for mark in _marks(term)}
+    wanted |= {id(value) for value in values if isinstance(value, Unknown)}
+    return any(wanted & _marks_of(guard) for guard in event.guards)
+
+
+def _marks_of(guard: Value) -> set[int]:
+    return _marks(guard) if isinstance(guard, Tensor) else {id(guard)}
+
+
+def _marks(term: Tensor) -> set[int]:
+    return {one.ident for one in walk_terms(term, LIMIT)} | {id(leaf) for leaf in unknown_leaves(term)}
+
+
+def _zero_trail(event: OpEvent, zero: Zero) -> tuple[Step, ...]:
+    return (
+        Step(zero.term.site, f"this {zero.words}" if zero.words.startswith(("is", "may")) else zero.words),
+    )
+
+
+@detector("LA406", OpEvent)
+def unguarded_log(event: OpEvent) -> Iterator[Hit]:
+    """The logarithm of what can be exactly zero."""
+    term = event.term
+    if term.op != "log" or not _is_trained(event):
+        return
+    argument = term.arg("input")
+    zero = zero_of(argument)
+    if zero is None or _is_pure_mask(argument) or _is_guarded(event, argument):
+        return
+    message = "logarithm of a value that can be exactly 0: -inf, and a gradient of NaN"
+    yield Hit(
+        "LA406", event.site, message, _zero_trail(event, zero), "add an epsilon, or `clamp(min=eps)` first"
+    )
+
+
+def _is_pure_mask(value: Value | None) -> bool:
+    """``mask.log()`` is minus infinity on purpose."""
+    return all(term.op in LAYOUT or gradient_cuts(term) for term in tensors(value))
+
+
+@detector("LA407", OpEvent)
+def unguarded_division(event: OpEvent) -> Iterator[Hit]:
+    """A mean over what a mask selects, where it may select nothing."""
+    term = event.term
+    if term.op != "div" or not _is_trained(event):
+        return
+    divisor = term.arg("other")
+    zero = empty_denominator(divisor) or _empty_overlap(term)
+    if zero is None or _is_guarded(event, divisor) or not _is_differentiable(term.arg("input")):
+        return
+    message = "division by a sum that is 0 when nothing is selected: 0 / 0 is NaN, in the value and in every gradient"
+    yield Hit(
+        "LA407", event.site, message, _zero_trail(event, zero), "bound it below, for example `.clamp(min=1)`"
+    )
+
+
+def _is_differentiable(value: Value | None) -> bool:
+    found = tensors(value)
+    return bool(found) and not any(one.detached or gradient_cuts(one) for one in found)
+
+
+def _empty_overlap(term: Tensor) -> Zero | None:
+    """A Dice quotient of which the prediction's part can be empty: the target's then may be as well."""
+    total = strip(term.arg("other"))
+    if overlap(term) is None or total is None or total.op != "add":
+        return None
+    parts = [zero for one, _ in sides(total.args) if (zero := empty_denominator(one)) is not None]
+    has_constant = any(number(one) is not None for one, _ in sides(total.args))
+    return parts[0] if parts and not has_constant else None
+
+
+@detector("LA408", OpEvent)
+def infinite_gradient_at_zero(event: OpEvent) -> Iterator[Hit]:
+    """A root, or a power below one, of what can be exactly zero."""
+    term = event.term
+    if term.op not in ("sqrt", "pow") or not _is_trained(event):
+        return
+    power = 0.5 if term.op == "sqrt" else exponent(term)
+    if power is None or not 0 < power < 1:
+        return
+    argument = term.arg("input")
+    zero = vanishing(argument)
+    if zero is None or _is_guarded(event, argument):
+        return
+    what = "square root" if power == 0.5 else f"power {power:g}"
+    message = f"{what} of a value that can be exactly 0: its gradient there is infinite"
+    advice = "add an epsilon inside the root, or use `torch.linalg.vector_norm` for a distance"
+    yield Hit("LA408", event.site, message, _zero_trail(event, zero), advice)
+
+
+@detector("LA408", OpEvent)
+def infinite_gradient_of_angle(event: OpEvent) -> Iterator[Hit]:
+    """The arc cosine of a cosine that can be exactly 1."""
+    term = event.term
+    if term.op not in ("acos", "asin") or not _is_trained(event):
+        return
+    argument = term.arg("input")
+    inside = bounds(argument)
+    if inside.high != 1 and inside.low != -1:
+        return
+    if _is_guarded(event, argument) or _has_lost_bound(argument):
+        return
+    message = f"`{term.op}` of a value that can be exactly 1: its gradient there is infinite"
+    found = tensors(argument)[0]
+    advice = "clamp to [-1 + 1e-6, 1 - 1e-6] first"
+    yield Hit("LA408", event.site, message, (Step(found.site, "this reaches 1 and -1"),), advice)
+
+
+def _has_lost_bound(value: Value | None) -> bool:
+    """An epsilon that rounding removed is LA404."""
+    return any(
+        one.op in _BOUNDED
+        and any(usual_number(one.arg(name)) not in (None, 1, -1) for name in ("min", "max"))
+        for one in (strip(term) for term in tensors(value))
+        if one is not None
+    )
+
+
+# LA410 -----------------------------------------------------------------------------------------------------------
+
+
+@detector("LA410", LossCall)
+def bce_under_autocast(event: LossCall) -> Iterator[Hit]:
+    """``BCELoss`` where PyTorch refuses it."""
+    if (
+        event.loss.name == "binary_cross_entropy"
+        and event.autocast is not None
+        and event.autocast.dtype is not None
+    ):
+        message = (
+            "binary cross-entropy on probabilities inside CUDA `autocast`: PyTorch raises a RuntimeError"
+        )
+        trail = (Step(event.autocast.site, "the region of mixed precision begins here"),)
+        advice = "use `BCEWithLogitsLoss` on the raw scores"
+        yield Hit("LA410", event.site, message, trail, advice)
