@@ -53,12 +53,14 @@ class Value:
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
-    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
+    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields. ``of`` is the
+    value of which this one is the shape (``origin`` is then ``size``) or an element.
     """
 
     origin: str = ""
     foreign: bool = False
     data: bool = False
+    of: Value | None = None
 
 
 UNKNOWN = Unknown()
@@ -290,13 +292,21 @@ def join(values: Iterable[Value]) -> Value:
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
-            if not any(same(one, other) for other in kept):
+            twin = next((place for place, other in enumerate(kept) if same(one, other)), None)
+            if twin is None:
                 kept.append(one)
+            elif isinstance(one, Unknown) and one is not kept[twin]:
+                kept[twin] = _blurred(one, kept[twin])
     if len(kept) == 1:
         return kept[0]
     if not kept or len(kept) > MAX_ALTERNATIVES:
         return UNKNOWN
     return Union(tuple(kept))
+
+
+def _blurred(left: Unknown, right: Value) -> Unknown:
+    """One of two unknown values, it is not known which: a third one."""
+    return Unknown(left.origin, left.foreign, left.data and isinstance(right, Unknown) and right.data)
 
 
 def same(left: Value, right: Value) -> bool:

@@ -188,7 +188,7 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = UNKNOWN
+            out[param.name] = Unknown()  # a value of its own: what is computed from it twice is equal
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out

@@ -9,7 +9,7 @@ from lossaudit.check import ir
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Changes
-from lossaudit.check.infer.ops import apply_op
+from lossaudit.check.infer.ops import apply_op, size_of
 from lossaudit.check.project import Module
 from lossaudit.check.values import (
     ABSENT,
@@ -153,6 +153,9 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
             apply_op(interp, frame, ops["getitem"], {"input": value, "index": Const(i)}, site)
             for i in range(len(targets))
         ]
+    starred = any(isinstance(target, ir.Starred) for target in targets)
+    if isinstance(value, Unknown) and value.origin == "size" and value.of is not None and not starred:
+        return [size_of(value.of, i, frame.site(target.id)) for i, target in enumerate(targets)]
     more = interp.elements(value)
     star = next((i for i, target in enumerate(targets) if isinstance(target, ir.Starred)), None)
     if more.rest is not None or any(ABSENT in alternatives(item) for item in more.items):
