@@ -66,8 +66,9 @@ class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
-    ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
-    ``of`` is what ``origin`` ``size`` is the shape of. Two uses of one unknown value are the same object.
+    ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default.
+    ``of`` is the value of which this one is the shape (``origin`` is then ``size``) or an element. Two uses of one unknown
+    value are the same object.
     """
 
     origin: str = ""
@@ -310,13 +311,21 @@ def join(values: Iterable[Value]) -> Value:
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
-            if not any(same(one, other) for other in kept):
+            twin = next((place for place, other in enumerate(kept) if same(one, other)), None)
+            if twin is None:
                 kept.append(one)
+            elif isinstance(one, Unknown) and one is not kept[twin]:
+                kept[twin] = _blurred(one, kept[twin])
     if len(kept) == 1:
         return kept[0]
     if not kept or len(kept) > MAX_ALTERNATIVES:
         return UNKNOWN
     return Union(tuple(kept))
+
+
+def _blurred(left: Unknown, right: Value) -> Unknown:
+    """One of two unknown values, it is not known which: a third one."""
+    return Unknown(left.origin, left.foreign, left.data and isinstance(right, Unknown) and right.data)
 
 
 def same(left: Value, right: Value) -> bool:

@@ -338,11 +338,18 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
         return _sequence_item(interp, value, index)
     if isinstance(value, Instance):
         return _instance_item(interp, frame, value, index, site)
-    if isinstance(value, Unknown) and value.of is not None and integer(index) is not None:
-        return size_of(value.of, integer(index) or 0, site)
     if isinstance(value, Unknown) and not value.foreign:
-        return Unknown(origin=value.origin, data=value.data, of=value.of)
+        return _unknown_item(value, index, site)
     return value if isinstance(value, (Unknown, External)) else UNKNOWN
+
+
+def _unknown_item(value: Unknown, index: Value, site: Site) -> Value:
+    """A part of an unknown value: one of the lengths of a shape, an element, or unknown as well."""
+    place = integer(index)
+    if place is not None and value.origin == "size" and value.of is not None:
+        return size_of(value.of, place, site)
+    element_of = value if place is not None and value is not UNKNOWN else None
+    return Unknown(origin=value.origin, data=value.data, of=element_of)
 
 
 def _sequence_item(interp: Interpreter, value: TupleVal | ListVal, index: Value) -> Value:

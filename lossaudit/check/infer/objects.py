@@ -71,7 +71,7 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if value.foreign:
             return value
         if name == "shape":
-            return Unknown(origin="size", of=value)
+            return Unknown(origin="size", of=None if value is UNKNOWN else value)
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)

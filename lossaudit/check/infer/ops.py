@@ -11,7 +11,7 @@ from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
-from lossaudit.check.kinds import Kind
+from lossaudit.check.kinds import Kind, Shape
 from lossaudit.check.reductions import reduction_of
 from lossaudit.check.values import (
     MAX_DEPTH,
@@ -235,7 +235,7 @@ def shape_value(value: Value | None, site: Site) -> Value:
     """What ``x.shape`` is: known lengths as constants, others as sizes of ``x``."""
     tensor = sole_tensor(value)
     if tensor is None or not tensor.shape.exact:
-        return Unknown(origin="size", of=value)
+        return Unknown(origin="size", of=None if value is UNKNOWN else value)
     items = [
         Const(length) if isinstance(length, int) else size_of(tensor, place, site)
         for place, length in enumerate(tensor.shape.dims)
@@ -245,7 +245,7 @@ def shape_value(value: Value | None, site: Site) -> Value:
 
 def size_of(value: Value, dim: int, site: Site) -> Tensor:
     """The length of one dimension, as a term."""
-    return Tensor("size", {"input": value, "dim": Const(dim)}, site, certain=False)
+    return Tensor("size", {"input": value, "dim": Const(dim)}, site, shape=Shape((), exact=True), certain=False)
 
 
 def unpacked_shape(value: Value, rank: int, site: Site) -> tuple[Tensor, ...]:

@@ -164,7 +164,8 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
             apply_op(interp, frame, ops["getitem"], {"input": value, "index": Const(i)}, site)
             for i in range(len(targets))
         ]
-    if isinstance(value, Unknown) and value.of is not None and not any(isinstance(t, ir.Starred) for t in targets):
+    starred = any(isinstance(target, ir.Starred) for target in targets)
+    if isinstance(value, Unknown) and value.origin == "size" and value.of is not None and not starred:
         return list(unpacked_shape(value.of, len(targets), frame.site(targets[0].id)))
     more = interp.elements(value)
     star = next((i for i, target in enumerate(targets) if isinstance(target, ir.Starred)), None)

@@ -593,6 +593,19 @@ def _getitem_shape(args: Args, shape: Shape) -> Shape:
 
 def _creation_shape(args: Args, shape: Shape) -> Shape:
     dims = sequence(args.get("size"))
+    if dims is not None and len(dims) == 1 and isinstance(dims[0], (Unknown, Union)) and not _is_bracketed(args):
+        return ANY_SHAPE  # one unknown argument may be a whole shape
+    return ANY_SHAPE if dims is None else Shape(tuple(_dim(dim) for dim in dims), exact=True)
+
+
+def _is_bracketed(args: Args) -> bool:
+    """Whether the lengths were given as a tuple or a list: ``zeros((n,))``."""
+    given = args.get("size")
+    return isinstance(given, TupleVal) and len(given.items) == 1 and isinstance(given.items[0], (TupleVal, ListVal))
+
+
+def _full_shape(args: Args, shape: Shape) -> Shape:
+    dims = sequence(args.get("size"))
     return ANY_SHAPE if dims is None else Shape(tuple(_dim(dim) for dim in dims), exact=True)
 
 
@@ -686,7 +699,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
-    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape,
+    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
     "randint": _randint_shape, "data": _data_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
     "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
@@ -727,8 +740,8 @@ def result_dtype(rule: str, args: Args, source: Tensor | None) -> Dtype:
         return _converted(args, before)
     if rule in ("creation", "creation_like"):
         return before if rule == "creation_like" else Dtype.FLOAT32
-    if rule == "data":
-        return _data_dtype(args.get("data"))
+    if rule in ("data", "full"):
+        return _data_dtype(args.get("data" if rule == "data" else "fill_value"))
     return Dtype(rule)
 
 

@@ -1,0 +1,123 @@
+"""LA2: targets, arguments and weights of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossaudit.check.builtin_losses import built_in, loss_of
+from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.words import loss_label
+from lossaudit.check.events import Backward, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.formulas import Form, Level, Rows, key_of, read, settled
+from lossaudit.check.smoothing import misfit
+from lossaudit.check.values import Step, Tensor, TupleVal, Value, feasible, tensors
+
+# LA204: the weights of smoothed labels ---------------------------------------------------------------------------
+
+_BUILT_IN = "use `cross_entropy(..., label_smoothing=s)`"
+
+
+@detector("LA204", LossCall)
+def smoothing_weights_as_target(event: LossCall) -> Iterator[Hit]:
+    """Rows that are handed to a cross-entropy or a divergence as class probabilities."""
+    if event.loss.target_expects not in ("class_indices", "distribution") or event.loss.expects == "":
+        return
+    for target in tensors(event.args.get(event.loss.target)):
+        rows, logits = read(target), event.args.get(event.loss.prediction)
+        if isinstance(rows, Rows) and rows.blame is not None and logits is not None:
+            rows = settled(rows, key_of(_logits(logits)), event.loss.class_dim or 1, logits)
+            yield from _judged(rows, is_batch=rows.spread, use=Step(event.site, f"{loss_label(event)} reads them as its target"))
+
+
+def _logits(value: Value) -> Value:
+    """What went into the log-softmax, if the loss gets log-probabilities."""
+    found = read(value)
+    return found.logits if isinstance(found, Form) else value
+
+
+@detector("LA204", OpEvent)
+def smoothing_weights_in_a_sum(event: OpEvent) -> Iterator[Hit]:
+    """Log-probabilities times rows of weights, summed over classes, then over samples."""
+    if event.term.op in ("sum", "mean"):
+        yield from _judged_loss(event.term)
+
+
+@detector("LA204", FunctionReturn)
+def smoothing_weights_returned(event: FunctionReturn) -> Iterator[Hit]:
+    """A loss whose parts were averaged before they were added, or that is returned for each sample."""
+    for term in _returned(event.value):
+        yield from _judged_loss(term)
+
+
+@detector("LA204", Backward)
+def smoothing_weights_trained(event: Backward) -> Iterator[Hit]:
+    """The same, trained in place."""
+    for term in _returned(event.value):
+        yield from _judged_loss(term)
+
+
+def _returned(value: Value) -> Iterator[Tensor]:
+    parts = value.items if isinstance(value, TupleVal) else feasible(value)
+    return (one for one in parts[:8] if isinstance(one, Tensor))
+
+
+def _judged_loss(term: Tensor) -> Iterator[Hit]:
+    loss = loss_of(term)
+    if loss is not None and not loss.called:
+        is_batch = loss.level is Level.BATCH or loss.dim > 0
+        yield from _judged(loss.rows, is_batch=is_batch, use=Step(term.site, "the loss is summed up here"))
+
+
+def _judged(rows: Rows, *, is_batch: bool, use: Step) -> Iterator[Hit]:
+    if rows.shared is not None:
+        if is_batch and rows.is_mixed:
+            yield _shared_row(rows.shared, use)
+        return
+    wrong = misfit(rows)
+    if wrong is None or rows.blame is None:
+        return
+    message = f"these smoothing weights are {wrong.on} at the label and {wrong.off} elsewhere: a row sums to {wrong.total}, not to 1"
+    advice = f"{_BUILT_IN}, or give every class `s / C` and the label `1 - s` more"
+    yield Hit("LA204", rows.blame.site, message, (use,) if use.site != rows.blame.site else (), advice)
+
+
+def _shared_row(term: Tensor, use: Step) -> Hit:
+    message = "one vector of weights holds the labels of the whole batch: every sample is trained towards every label in it"
+    advice = f"{_BUILT_IN}, or give each sample a row of its own: `one_hot(labels, C) * (1 - s) + s / C`"
+    return Hit("LA204", term.site, message, (use,), advice)
+
+
+# LA205: a built-in loss, written by hand --------------------------------------------------------------------------
+
+
+@detector("LA205", FunctionReturn)
+def reimplemented_loss_returned(event: FunctionReturn) -> Iterator[Hit]:
+    """A function of the project returns what a loss of the framework returns."""
+    if not event.in_inference:
+        yield from _reimplemented(event.value)
+
+
+@detector("LA205", Backward)
+def reimplemented_loss_trained(event: Backward) -> Iterator[Hit]:
+    """The same, written where it is trained."""
+    yield from _reimplemented(event.value)
+
+
+def _reimplemented(value: Value) -> Iterator[Hit]:
+    """One finding for all reductions between which the code chooses, and only if each of them is built in."""
+    options = [one for one in feasible(value) if isinstance(one, Tensor)]
+    whole = [one for one in options if (form := loss_of(one)) is None or form.level is Level.BATCH]
+    hits = [_same_as_built_in(one) for one in whole]
+    if hits and len(options) == len(feasible(value)) and all(hits):
+        yield from [hit for hit in hits if hit is not None][:1]
+
+
+def _same_as_built_in(term: Tensor) -> Hit | None:
+    loss = loss_of(term)
+    if loss is not None and loss.rows.shared is not None and loss.level is Level.BATCH and loss.rows.is_mixed:
+        message = "label smoothing written by hand: the framework has it"
+        return Hit("LA205", term.site, message, (), "use `F.cross_entropy(logits, labels, label_smoothing=s)`")
+    found = built_in(term)
+    if found is None:
+        return None
+    return Hit("LA205", term.site, f"this is {found.name}, which the framework has built in", (), f"use `{found.call}`")
