@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossaudit.check.contracts.schema import Loss
+from lossaudit.check.trace import Nested
 from lossaudit.check.values import Function, Instance, Site, Tensor, Value
 
 
@@ -74,6 +75,13 @@ class ExternalCall(Event):
     receiver: Value | None
     positional: tuple[Value, ...]
     keywords: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopDone(Event):
+    """A loop was run; ``loop`` holds what its passes did."""
+
+    loop: Nested
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,17 @@ class Value:
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
-    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
+    ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields;
+    ``parameter`` marks what the caller of a root handed in, and parts of it. ``owner`` is the value that it was read from, and
+    ``name`` the attribute that it is there, where that is known.
     """
 
     origin: str = ""
     foreign: bool = False
     data: bool = False
+    parameter: bool = False
+    owner: Value | None = None
+    name: str = ""
 
 
 UNKNOWN = Unknown()
@@ -111,7 +116,8 @@ class Tensor(Value):
     ``ident`` is shared by every value that is the same object at run time, so that in-place operations reach all its
     names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
-    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch.
+    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
+    ``unrecorded`` that it was made where autograd records nothing.
     """
 
     op: str
@@ -128,6 +134,7 @@ class Tensor(Value):
     inference: bool = False
     batched: bool = False
     data: bool = False
+    unrecorded: bool = False
     module: Instance | None = None
     depth: int = 1
     ident: int = field(default_factory=lambda: next(_fresh))

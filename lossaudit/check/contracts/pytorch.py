@@ -59,7 +59,8 @@ _OPS = (
     Op("device_move", "input, *args, **kwargs", "keep", "same", where="", methods=("cuda", "cpu", "xpu", "mps", "pin_memory")),
     Op("contiguous", "input, memory_format=None", "keep", "same", where="m"),
     Op("clone", "input, *, memory_format=None", "keep", "same", where="tm"),
-    Op("requires_grad_", "input, requires_grad=True", "keep", "same", where="", methods=("requires_grad_", "retain_grad")),
+    Op("requires_grad_", "input, requires_grad=True", "keep", "same", where="", methods=("requires_grad_",)),
+    Op("retain_grad", "input", "keep", "same", where="m"),
     Op("float", "input", "keep", "same", "float32", where="m"),
     Op("double", "input", "keep", "same", "float64", where="m"),
     Op("half", "input", "keep", "same", "float16", where="m"),
@@ -204,7 +205,8 @@ _OPS = (
     # Creation
     Op("one_hot", "tensor, num_classes=-1", "one_hot", "one_hot", "int", where="f"),
     Op("tensor", "data, dtype=None, device=None, requires_grad=False", "unknown", "data", "data", where="t", detaches=True,
-       also=("torch.as_tensor", "torch.FloatTensor", "torch.Tensor", "torch.LongTensor", "torch.cuda.FloatTensor")),
+       also=("torch.FloatTensor", "torch.Tensor", "torch.LongTensor", "torch.cuda.FloatTensor")),
+    Op("as_tensor", "data, dtype=None, device=None", "unknown", "data", "data", where="t", also=("torch.asarray",)),
     Op("from_numpy", "ndarray", "unknown", where="t"),
     Op("zeros", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t",
        also=("torch.ones", "torch.empty", "torch.rand", "torch.randn", "torch.full")),
@@ -216,7 +218,7 @@ _OPS = (
     Op("randint", "*args, size=None, dtype=None, device=None", "class_index", "randint", "int", where="t", also=("torch.randperm",)),
     Op("arange", "*args, dtype=None, device=None", "unknown", "vector", "int", where="t", also=("torch.range",)),
     Op("eye", "n, m=None, *, dtype=None, device=None", "unknown", "unknown", "float", where="t"),
-    Op("linspace", "start, end, steps, *, dtype=None", "unknown", "vector", "float", where="t"),
+    Op("linspace", "start, end, steps, *, dtype=None, device=None", "unknown", "vector", "float", where="t", also=("torch.logspace",)),
     # Layers that yield hidden states
     Op("embedding", "input, weight=None, padding_idx=None, max_norm=None, norm_type=2.0", "unknown", "embedding", "float", where="f"),
     Op("embedding_bag", "input, weight=None, offsets=None", "unknown", "matrix", "float", where="f"),
@@ -428,11 +430,12 @@ FRAMEWORK = Framework(
     preparers=(
         "accelerate.Accelerator.prepare", "accelerate.Accelerator.prepare_model", "lightning.Fabric.setup",
         "lightning.fabric.Fabric.setup", "apex.amp.initialize", "lightning.Fabric.setup_module",
+        "torch.amp.GradScaler.scale", "torch.cuda.amp.GradScaler.scale",
     ),
     contexts=(
         ("torch.no_grad", "no_grad"), ("torch.inference_mode", "no_grad"), ("torch.autograd.no_grad", "no_grad"),
         ("torch.set_grad_enabled", "grad_if"), ("torch.autocast", "autocast"), ("torch.amp.autocast", "autocast"),
-        ("torch.cuda.amp.autocast", "autocast"),
+        ("torch.cuda.amp.autocast", "autocast"), ("torch.enable_grad", "enable_grad"),
     ),
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
     vocabulary=("loss", "Loss", "criterion", "backward"),

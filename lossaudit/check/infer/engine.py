@@ -17,7 +17,7 @@ from typing import TypeVar
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors
-from lossaudit.check.events import Backward, Event
+from lossaudit.check.events import Backward, Event, LoopDone
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -25,6 +25,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
+from lossaudit.check.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
     UNKNOWN,
@@ -79,6 +80,7 @@ class Interpreter:
         self.instances: dict[int, list[Instance]] = {}
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
+        self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -105,7 +107,8 @@ class Interpreter:
         """Run code only for its effects."""
         self._silence += 1
         try:
-            yield
+            with self.recorder.paused():
+                yield
         finally:
             self._silence -= 1
 
@@ -342,7 +345,8 @@ class Interpreter:
             saved, self.stack = self.stack, []
             classes, self.class_stack = self.class_stack, []
             try:
-                self.exec_block(frame, code.body)
+                with self.recorder.paused():
+                    self.exec_block(frame, code.body)
             finally:
                 self.stack, self.class_stack = saved, classes
         module.state = "done"
@@ -419,7 +423,7 @@ def _part_of(value: Unknown) -> Unknown:
     """What an unknown value yields: the parts of one such part are the same value, so that a batch is known by identity."""
     if value.foreign or value.data or value.origin == ITERATED:
         return value
-    return Unknown(origin=ITERATED)
+    return Unknown(origin=ITERATED, parameter=value.parameter)
 
 
 ITERATED = "an element"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
-from lossaudit.check.infer import calls, objects
+from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op
@@ -131,6 +131,8 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
             return side
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
+    if op in ("+", "-"):
+        acts.collected(interp, frame, left, right, site)
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
 
 
@@ -334,7 +336,7 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
     if isinstance(value, Instance):
         return _instance_item(interp, frame, value, index, site)
     if isinstance(value, Unknown) and not value.foreign:
-        return Unknown(origin=value.origin, data=value.data)
+        return Unknown(origin=value.origin, data=value.data, parameter=value.parameter, owner=value)
     return value if isinstance(value, (Unknown, External)) else UNKNOWN
 
 
