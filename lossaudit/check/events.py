@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lossaudit.check.contracts.schema import Loss
 from lossaudit.check.trace import Nested
@@ -86,7 +87,14 @@ class LoopDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
-    """A function of the project returned ``value``."""
+    """A function of the project returned ``value``.
+
+    Terms with an ``ident`` from ``since`` on were made during the call. ``assigned`` holds what the plain assignments to one name
+    bound last, by the ordinal of the statement.
+    """
 
     function: Function
     value: Value
+    receiver: Value | None = None
+    since: int = 0
+    assigned: Mapping[int, Value] = field(default_factory=dict)

@@ -29,6 +29,11 @@ MAX_ROUTE = 6
 _fresh = itertools.count()
 
 
+def fresh_ident() -> int:
+    """An identity that no value has yet: whatever is made later has a greater one."""
+    return next(_fresh)
+
+
 class Site(NamedTuple):
     """A place in the source: a file and the ordinal of a node in it."""
 
@@ -117,7 +122,7 @@ class Tensor(Value):
     names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
     dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
-    ``unrecorded`` that it was made where autograd records nothing.
+    ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
     """
 
     op: str
@@ -135,6 +140,7 @@ class Tensor(Value):
     batched: bool = False
     data: bool = False
     unrecorded: bool = False
+    guarded: bool = False
     module: Instance | None = None
     depth: int = 1
     ident: int = field(default_factory=lambda: next(_fresh))

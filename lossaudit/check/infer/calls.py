@@ -36,6 +36,7 @@ from lossaudit.check.values import (
     Value,
     alternatives,
     feasible,
+    fresh_ident,
     join,
 )
 
@@ -140,12 +141,16 @@ def run_function(
     inner = Frame(function.module, scope, function, receiver, contexts)
     scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
     interp.stack.append(key)
+    since = fresh_ident()
     try:
         with interp.recorder.call():
             value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
-    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
+    interp.emit(
+        FunctionReturn,
+        lambda: FunctionReturn(site, inner.contexts, function, value, receiver, since, inner.assigned),
+    )
     return value
 
 

@@ -81,6 +81,7 @@ class Interpreter:
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self._only_definitions = False
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -100,7 +101,7 @@ class Interpreter:
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
         """Tell the detectors, if any of them listens to this kind of event."""
         if self._silence == 0 and kind in self.detectors.listeners:
-            self.findings.add(self.detectors.hits(make()))
+            self.findings.add(self.detectors.hits(make(), only_of_definitions=self._only_definitions))
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -395,14 +396,25 @@ class Interpreter:
     def run_class(self, cls: ClassVal) -> None:
         """Run every method of a class, on the objects that were built of it or on one with unknown arguments."""
         built = self.instances.get(id(cls.node))
-        if not built:
-            frame = Frame(cls.module, cls.module.scope)
-            site = Site(cls.module.filename, cls.node.id)
-            arguments = Arguments(open_from=0, open_keywords=True)
-            made: list[Value] = []
-            self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
-            self.instances.pop(id(cls.node), None)
-            built = [one for one in made if isinstance(one, Instance)]
+        if built and self.detectors.of_definitions:
+            self._only_definitions = True
+            try:
+                self._run_methods(cls, self._with_unknown_arguments(cls))
+            finally:
+                self._only_definitions = False
+                self.instances[id(cls.node)] = built
+        self._run_methods(cls, built or self._with_unknown_arguments(cls))
+
+    def _with_unknown_arguments(self, cls: ClassVal) -> list[Instance]:
+        frame = Frame(cls.module, cls.module.scope)
+        site = Site(cls.module.filename, cls.node.id)
+        arguments = Arguments(open_from=0, open_keywords=True)
+        made: list[Value] = []
+        self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
+        self.instances.pop(id(cls.node), None)
+        return [one for one in made if isinstance(one, Instance)]
+
+    def _run_methods(self, cls: ClassVal, built: list[Instance]) -> None:
         for instance in built:
             for function in self._methods(cls):
                 objects.set_training(self, instance, Const(value=True))

@@ -22,7 +22,10 @@ class Flow(Enum):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop."""
+    """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop.
+
+    ``assigned`` keeps what each assignment to a single name bound last.
+    """
 
     module: Module
     scope: Scope
@@ -33,6 +36,7 @@ class Frame:
     yields: list[Value] = field(default_factory=list)
     exits: list[Changes] = field(default_factory=list)
     loop_exits: list[list[Changes]] = field(default_factory=list)
+    assigned: dict[int, Value] = field(default_factory=dict)
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""

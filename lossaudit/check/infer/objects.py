@@ -93,7 +93,7 @@ def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: st
     base = name.removesuffix("_")
     if name in interp.contracts.methods or base in interp.contracts.methods:
         return ExternalMethod(value, name)
-    return UNKNOWN
+    return Unknown(owner=value, name=name)
 
 
 # Instances -------------------------------------------------------------------------------------------------------

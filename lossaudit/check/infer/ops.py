@@ -128,6 +128,7 @@ def make_term(
         detached=op.detaches or (bool(inputs) and all(one.detached for one in inputs)),
         inference=_in_inference(frame) or any(one.inference for one in inputs),
         unrecorded="no_grad" in frame.contexts,
+        guarded="device_guard" in frame.contexts,
         batched=_is_batched(op, args, operand),
         data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
         module=module,

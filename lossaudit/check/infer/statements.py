@@ -12,6 +12,7 @@ from lossaudit.check.infer.heap import Changes
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.events import LoopDone
 from lossaudit.check.project import Module
+from lossaudit.check.terms import asks_for_device
 from lossaudit.check.trace import Nested
 from lossaudit.check.values import (
     ABSENT,
@@ -52,6 +53,8 @@ def _assign_stmt(interp: Interpreter, frame: Frame, node: ir.Assign) -> Flow:
     value = interp.eval(frame, node.value)
     for target in node.targets:
         assign(interp, frame, target, value)
+    if len(node.targets) == 1 and isinstance(node.targets[0], ir.Name):
+        frame.assigned[node.id] = value
     return Flow.NEXT
 
 
@@ -287,6 +290,15 @@ def _if(interp: Interpreter, frame: Frame, node: ir.If) -> Flow:
     truth = interp.truth(test)
     if truth is not None:
         return interp.exec_block(frame, node.body if truth else node.orelse)
+    if not asks_for_device(test):
+        return _if_branches(interp, frame, node, test)
+    before, frame.contexts = frame.contexts, frame.contexts | {"device_guard"}
+    flow = _if_branches(interp, frame, node, test)
+    frame.contexts = before
+    return flow
+
+
+def _if_branches(interp: Interpreter, frame: Frame, node: ir.If, test: Value) -> Flow:
     bodies: list[Callable[[], Flow]] = [
         lambda: _narrowed(interp, frame, node, holds=True),
         lambda: _narrowed(interp, frame, node, holds=False),
