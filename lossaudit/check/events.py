@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lossaudit.check.contracts.schema import Loss
+from lossaudit.check.trace import Nested
 from lossaudit.check.values import Autocast, Function, Instance, Site, Tensor, Unknown, Value
 
 
@@ -112,13 +114,25 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopDone(Event):
+    """A loop was run; ``loop`` holds what its passes did."""
+
+    loop: Nested
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
     """A function of the project returned ``value``.
 
     ``parameters`` are the values with which it was called; ``mutations`` are the changes of handed-in values on the way.
+    Terms with an ``ident`` from ``since`` on were made during the call. ``assigned`` holds what the plain assignments to one
+    name bound last, by the ordinal of the statement.
     """
 
     function: Function
     value: Value
     parameters: tuple[Value, ...] = ()
     mutations: tuple[Mutation, ...] = ()
+    receiver: Value | None = None
+    since: int = 0
+    assigned: Mapping[int, Value] = field(default_factory=dict)

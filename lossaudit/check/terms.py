@@ -83,6 +83,27 @@ def _parts(value: Value) -> list[Value]:
     return list(value.entries.values()) if isinstance(value, DictVal) else []
 
 
+_DEVICE_FACTS = ("is_cuda", "device", "get_device", "is_cpu", "is_mps")
+
+
+def asks_for_device(test: Value) -> bool:
+    """Whether a condition asks where a tensor lies: what it guards follows that tensor."""
+    stack = [test]
+    for _ in range(LIMIT):
+        if not stack:
+            break
+        value = stack.pop()
+        if isinstance(value, Unknown):
+            if value.name in _DEVICE_FACTS:
+                return True
+            stack += [value.owner] if isinstance(value.owner, Unknown) else []
+        elif isinstance(value, Tensor) and value.op in ("eq", "ne", "logical_not", "ge", "gt", "lt"):
+            stack += value.args.values()
+        elif isinstance(value, Union):
+            stack += value.alternatives
+    return False
+
+
 def unknown_leaves(term: Tensor) -> Iterator[Unknown]:
     """The values of unknown origin from which ``term`` was computed."""
     for one in walk_terms(term, LIMIT):

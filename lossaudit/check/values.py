@@ -29,8 +29,8 @@ MAX_ROUTE = 6
 _fresh = itertools.count()
 
 
-def next_ident() -> int:
-    """The identity of a new object."""
+def fresh_ident() -> int:
+    """An identity that no value has yet: whatever is made later has a greater one."""
     return next(_fresh)
 
 
@@ -66,9 +66,10 @@ class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
-    ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default.
-    ``of`` is the value of which this one is the shape (``origin`` is then ``size``) or an element. Two uses of one unknown
-    value are the same object.
+    ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
+    ``parameter`` marks that value and its parts. ``of`` is the value of which this one is the shape (``origin`` is then
+    ``size``) or an element; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there, where
+    that is known. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
@@ -77,6 +78,9 @@ class Unknown(Value):
     argument: str = ""
     of: Value | None = None
     usual: Value | None = None
+    parameter: bool = False
+    owner: Value | None = None
+    name: str = ""
 
 
 UNKNOWN = Unknown()
@@ -129,7 +133,8 @@ class Tensor(Value):
     ``ident`` is shared by every value that is the same object at run time, so that in-place operations reach all its
     names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
-    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch.
+    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
+    ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
     """
 
     op: str
@@ -146,6 +151,8 @@ class Tensor(Value):
     inference: bool = False
     batched: bool = False
     data: bool = False
+    unrecorded: bool = False
+    guarded: bool = False
     module: Instance | None = None
     depth: int = 1
     ident: int = field(default_factory=lambda: next(_fresh))

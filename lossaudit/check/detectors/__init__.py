@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lossaudit.check.events import Event
 from lossaudit.check.values import Site, Step
 
-MODULES = ("inputs", "targets", "numerics")
+MODULES = ("inputs", "targets", "numerics", "training")
 """The modules of this package that register detectors."""
 
 
@@ -40,17 +40,22 @@ class Detector:
     code: str
     event: type[Event]
     judge: Judge
+    of_definitions: bool = False
 
 
 _REGISTRY: list[Detector] = []
 J = TypeVar("J", bound=Judge)
 
 
-def detector(code: str, event: type[Event]) -> Callable[[J], J]:
-    """Register a function as the detector of ``code`` for one kind of event."""
+def detector(code: str, event: type[Event], *, of_definitions: bool = False) -> Callable[[J], J]:
+    """Register a function as the detector of ``code`` for one kind of event.
+
+    ``of_definitions`` says that the rule is about the text of a loss, whatever objects the project builds of it: it is also told
+    what happens when a class is run with unknown constructor arguments.
+    """
 
     def register(judge: J) -> J:
-        _REGISTRY.append(Detector(code, event, judge))
+        _REGISTRY.append(Detector(code, event, judge, of_definitions))
         return judge
 
     return register
@@ -63,13 +68,17 @@ class Detectors:
         for name in MODULES:
             importlib.import_module(f"{__name__}.{name}")
         self.listeners: dict[type[Event], list[Judge]] = {}
+        self.of_definitions: dict[type[Event], list[Judge]] = {}
         for one in _REGISTRY:
             if codes is None or one.code in codes:
                 self.listeners.setdefault(one.event, []).append(one.judge)
+                if one.of_definitions:
+                    self.of_definitions.setdefault(one.event, []).append(one.judge)
 
-    def hits(self, event: Event) -> list[Hit]:
+    def hits(self, event: Event, *, only_of_definitions: bool = False) -> list[Hit]:
         """Everything that the listeners say about ``event``."""
-        return [hit for judge in self.listeners[type(event)] for hit in judge(event)]
+        listeners = self.of_definitions if only_of_definitions else self.listeners
+        return [hit for judge in listeners.get(type(event), ()) for hit in judge(event)]
 
 
 @dataclass(slots=True)

@@ -8,8 +8,18 @@ from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
 from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.kinds import Kind
-from lossaudit.check.values import Step, Tensor, Value, common_kind, common_shape, constant, integer, operands, tensors
 from lossaudit.check.terms import gradient_cuts, reads_layers, weighted_terms
+from lossaudit.check.values import (
+    Step,
+    Tensor,
+    Value,
+    common_kind,
+    common_shape,
+    constant,
+    integer,
+    operands,
+    tensors,
+)
 
 
 def _prediction(event: LossCall) -> tuple[Tensor, ...]:

@@ -31,9 +31,9 @@ from lossaudit.check.values import (
     Unknown,
     Value,
     constant,
+    fresh_ident,
     integer,
     join,
-    next_ident,
     number,
 )
 
@@ -258,7 +258,7 @@ def _copy_of(value: Value, made: dict[int, Value]) -> Value:
     if isinstance(value, Unknown) and value.argument:
         return replace(value, argument="")
     if isinstance(value, Tensor):
-        return replace(value, ident=next_ident())
+        return replace(value, ident=fresh_ident())
     if isinstance(value, Union):
         return Union(tuple(_copy_of(one, made) for one in value.alternatives))
     if isinstance(value, TupleVal):
@@ -357,6 +357,12 @@ def _globals(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site
     return DictVal(dict(frame.module.scope.vars))
 
 
+def _device(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
+    """``torch.device("cuda:0")`` is as good as its name."""
+    first = arguments.positional[0] if len(arguments.positional) == 1 else UNKNOWN
+    return first if isinstance(constant(first), str) else Unknown(origin="torch.device")
+
+
 def _slice(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     values = [*arguments.positional, NONE, NONE, NONE][:3]
     if len(arguments.positional) == 1:
@@ -377,5 +383,5 @@ FUNCTIONS: dict[str, Special] = {
     "itertools.chain": _chain, "copy.deepcopy": _copied, "copy.copy": _copied,
     "functools.wraps": lambda *_: External("functools.identity"), "functools.identity": _first,
     "tqdm.tqdm": _first, "tqdm.auto.tqdm": _first, "tqdm.notebook.tqdm": _first, "rich.progress.track": _first,
-    "importlib.import_module": _import_module, "typing.cast": lambda i, f, a, s: (a.positional or [UNKNOWN])[-1],
+    "torch.device": _device, "importlib.import_module": _import_module, "typing.cast": lambda i, f, a, s: (a.positional or [UNKNOWN])[-1],
 }  # fmt: skip

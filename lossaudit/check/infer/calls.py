@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.events import Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import builtins, methods, objects
+from lossaudit.check.infer import acts, builtins, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
 from lossaudit.check.kinds import Kind
+from lossaudit.check.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -36,6 +37,7 @@ from lossaudit.check.values import (
     Value,
     alternatives,
     feasible,
+    fresh_ident,
     join,
 )
 
@@ -69,7 +71,19 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
         return methods.call_method(interp, frame, callee, arguments, site)
     if isinstance(callee, Instance):
         return call_instance(interp, frame, callee, arguments, site)
-    return Unknown(foreign=isinstance(callee, Unknown) and callee.foreign)
+    if not isinstance(callee, Unknown):
+        return Unknown()
+    return _call_unknown(interp, callee, arguments, site)
+
+
+def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, site: Site) -> Value:
+    if callee.foreign:
+        return Unknown(foreign=True, owner=callee)
+    acts.unknown_call(interp, callee, arguments, site)
+    first = arguments.positional[0] if len(arguments.positional) == 1 else None
+    if callee.name == "scale" and isinstance(first, Tensor) and any(one.kind is Kind.LOSS for one in weighted_terms(first)):
+        return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
+    return Unknown()
 
 
 def _call_alternatives(
@@ -81,10 +95,10 @@ def _call_alternatives(
         return call_value(interp, frame, options[0], arguments, site)
     results: list[Value] = []
     left = []
-    with interp.findings.unanimous() as vote:
+    with interp.findings.unanimous() as vote, interp.recorder.choice() as choice:
         for option in options:
             interp.heap.begin()
-            with vote.ballot():
+            with vote.ballot(), interp.recorder.option(choice):
                 results.append(call_value(interp, frame, option, arguments, site))
             left.append(interp.heap.retreat())
     interp.heap.merge(left)
@@ -102,6 +116,11 @@ def _with_partial(partial: Partial, arguments: Arguments) -> Arguments:
     )
 
 
+def entered(active: frozenset[str], opened: frozenset[str]) -> frozenset[str]:
+    """The contexts inside a region: ``enable_grad`` ends the effect of a ``no_grad`` around it."""
+    return (active - {"no_grad"} if "enable_grad" in opened else active) | opened
+
+
 # Functions of the project ----------------------------------------------------------------------------------------
 
 
@@ -116,9 +135,10 @@ def run_function(
     """Interpret the body with these arguments; recursion and great depth end in unknown."""
     key = (id(function.node), id(receiver))
     if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
+        acts.opaque(interp, site)
         return UNKNOWN
     interp.called.add(id(function.node))
-    contexts = frame.contexts | function.contexts
+    contexts = entered(frame.contexts, function.contexts)
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
     scope = Scope(parent=function.closure)
@@ -127,14 +147,26 @@ def run_function(
     scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
     inner.parameters = tuple(scope.vars.values())
     interp.stack.append(key)
+    since = fresh_ident()
     try:
-        value = _run_body(interp, inner, function)
+        with interp.recorder.call():
+            value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
     frame.mutations += inner.mutations[:MAX_MUTATIONS]
     interp.emit(
         FunctionReturn,
-        lambda: FunctionReturn(site, inner.contexts, function, value, inner.parameters, tuple(inner.mutations)),
+        lambda: FunctionReturn(
+            site,
+            inner.contexts,
+            function,
+            value,
+            inner.parameters,
+            tuple(inner.mutations),
+            receiver,
+            since,
+            inner.assigned,
+        ),
     )
     return value
 
@@ -198,7 +230,9 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = Unknown(argument=param.name, usual=function.defaults.get(param.name))
+            out[param.name] = Unknown(
+                argument=param.name, usual=function.defaults.get(param.name), parameter=True
+            )
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
@@ -297,11 +331,17 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
+    acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
-        return Unknown(origin=name, foreign=True)
+        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments))
     if name.rpartition(".")[2][:1].isupper() or name in contracts.contexts:
         return build_external(interp, frame, name, arguments, site)
     return Unknown(origin=name)
+
+
+def _foreign_argument(arguments: Arguments) -> Value | None:
+    """The array that a foreign function was given: what it returns was computed from it."""
+    return next((one for one in arguments.positional if isinstance(one, Unknown) and one.foreign), None)
 
 
 def _external_call(

@@ -17,7 +17,7 @@ from typing import TypeVar
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors
-from lossaudit.check.events import Backward, Event
+from lossaudit.check.events import Backward, Event, LoopDone
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -25,6 +25,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
+from lossaudit.check.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
     UNKNOWN,
@@ -80,6 +81,8 @@ class Interpreter:
         self.instances: dict[int, list[Instance]] = {}
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
+        self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self._only_definitions = False
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -99,14 +102,15 @@ class Interpreter:
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
         """Tell the detectors, if any of them listens to this kind of event."""
         if self._silence == 0 and kind in self.detectors.listeners:
-            self.findings.add(self.detectors.hits(make()))
+            self.findings.add(self.detectors.hits(make(), only_of_definitions=self._only_definitions))
 
     @contextmanager
     def silent(self) -> Iterator[None]:
         """Run code only for its effects."""
         self._silence += 1
         try:
-            yield
+            with self.recorder.paused():
+                yield
         finally:
             self._silence -= 1
 
@@ -356,7 +360,8 @@ class Interpreter:
             saved, self.stack = self.stack, []
             classes, self.class_stack = self.class_stack, []
             try:
-                self.exec_block(frame, code.body)
+                with self.recorder.paused():
+                    self.exec_block(frame, code.body)
             finally:
                 self.stack, self.class_stack = saved, classes
         module.state = "done"
@@ -405,14 +410,25 @@ class Interpreter:
     def run_class(self, cls: ClassVal) -> None:
         """Run every method of a class, on the objects that were built of it or on one with unknown arguments."""
         built = self.instances.get(id(cls.node))
-        if not built:
-            frame = Frame(cls.module, cls.module.scope)
-            site = Site(cls.module.filename, cls.node.id)
-            arguments = Arguments(open_from=0, open_keywords=True)
-            made: list[Value] = []
-            self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
-            self.instances.pop(id(cls.node), None)
-            built = [one for one in made if isinstance(one, Instance)]
+        if built and self.detectors.of_definitions:
+            self._only_definitions = True
+            try:
+                self._run_methods(cls, self._with_unknown_arguments(cls))
+            finally:
+                self._only_definitions = False
+                self.instances[id(cls.node)] = built
+        self._run_methods(cls, built or self._with_unknown_arguments(cls))
+
+    def _with_unknown_arguments(self, cls: ClassVal) -> list[Instance]:
+        frame = Frame(cls.module, cls.module.scope)
+        site = Site(cls.module.filename, cls.node.id)
+        arguments = Arguments(open_from=0, open_keywords=True)
+        made: list[Value] = []
+        self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
+        self.instances.pop(id(cls.node), None)
+        return [one for one in made if isinstance(one, Instance)]
+
+    def _run_methods(self, cls: ClassVal, built: list[Instance]) -> None:
         for instance in built:
             for function in self._methods(cls):
                 objects.set_training(self, instance, Const(value=True))
@@ -433,7 +449,7 @@ def _part_of(value: Unknown) -> Unknown:
     """What an unknown value yields: the parts of one such part are the same value, so that a batch is known by identity."""
     if value.foreign or value.data or value.origin == ITERATED:
         return value
-    return Unknown(origin=ITERATED)
+    return Unknown(origin=ITERATED, parameter=value.parameter)
 
 
 ITERATED = "an element"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
-from lossaudit.check.infer import calls, objects
+from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Scope
@@ -132,6 +132,8 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
             return side
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
+    if op in ("+", "-"):
+        acts.collected(interp, frame, left, right, site)
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
 
 
@@ -349,7 +351,7 @@ def _unknown_item(value: Unknown, index: Value, site: Site) -> Value:
     if place is not None and value.origin == "size" and value.of is not None:
         return size_of(value.of, place, site)
     element_of = value if place is not None and value is not UNKNOWN else None
-    return Unknown(origin=value.origin, data=value.data, of=element_of)
+    return Unknown(origin=value.origin, data=value.data, of=element_of, parameter=value.parameter, owner=value)
 
 
 def _sequence_item(interp: Interpreter, value: TupleVal | ListVal, index: Value) -> Value:

@@ -27,6 +27,7 @@ class Frame:
 
     ``parameters`` are the values with which the body started, ``mutations`` the in-place operations on values that were handed in.
     ``guards`` are the values that were tested on the way here; ``autocast`` the region of mixed precision that is open.
+    ``assigned`` keeps what each assignment to a single name bound last.
     """
 
     module: Module
@@ -42,6 +43,7 @@ class Frame:
     mutations: list[Mutation] = field(default_factory=list)
     guards: tuple[Value, ...] = ()
     autocast: Autocast | None = None
+    assigned: dict[int, Value] = field(default_factory=dict)
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check.contracts import Op
 from lossaudit.check.events import ExternalCall
-from lossaudit.check.infer import calls, objects
+from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.mutation import note_mutation
-from lossaudit.check.infer.ops import apply_op, bind
+from lossaudit.check.infer.ops import apply_op, back_propagate, bind
 from lossaudit.check.values import (
     NONE,
     UNKNOWN,
@@ -46,6 +46,8 @@ def call_method(interp: Interpreter, frame: Frame, method: ExternalMethod, argum
     if isinstance(receiver, (Tensor, Unknown)):
         return _tensor_method(interp, frame, receiver, name, arguments, site)
     if isinstance(receiver, ListVal):
+        if name in acts.APPENDING and arguments.positional:
+            acts.collected(interp, frame, receiver, arguments.positional[0], site)
         return _list_method(interp, receiver, name, arguments)
     if isinstance(receiver, DictVal):
         return _dict_method(interp, receiver, name, arguments)
@@ -69,6 +71,8 @@ def _tensor_method(
     interp: Interpreter, frame: Frame, receiver: Tensor | Unknown, name: str, arguments: Arguments, site: Site
 ) -> Value:
     if isinstance(receiver, Unknown) and (receiver.foreign or name in interp.project_methods):
+        if name == "backward":
+            acts.opaque(interp, site)
         return receiver if receiver.foreign else UNKNOWN
     op, is_inplace = find_op(interp.contracts, name)
     if op is None:
@@ -123,9 +127,10 @@ def _instance_method(
             site, frame.contexts, f"{names[0]}.{name}", receiver, tuple(arguments.positional), arguments.keywords
         ),
     )
-    backward = interp.contracts.methods.get("backward")
-    if name == "backward" and backward is not None and arguments.positional:
-        apply_op(interp, frame, backward, {"input": arguments.positional[0]}, site)
+    if name in ("backward", "manual_backward") and arguments.positional:
+        back_propagate(interp, frame, arguments.positional[0], site, through=receiver)
+    else:
+        acts.external_call(interp, f"{names[0]}.{name}", receiver, arguments, site)
     return UNKNOWN
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass
 from lossaudit.check.events import AttrAssign, Construct
-from lossaudit.check.infer import calls
+from lossaudit.check.infer import acts, calls
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, bind, shape_value
@@ -46,6 +46,7 @@ TRAINING = "training"
 def get_attribute(interp: Interpreter, frame: Frame, value: Value, name: str, site: Site) -> Value:
     """``value.name``."""
     value = interp.force(value)
+    acts.attribute(interp, name, site)
     if isinstance(value, Union):
         return join(get_attribute(interp, frame, one, name, site) for one in feasible(value))
     if isinstance(value, ModuleVal):
@@ -75,7 +76,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
-        return ExternalMethod(value, name) if name in interp.contracts.methods else UNKNOWN
+        is_method = name in interp.contracts.methods
+        return ExternalMethod(value, name) if is_method else Unknown(parameter=value.parameter, owner=value, name=name)
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
@@ -92,7 +94,7 @@ def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: st
     base = name.removesuffix("_")
     if name in interp.contracts.methods or base in interp.contracts.methods:
         return ExternalMethod(value, name)
-    return UNKNOWN
+    return Unknown(owner=value, name=name)
 
 
 # Instances -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind, Shape
 from lossaudit.check.reductions import reduction_of
+from lossaudit.check.trace import Act
 from lossaudit.check.values import (
     MAX_DEPTH,
     NONE,
@@ -155,6 +156,8 @@ def make_term(
         certain=is_known_tensor,
         detached=op.detaches or (bool(inputs) and all(one.detached for one in inputs)),
         inference=_in_inference(frame) or any(one.inference for one in inputs),
+        unrecorded="no_grad" in frame.contexts,
+        guarded="device_guard" in frame.contexts,
         batched=_is_batched(op, args, operand),
         data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
         module=module,
@@ -193,13 +196,28 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
     if kind == "list":
         return ListVal([], rest=term)
     if kind == "foreign":
-        return Unknown(foreign=True)
+        return Unknown(foreign=True, owner=term)
     if kind == "backward":
         start = None if constant(term.args.get("gradient")) is None else term.args.get("gradient")
-        loss = term.args["input"]
-        interp.emit(Backward, lambda: Backward(term.site, frame.contexts, loss, explicit=True, gradient=start))
+        keeps = any(constant(term.args.get(name)) not in (None, False) for name in ("retain_graph", "create_graph"))
+        back_propagate(interp, frame, term.args["input"], term.site, keeps_graph=keeps, start=start)
         return NONE
     return _composite(kind, term)
+
+
+def back_propagate(
+    interp: Interpreter,
+    frame: Frame,
+    value: Value,
+    site: Site,
+    *,
+    through: Value | None = None,
+    keeps_graph: bool = False,
+    start: Value | None = None,
+) -> None:
+    """``value.backward(start)``, or the same done by a wrapper."""
+    interp.recorder.note(lambda: Act("backward", site, value, through, keeps_graph))
+    interp.emit(Backward, lambda: Backward(site, frame.contexts, value, explicit=True, gradient=start))
 
 
 def _composite(kind: str, term: Tensor) -> Value:
@@ -280,6 +298,7 @@ def apply_loss(
         kind=Kind.LOSS,
         shape=SHAPE_RULES["scalar" if reduction_of(args) in ("mean", "sum", "batchmean") else "unknown"]({}, _ANY),
         inference=_in_inference(frame) or (prediction is not None and prediction.inference),
+        unrecorded="no_grad" in frame.contexts,
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )

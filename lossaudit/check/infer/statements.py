@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
-from lossaudit.check.infer import calls, objects
+from lossaudit.check.events import LoopDone
+from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.autocast import entered_autocast
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.guards import tested_values
@@ -15,6 +16,8 @@ from lossaudit.check.infer.heap import Changes
 from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, unpacked_shape
 from lossaudit.check.project import Module
+from lossaudit.check.terms import asks_for_device
+from lossaudit.check.trace import Nested
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -29,6 +32,7 @@ from lossaudit.check.values import (
     LazyImport,
     ListVal,
     Partial,
+    Site,
     Tensor,
     TupleVal,
     Union,
@@ -53,6 +57,8 @@ def _assign_stmt(interp: Interpreter, frame: Frame, node: ir.Assign) -> Flow:
     value = interp.eval(frame, node.value)
     for target in node.targets:
         assign(interp, frame, target, value)
+    if len(node.targets) == 1 and isinstance(node.targets[0], ir.Name):
+        frame.assigned[node.id] = value
     return Flow.NEXT
 
 
@@ -67,6 +73,7 @@ def _aug_assign(interp: Interpreter, frame: Frame, node: ir.AugAssign) -> Flow:
     value = interp.eval(frame, node.value)
     if node.op == "+" and isinstance(before, ListVal):
         more = interp.elements(value)
+        acts.collected(interp, frame, before, value, frame.site(node.id))
         interp.heap.assign(before.items, [*before.items, *more.items])
         if more.rest is not None:
             interp.heap.set_field(before, "rest", more.rest)
@@ -86,6 +93,7 @@ def assign(interp: Interpreter, frame: Frame, target: ir.Expr, value: Value) -> 
         interp.bind_name(frame, target.name, value)
     elif isinstance(target, ir.Attribute):
         owner = interp.eval(frame, target.value)
+        acts.attribute(interp, target.attr, frame.site(target.id))
         if isinstance(owner, Tensor) and target.attr == "data":
             interp.mutate(owner, interp.opaque_tensor(frame.site(target.id)))
         objects.set_attribute(interp, frame, owner, target.attr, value, frame.site(target.id))
@@ -298,9 +306,19 @@ def _if(interp: Interpreter, frame: Frame, node: ir.If) -> Flow:
     if frame.function is None and _is_main_test(node.test):
         frame.module.main_blocks.append(node.body)
         return Flow.NEXT
-    truth = interp.truth(interp.eval(frame, node.test))
+    test = interp.eval(frame, node.test)
+    truth = interp.truth(test)
     if truth is not None:
         return interp.exec_block(frame, node.body if truth else node.orelse)
+    if not asks_for_device(test):
+        return _if_branches(interp, frame, node, test)
+    before, frame.contexts = frame.contexts, frame.contexts | {"device_guard"}
+    flow = _if_branches(interp, frame, node, test)
+    frame.contexts = before
+    return flow
+
+
+def _if_branches(interp: Interpreter, frame: Frame, node: ir.If, test: Value) -> Flow:
     before = frame.guards
     tested = (*before, *tested_values(interp, frame, node.test))
     flows: list[Flow] = []
@@ -310,7 +328,7 @@ def _if(interp: Interpreter, frame: Frame, node: ir.If) -> Flow:
         flows.append(_narrowed(interp, frame, node, holds=holds))
         return flows[-1]
 
-    flow = branch(interp, frame, [lambda: side(holds=True), lambda: side(holds=False)])
+    flow = branch(interp, frame, [lambda: side(holds=True), lambda: side(holds=False)], test)
     leaves = any(one is not Flow.NEXT for one in flows)  # what follows runs on one side of the test only
     frame.guards = tested if leaves else before
     return flow
@@ -350,23 +368,30 @@ def _is_main_test(test: ir.Expr) -> bool:
     return names == {"__name__"} and texts == {"__main__"}
 
 
-def branch(interp: Interpreter, frame: Frame, bodies: list[Callable[[], Flow]]) -> Flow:
+def branch(
+    interp: Interpreter, frame: Frame, bodies: list[Callable[[], Flow]], test: Value | None = None
+) -> Flow:
     """Run alternatives one by one from the same state and continue from the join of those that go on."""
     going_on: list[Changes] = []
     flows: list[Flow] = []
-    for body in bodies:
-        interp.heap.begin()
-        try:
-            flow = body()
-        except BaseException:
-            interp.heap.retreat()
-            raise
-        changes = interp.heap.retreat()
-        flows.append(flow)
-        if flow is Flow.NEXT:
-            going_on.append(changes)
-        else:
-            _leave(frame, flow, changes)
+    with interp.recorder.choice(test) as choice:
+        for body in bodies:
+            interp.heap.begin()
+            try:
+                with interp.recorder.option(choice) as record:
+                    flow = body()
+            except BaseException:
+                interp.heap.retreat()
+                raise
+            changes = interp.heap.retreat()
+            flows.append(flow)
+            record.leaves = flow is not Flow.NEXT
+            if flow is Flow.NEXT:
+                going_on.append(changes)
+            else:
+                _leave(frame, flow, changes)
+            if flow is Flow.RAISE and choice is not None:
+                choice.options.pop()
     interp.heap.merge(going_on)
     if going_on:
         return Flow.NEXT
@@ -438,7 +463,7 @@ def _with(interp: Interpreter, frame: Frame, node: ir.With) -> Flow:
     before = frame.contexts, frame.autocast
     for item in node.items:
         value = interp.eval(frame, item.context)
-        frame.contexts |= context_names(interp, value)
+        frame.contexts = calls.entered(frame.contexts, context_names(interp, value))
         frame.autocast = entered_autocast(interp, value, frame.site(item.context.id)) or frame.autocast
         if item.target is not None:
             assign(interp, frame, item.target, _entered(interp, value))
@@ -458,8 +483,9 @@ def context_names(interp: Interpreter, value: Value) -> frozenset[str]:
     name = value.cls.name if isinstance(value, Instance) else value.name if isinstance(value, External) else ""
     kind = interp.contracts.contexts.get(name)
     if kind == "grad_if":
-        first = value.bound.get("argument 0", value.bound.get("mode")) if isinstance(value, Instance) else None
-        return frozenset({"no_grad"}) if constant(first) is False else frozenset()
+        first = constant(value.bound.get("argument 0", value.bound.get("mode")) if isinstance(value, Instance) else None)
+        switched = "enable_grad" if first is True else "no_grad" if first is False else ""
+        return frozenset({switched}) if switched else frozenset()
     return frozenset() if kind is None else frozenset({kind})
 
 
@@ -473,13 +499,18 @@ def _for(interp: Interpreter, frame: Frame, node: ir.For) -> Flow:
         flow = _unrolled(interp, frame, node, more.items)
     else:
         element = interp.any_element(more)
-        flow = _repeated(interp, frame, node.body, lambda: assign(interp, frame, node.target, element))
+
+        def start() -> None:
+            assign(interp, frame, node.target, element)
+
+        flow = _repeated(interp, frame, node.body, start, frame.site(node.id))
     if flow is not Flow.NEXT:
         return flow
     return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
 
 
 def _unrolled(interp: Interpreter, frame: Frame, node: ir.For, items: list[Value]) -> Flow:
+    loop = Nested()
     for item in items:
         options = alternatives(item)
         present = [one for one in options if one is not ABSENT]
@@ -488,21 +519,23 @@ def _unrolled(interp: Interpreter, frame: Frame, node: ir.For, items: list[Value
 
         def body(value: Value = join(present)) -> Flow:
             assign(interp, frame, node.target, value)
-            return _iteration(interp, frame, node.body)
+            return _iteration(interp, frame, node.body, loop)
 
         flow = body() if len(present) == len(options) else branch(interp, frame, [body, lambda: Flow.NEXT])
         if flow is Flow.BREAK:
             break
         if flow in (Flow.RETURN, Flow.RAISE):
             return flow
+    _loop_done(interp, frame, loop, frame.site(node.id))
     return Flow.NEXT
 
 
-def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> Flow:
+def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], loop: Nested) -> Flow:
     """One pass through a loop body; the paths that left it early join where the pass ends."""
     frame.loop_exits.append([])
     try:
-        flow = interp.exec_block(frame, body)
+        with interp.recorder.loop_pass(loop):
+            flow = interp.exec_block(frame, body)
     finally:
         left = frame.loop_exits.pop()
     for changes in left:
@@ -512,15 +545,18 @@ def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> 
     return flow
 
 
-def _repeated(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], start: Callable[[], None]) -> Flow:
+def _repeated(
+    interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], start: Callable[[], None], site: Site
+) -> Flow:
     """A loop of unknown length: two passes, each a path that can really be taken; then the join of both ends."""
     _widen(interp, frame, body)
     ends: list[Changes] = []
+    loop = Nested()
     interp.heap.begin()
     try:
         for last in (False, True):
             start()
-            flow = _iteration(interp, frame, body)
+            flow = _iteration(interp, frame, body, loop)
             if last or flow is not Flow.NEXT:
                 break
             ends.append(_snapshot(interp))
@@ -529,7 +565,14 @@ def _repeated(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], star
         raise
     ends.append(interp.heap.retreat())
     interp.heap.merge(ends)
+    _loop_done(interp, frame, loop, site)
     return flow if flow in (Flow.RETURN, Flow.RAISE) and len(ends) == 1 else Flow.NEXT
+
+
+def _loop_done(interp: Interpreter, frame: Frame, loop: Nested, site: Site) -> None:
+    if loop.passes:
+        interp.recorder.close(loop)
+        interp.emit(LoopDone, lambda: LoopDone(site, frame.contexts, loop))
 
 
 def _snapshot(interp: Interpreter) -> Changes:
@@ -558,7 +601,7 @@ def _while(interp: Interpreter, frame: Frame, node: ir.While) -> Flow:
     _widen(interp, frame, node.body)
     if interp.truth(interp.eval(frame, node.test)) is False:
         return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
-    return _repeated(interp, frame, node.body, lambda: None)
+    return _repeated(interp, frame, node.body, lambda: None, frame.site(node.id))
 
 
 # Definitions -----------------------------------------------------------------------------------------------------

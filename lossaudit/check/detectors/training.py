@@ -1,0 +1,394 @@
+"""LA5: autograd, devices, the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.events import FunctionReturn, LoopDone
+from lossaudit.check.kinds import Kind
+from lossaudit.check.losses import is_loss_function, returned_tensors
+from lossaudit.check.terms import LIMIT
+from lossaudit.check.trace import Act, Nested, Path, all_acts, paths
+from lossaudit.check.values import (
+    ABSENT,
+    Const,
+    DictVal,
+    Instance,
+    ListVal,
+    Step,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    alternatives,
+    constant,
+    operands,
+)
+
+# LA503: the device of what a loss makes -----------------------------------------------------------------------------
+
+_MADE_ON_THE_CPU = frozenset({"zeros", "tensor", "arange", "eye", "linspace", "randint", "from_numpy", "as_tensor"})
+_TAKES_A_DEVICE = _MADE_ON_THE_CPU | {"zeros_like", "full_like", "new_zeros"}
+_NUMBERS = ("size", "numel", "item", "tolist")
+_WORDS = {
+    "cuda": "`.cuda()` picks a GPU inside a loss",
+    "cpu": "`.cpu()` moves a part of the loss to the CPU",
+    "cuda_tensor": "a tensor made on the GPU inside a loss",
+}
+
+
+@detector("LA503", FunctionReturn, of_definitions=True)
+def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
+    """A loss fixes the device of a tensor that takes part in it."""
+    if not any(True for _ in returned_tensors(event.value)) or not is_loss_function(event):
+        return
+    search = _DeviceSearch(event.since)
+    for term in returned_tensors(event.value):
+        if _reads_input(term, event.since):
+            search.visit(term)
+    for made, words in search.found:
+        yield Hit("LA503", made.site, words, (), "follow the input: pass `device=` of the prediction, or use `zeros_like`, `new_zeros`, `.to(x.device)`")
+
+
+def _reads_input(term: Tensor, since: int) -> bool:
+    """Whether anything from outside the call takes part: without it there is no device to differ from."""
+    stack, seen = [term], set[int]()
+    while stack and len(seen) < LIMIT:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one.ident < since:
+            return True
+        if one.op in _NUMBERS:
+            continue
+        stack += operands(one)
+        if any(_is_input(value) for value in one.args.values()):
+            return True
+    return False
+
+
+def _is_input(value: Value) -> bool:
+    return any(isinstance(one, Unknown) and not one.origin.startswith(("size", "int")) for one in alternatives(value))
+
+
+@dataclass(slots=True)
+class _DeviceSearch:
+    """Walks from the result towards what it was made of, up to whatever puts a value on the right device."""
+
+    since: int
+    found: list[tuple[Tensor, str]] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def visit(self, value: Value) -> None:
+        """Look at a value and, unless its device is settled, at its operands."""
+        stack = [value]
+        while stack and len(self.seen) < LIMIT:
+            one = stack.pop()
+            if id(one) in self.seen:
+                continue
+            self.seen.add(id(one))
+            if isinstance(one, Union):
+                stack += _without_what_is_moved(one)
+            elif isinstance(one, (TupleVal, ListVal)):
+                stack += one.items
+            elif isinstance(one, DictVal):
+                stack += one.entries.values()
+            elif isinstance(one, Tensor) and one.ident >= self.since:
+                stack += self._term(one)
+
+    def _term(self, term: Tensor) -> list[Value]:
+        """What is left to look at below ``term``."""
+        if term.op in _NUMBERS or _is_plain_number(term, self.since):
+            return []
+        if not term.guarded:
+            words = _fixed_device(term)
+            if words:
+                self.found.append((term, words))
+                return []
+        if term.guarded or _settles_device(term):
+            return []
+        return [value for name, value in term.args.items() if name not in ("index", "device") or term.op not in ("getitem", "setitem")]
+
+
+def _without_what_is_moved(union: Union) -> list[Value]:
+    """Of ``x`` and ``x`` moved under a condition on devices, the moved one speaks for both."""
+    moved = {
+        id(source)
+        for one in union.alternatives
+        if isinstance(one, Tensor) and one.guarded
+        for source in alternatives(one.args.get("input", ABSENT))
+    }
+    return [one for one in union.alternatives if id(one) not in moved]
+
+
+def _is_plain_number(term: Tensor, since: int) -> bool:
+    """A tensor without dimensions that no input went into: it mixes with every device."""
+    return term.shape.rank == 0 and not _reads_input(term, since)
+
+
+def _fixed_device(term: Tensor) -> str:
+    """How ``term`` fixes its device, in words; empty if it does not."""
+    if term.op in _TAKES_A_DEVICE:
+        return _made_on(term)
+    if term.op == "cuda":
+        return _WORDS["cuda"] if _names_no_tensor(term.arg("device")) else ""
+    if term.op in ("cpu", "cuda_tensor"):
+        return _WORDS[term.op]
+    if term.op == "to":
+        device = next((text for text in map(_device_text, _destinations(term)) if text), "")
+        return f'`.to("{device}")` fixes the device inside a loss' if device else ""
+    return ""
+
+
+def _made_on(term: Tensor) -> str:
+    device = term.arg("device")
+    text = _device_text(device) if device is not None else ""
+    if text:
+        return f'`device="{text}"` inside a loss: the other operands may lie elsewhere'
+    if term.op in _MADE_ON_THE_CPU and (device is None or constant(device) is None) and term.shape.least_rank >= 1 and _keeps_no_device(term):
+        return "a tensor made without `device=` lies on the CPU, whatever the loss is given"
+    return ""
+
+
+def _keeps_no_device(term: Tensor) -> bool:
+    """``as_tensor`` and ``from_numpy`` of something unknown may be given a tensor that lies anywhere."""
+    data = term.arg("data")
+    if term.op == "as_tensor":
+        return isinstance(data, (ListVal, TupleVal))
+    return True
+
+
+def _names_no_tensor(device: Value | None) -> bool:
+    """Whether ``.cuda(device)`` says nothing, or names a number."""
+    return device is None or isinstance(device, Const)
+
+
+def _device_text(value: Value | None) -> str:
+    text = constant(value)
+    root = text.partition(":")[0] if isinstance(text, str) else ""
+    return str(text) if root in ("cuda", "cpu", "mps", "xpu") else ""
+
+
+def _destinations(term: Tensor) -> list[Value]:
+    args = term.arg("args")
+    listed = list(args.items) if isinstance(args, TupleVal) else []
+    named = term.arg("device")
+    return listed if named is None else [*listed, named]
+
+
+def _settles_device(term: Tensor) -> bool:
+    """``.to(...)`` of anything that can be a device or a tensor puts its operand in the right place."""
+    if term.op == "cuda":
+        return True
+    return term.op == "to" and any(not _is_dtype(value) for value in _destinations(term))
+
+
+def _is_dtype(value: Value) -> bool:
+    from lossaudit.check.infer.transfer import dtype_of  # noqa: PLC0415
+
+    return dtype_of(value) is not None or isinstance(constant(value), bool)
+
+
+# LA506: clearing the gradients ---------------------------------------------------------------------------------------
+
+_CLEARING = ("clear", "gradient", "opaque")
+
+
+@detector("LA506", LoopDone)
+def missing_zero_grad(event: LoopDone) -> Iterator[Hit]:
+    """The gradients of one step reach the next, or are cleared before they are used."""
+    record = _stepping_loop(event.loop)
+    if record is None:
+        return
+    acts, optimizers = record
+    backwards = [act for act in acts if act.kind == "backward"]
+    if not any(act.kind in _CLEARING for act in acts):
+        steps = [act for act in acts if act.kind == "step" and _same_scaler(act, backwards)]
+        if steps:
+            trail = (Step(steps[0].site, "this step uses the sum of all gradients since the loop began"),)
+            for act in _before_a_step(event.loop):
+                yield Hit("LA506", act.site, "no `zero_grad()` in this loop: the gradients of all steps add up", trail, _CLEAR_ONCE)
+        return
+    ways = paths(event.loop.passes[-1])
+    if ways is None:
+        return
+    for optimizer in optimizers:
+        yield from _cleared_before_use(ways, optimizer)
+        yield from _cleared_in_the_window(ways, optimizer)
+
+
+_CLEAR_ONCE = "call `optimizer.zero_grad()` once for each step, before `.backward()` or after `.step()`"
+
+
+def _stepping_loop(loop: Nested) -> tuple[list[Act], list[Instance]] | None:
+    """The acts of the last pass and the optimizers that step in it, if the same objects stepped in the pass before."""
+    if len(loop.passes) < 2:
+        return None
+    first, last = (list(all_acts(one)) for one in loop.passes[-2:])
+    before = {id(act.value) for act in first if act.kind == "step"}
+    optimizers = {
+        id(act.value): act.value
+        for act in last
+        if act.kind == "step" and isinstance(act.value, Instance) and id(act.value) in before
+    }
+    if not optimizers or len(optimizers) < len({id(act.value) for act in last if act.kind == "step"}):
+        return None
+    return last, list(optimizers.values())
+
+
+def _same_scaler(step: Act, backwards: list[Act]) -> bool:
+    """A step through an unknown object counts if that object scaled the loss: only a gradient scaler does both."""
+    if step.through is None:
+        return True
+    scales = [one for act in backwards for one in alternatives(act.value or ABSENT) if isinstance(one, Tensor)]
+    return any(one.op == "grad_scale" and _is_same(one.arg("by"), step.through) for one in scales)
+
+
+def _is_same(left: Value | None, right: Value | None) -> bool:
+    return left is right and left is not None
+
+
+def _before_a_step(loop: Nested) -> list[Act]:
+    """The backward passes that stand before a step on some path; all of them where the paths are too many."""
+    everything = [act for act in all_acts(loop.passes[-1]) if act.kind == "backward"]
+    return everything
+
+
+def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
+    """``backward``, ``zero_grad``, ``step``: on every path that clears and then steps, nothing comes in between."""
+    found: dict[object, tuple[Act, Act]] = {}
+    for way in ways:
+        since_clear: Act | None = None
+        backward: Act | None = None
+        for act in way.acts:
+            if act.kind == "clear" and act.value is optimizer:
+                since_clear = act if backward is not None else None
+            elif act.kind in ("backward", "opaque", "gradient", "clear"):
+                backward = act if act.kind == "backward" else backward
+                since_clear = None
+            elif act.kind == "step" and act.value is optimizer:
+                if since_clear is None or backward is None:
+                    return
+                found[backward.site] = (backward, since_clear)
+    for backward, clear in found.values():
+        trail = (Step(clear.site, "these gradients are set to zero here"), )
+        yield Hit("LA506", backward.site, "the gradients are set to zero before the optimizer uses them", trail, _CLEAR_ONCE)
+
+
+def _cleared_in_the_window(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
+    """``zero_grad`` at every micro-batch, ``step`` at every k-th: only the last micro-batch counts."""
+    window = _accumulation(ways)
+    if window is None or not all(_clears_first(way, optimizer) for way in ways):
+        return
+    steps = [act for way in ways for act in way.acts if act.kind == "step"]
+    trail = (Step(steps[0].site, "the optimizer steps only now and then"),)
+    message = "the gradients of the earlier micro-batches are set to zero before the step that was to use them"
+    for act in _backwards(ways):
+        yield Hit("LA506", act.site, message, trail, "clear the gradients after `.step()`, not at each micro-batch")
+
+
+def _clears_first(way: Path, optimizer: Instance) -> bool:
+    """Whether this path clears before its backward pass, and not again behind it."""
+    kinds = [act.kind for act in way.acts if act.kind != "clear" or act.value is optimizer]
+    return "clear" in kinds and "backward" in kinds and kinds.index("clear") < kinds.index("backward")
+
+
+def _backwards(ways: list[Path]) -> list[Act]:
+    return list({act.site: act for way in ways for act in way.acts if act.kind == "backward"}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Accumulation: a backward pass on every path, a step only where a remainder says so."""
+
+    every: Value | None
+
+
+def _accumulation(ways: list[Path]) -> _Window | None:
+    """The window, if this is gradient accumulation and nothing else."""
+    if any(act.kind in ("opaque", "gradient") for way in ways for act in way.acts):
+        return None
+    stepping = [way for way in ways if any(act.kind == "step" for act in way.acts)]
+    waiting = [way for way in ways if way not in stepping]
+    if not stepping or not waiting:
+        return None
+    counts = {sum(act.kind == "backward" for act in way.acts) for way in ways}
+    if len(counts) != 1 or 0 in counts or not all(_backwards_first(way) for way in stepping):
+        return None
+    shared = [test for test in stepping[0].tests if any(test is other for way in waiting for other in way.tests)]
+    periods = [period for test in shared for period in _periods(test)]
+    return _Window(periods[0]) if periods else None
+
+
+def _backwards_first(way: Path) -> bool:
+    kinds = [act.kind for act in way.acts if act.kind in ("backward", "step")]
+    return "backward" not in kinds[kinds.index("step") :]
+
+
+def _periods(test: Value | None) -> list[Value]:
+    """The k of ``i % k == 0``, in a condition that may hold more."""
+    out: list[Value] = []
+    stack: list[Value] = [] if test is None else [test]
+    steps = 0
+    while stack and steps < LIMIT:
+        steps += 1
+        value = stack.pop()
+        if isinstance(value, Union):
+            stack += value.alternatives
+        elif isinstance(value, Tensor) and value.op in ("eq", "ne", "logical_not", "logical_and"):
+            stack += value.args.values()
+        elif isinstance(value, Tensor) and value.op == "remainder":
+            out.append(value.args.get("other", ABSENT))
+    return out
+
+
+# LA507: the scale of accumulated gradients ---------------------------------------------------------------------------
+
+
+@detector("LA507", LoopDone)
+def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
+    """Gradients of k micro-batches add up, and the mean loss of each is not divided by k."""
+    record = _stepping_loop(event.loop)
+    ways = paths(event.loop.passes[-1]) if record is not None else None
+    window = _accumulation(ways) if ways is not None else None
+    if record is None or ways is None or window is None or constant(window.every) == 1:
+        return
+    acts, optimizers = record
+    backwards = _backwards(ways)
+    steps = [act for act in acts if act.kind == "step"]
+    clears_with_steps = all(_clears_only_after_steps(way, optimizers) for way in ways)
+    if not clears_with_steps or not all(_same_scaler(step, backwards) for step in steps):
+        return
+    for act in backwards:
+        if act.through is None and _is_undivided_mean(act.value):
+            trail = (Step(steps[0].site, "the optimizer steps here, every few micro-batches"),)
+            message = "the gradients of several micro-batches add up, and the mean loss is not divided by their number"
+            yield Hit("LA507", act.site, message, trail, "divide the loss by the number of micro-batches before `.backward()`")
+
+
+def _clears_only_after_steps(way: Path, optimizers: list[Instance]) -> bool:
+    """A window ends with a step, and only then are the gradients cleared."""
+    kinds = [act.kind for act in way.acts]
+    return ("clear" in kinds) is ("step" in kinds)
+
+
+def _is_undivided_mean(value: Value | None) -> bool:
+    """A sum of means with nothing but constant weights: nothing in it can be the number of micro-batches."""
+    options = alternatives(value) if value is not None else ()
+    return bool(options) and all(isinstance(one, Tensor) and _is_mean(one) for one in options)
+
+
+def _is_mean(term: Tensor) -> bool:
+    if term.kind is Kind.LOSS:
+        return constant(term.arg("reduction")) == "mean"
+    if term.op == "mean":
+        return constant(term.arg("dim")) is None
+    if term.op == "grad_scale":
+        return _is_undivided_mean(term.arg("input"))
+    if term.op == "add":
+        return all(_is_undivided_mean(term.arg(name)) for name in ("input", "other"))
+    return False

@@ -1,0 +1,120 @@
+"""What makes a function of the project a loss: asked by the rules that are about the text of hand-written losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossaudit.check import ir
+from lossaudit.check.contracts import LayerClass
+from lossaudit.check.events import FunctionReturn
+from lossaudit.check.kinds import Kind
+from lossaudit.check.terms import LIMIT, unknown_leaves, weighted_terms
+from lossaudit.check.values import (
+    ClassVal,
+    DictVal,
+    External,
+    Instance,
+    ListVal,
+    Tensor,
+    TupleVal,
+    Union,
+    Value,
+    constant,
+    operands,
+)
+
+_REDUCING = ("mean", "sum")
+_TRAINABLE = frozenset({
+    "linear", "bilinear", "conv1d", "conv2d", "conv3d", "embedding", "embedding_bag", "recurrent", "attention", "hidden", "batch_norm",
+})  # fmt: skip
+_FORWARD = ("forward", "__call__")
+
+
+def is_loss_function(event: FunctionReturn) -> bool:
+    """Whether the function that returned is a loss: ``forward`` of a module without layers, or a function of two tensors at
+    least, that yields a loss under contract, a full reduction, or a weighted sum of such.
+    """
+    if not any(_is_loss_value(term, event.since) for term in returned_tensors(event.value)):
+        return False
+    if isinstance(event.receiver, Instance):
+        return event.function.name in _FORWARD and is_criterion(event.receiver)
+    is_plain = event.function.owner is None or event.function.kind == "static"
+    return is_plain and _is_closed(event)
+
+
+def is_criterion(instance: Instance) -> bool:
+    """A module, or another object that is called, of a class of the project, without trainable layers inside."""
+    return isinstance(instance.cls, ClassVal) and not _holds_layers(instance, set())
+
+
+def _holds_layers(instance: Instance, seen: set[int]) -> bool:
+    if id(instance) in seen or len(seen) > LIMIT:
+        return False
+    seen.add(id(instance))
+    if isinstance(instance.entry, LayerClass) and instance.entry.layer.op in _TRAINABLE:
+        return True
+    stack: list[Value] = [*instance.attrs.values(), *(instance.items or ())]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Instance) and _holds_layers(value, seen):
+            return True
+        if isinstance(value, Union):
+            stack += value.alternatives
+    return False
+
+
+def _is_closed(event: FunctionReturn) -> bool:
+    """A function of at least two parameters that calls nothing unknown: what it computes, it computes from its arguments."""
+    if not isinstance(event.function.node, ir.FunctionDef) or len(event.function.node.params) < 2:
+        return False
+    for term in returned_tensors(event.value):
+        if any(one.module is not None and one.op in _TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
+            return False
+        if not all(leaf.parameter or leaf.data or leaf.origin for leaf in unknown_leaves(term)):
+            return False
+    return True
+
+
+def returned_tensors(value: Value) -> Iterator[Tensor]:
+    """The tensors in what a function returns: alone, as alternatives, or in a tuple or dict."""
+    stack, steps = [value], 0
+    while stack and steps < LIMIT:
+        steps += 1
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, Union):
+            stack += one.alternatives
+        elif isinstance(one, (TupleVal, ListVal)):
+            stack += one.items
+        elif isinstance(one, DictVal):
+            stack += one.entries.values()
+
+
+def _is_loss_value(term: Tensor, since: int) -> bool:
+    """A weighted sum, made during the call, of losses under contract or of full reductions."""
+    if term.ident < since or term.detached:
+        return False
+    return any(_is_objective(one) for one in weighted_terms(term) if one.ident >= since)
+
+
+def _is_objective(term: Tensor) -> bool:
+    if term.kind is Kind.LOSS:
+        return True
+    return term.op in _REDUCING and constant(term.arg("dim")) is None and any(True for _ in operands(term))
+
+
+def made_terms(term: Tensor, since: int) -> Iterator[Tensor]:
+    """``term`` and what it was computed from, as far as that was made from ``since`` on."""
+    stack, seen = [term], set[int]()
+    while stack and len(seen) < LIMIT:
+        one = stack.pop()
+        if id(one) not in seen and one.ident >= since:
+            seen.add(id(one))
+            yield one
+            stack += operands(one)
+
+
+def is_external(value: Value | None, *names: str) -> bool:
+    """Whether ``value`` is one of these names outside the project."""
+    return isinstance(value, External) and value.name in names
