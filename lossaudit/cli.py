@@ -159,7 +159,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
 )
 @_selection_options
-@click.option("--output-format", type=click.Choice(["full", "json"]), default="full", show_default=True)
+@click.option("--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True)
 @_configuration_options
 def fuzz(targets: tuple[str, ...], **options: Any) -> None:
     r"""Run a loss against the formula that it claims to be, and name the mistake.
@@ -346,9 +346,10 @@ def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:
         from lossaudit.report.json import render_fuzz
 
         return render_fuzz(reports)
-    from lossaudit.report.fuzz_text import render_full
+    from lossaudit.report import fuzz_text
 
-    return render_full(reports)
+    render = fuzz_text.render_concise if output_format == "concise" else fuzz_text.render_full
+    return render(reports)
 
 
 def _tell_progress(event: str) -> None:

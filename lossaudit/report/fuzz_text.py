@@ -22,6 +22,18 @@ def render_full(reports: Sequence[TargetReport]) -> str:
     return "\n".join([*(_target(report) for report in reports), summary(reports)]) + "\n"
 
 
+def render_concise(reports: Sequence[TargetReport]) -> str:
+    """A line a target, two lines a finding: what is wrong, and why."""
+    lines = []
+    for report in reports:
+        lines.append(_headline(report))
+        lines += [f"  {line}" for line in (report.error or "").splitlines()]
+        for finding, cause in zip(report.findings, _causes(report.findings), strict=True):
+            lines.append(f"  {_title(finding)}")
+            lines += [f"    {style('cause', bold=True)}: {cause}"] if cause else []
+    return "\n".join([*lines, summary(reports)]) + "\n"
+
+
 def summary(reports: Sequence[TargetReport]) -> str:
     """How many targets conform, diverge, or could not be judged."""
     counts = Counter[str](report.verdict for report in reports)
@@ -35,33 +47,56 @@ _WORDS = {"conforms": "conforms", "diverges": "diverges", "error": "could not be
 
 
 def _target(report: TargetReport) -> str:
-    verdict = style(report.verdict.upper(), fg=_VERDICT_COLOUR[report.verdict], bold=True)
-    lines = [f"{style(report.target, bold=True)}: {verdict}{_against(report)}"]
+    lines = [_headline(report)]
     lines += [f"  {style('=', fg='blue')} {line}" for line in report.assumptions]
     if report.error:
         lines.append(textwrap.indent(report.error, "  "))
-    for finding in report.findings:
-        lines += ["", *_finding(finding)]
+    for finding, cause in zip(report.findings, _causes(report.findings), strict=True):
+        lines += ["", *_finding(finding, cause)]
     return "\n".join(lines) + "\n"
 
 
 def _against(report: TargetReport) -> str:
     if report.reference is None:
         return ""
-    parameters = ", ".join(f"{name}={value}" for name, value in report.reference.parameters.items())
+    parameters = ", ".join(f"{name}={value!r}" for name, value in report.reference.parameters.items())
     how = "recognised" if report.reference.recognised else "given"
     return f" (reference: {report.reference.name}({parameters}), {how})"
 
 
-def _finding(finding: FuzzFinding) -> list[str]:
+def _headline(report: TargetReport) -> str:
+    verdict = style(report.verdict.upper(), fg=_VERDICT_COLOUR[report.verdict], bold=True)
+    return f"{style(report.target, bold=True)}: {verdict}{_against(report)}"
+
+
+def _title(finding: FuzzFinding) -> str:
     rule = load_rules()[finding.code]
     colour = _SEVERITY_COLOUR[rule.severity]
     code, name = style(finding.code, fg=colour, bold=True), style(rule.name, fg=colour)
-    lines = [f"  {code} {name}: {style(finding.message, bold=True)}"]
-    if finding.diagnosis is not None:
-        lines.append(f"    {style('cause', bold=True)}: {finding.diagnosis.message}")
-        if finding.diagnosis.rule:
-            lines.append(f"           see `lossaudit rule {finding.diagnosis.rule}`")
+    return f"{code} {name}: {style(finding.message, bold=True)}"
+
+
+def _causes(findings: Sequence[FuzzFinding]) -> list[str | None]:
+    """The cause of each finding in words; a cause that stands above already is not told twice."""
+    causes: list[str | None] = []
+    told: dict[str, str] = {}
+    for finding in findings:
+        diagnosis = finding.diagnosis
+        if diagnosis is None:
+            causes.append(None)
+        elif diagnosis.message in told:
+            causes.append(f"the same as of {told[diagnosis.message]}")
+        else:
+            told[diagnosis.message] = finding.code
+            see = f" (see `lossaudit rule {diagnosis.rule}`)" if diagnosis.rule else ""
+            causes.append(diagnosis.message + see)
+    return causes
+
+
+def _finding(finding: FuzzFinding, cause: str | None) -> list[str]:
+    lines = [f"  {_title(finding)}"]
+    if cause is not None:
+        lines.append(f"    {style('cause', bold=True)}: {cause}")
     lines += _table("smallest input", finding.counterexample)
     lines += _table("evidence", finding.evidence)
     if finding.repro:
