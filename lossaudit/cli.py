@@ -99,6 +99,18 @@ def cli() -> None:
 @click.option(
     "--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True
 )
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Do not report the findings that this file holds (lines may move).",
+)
+@click.option(
+    "--write-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write today's findings to this file and report none of them.",
+)
 @click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
 @click.option("--no-cache", is_flag=True, help="Read every file anew and remember nothing.")
 @click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
@@ -116,6 +128,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --output-format json  for another program
     """
     from lossaudit.check.audit import Request, run
+    from lossaudit.check.baseline import BaselineError
 
     configuration = _configuration(paths, options)
     settings = configuration.settings
@@ -129,9 +142,14 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         respect_gitignore=settings.respect_gitignore,
         force_exclude=options["force_exclude"],
         src=tuple(configuration.base / folder for folder in settings.src),
+        baseline=options["baseline"] or (settings.baseline and configuration.base / settings.baseline),
+        write_baseline=options["write_baseline"],
         debug=options["debug"],
     )
-    outcome = run(request)
+    try:
+        outcome = run(request)
+    except BaselineError as error:
+        raise Unable(str(error)) from error
     _print(_render_check(outcome, options["output_format"]), options["color"])
     code = outcome.exit_code
     sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)
@@ -159,7 +177,9 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
 )
 @_selection_options
-@click.option("--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True)
+@click.option(
+    "--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True
+)
 @_configuration_options
 def fuzz(targets: tuple[str, ...], **options: Any) -> None:
     r"""Run a loss against the formula that it claims to be, and name the mistake.

@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     extend_exclude: list[str] = []
     respect_gitignore: bool = True
     src: list[str] = []
+    baseline: str | None = None
     fuzz: dict[str, FuzzTarget] = {}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from lossaudit.check import CheckOptions, check_files
+from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.select import names_a_loss
 from lossaudit.check.suppress import apply_suppressions
@@ -34,6 +35,8 @@ class Request:
     respect_gitignore: bool = True
     force_exclude: bool = False
     src: tuple[Path, ...] = ()
+    baseline: Path | None = None
+    write_baseline: Path | None = None
     debug: bool = False
 
 
@@ -47,7 +50,11 @@ class CheckRun:
 
 
 def run(request: Request) -> CheckRun:
-    """Check what ``request`` asks for. Problems with single files are findings (``E`` codes), never exceptions."""
+    """Check what ``request`` asks for. Problems with single files are findings (``E`` codes), never exceptions.
+
+    Raises:
+        BaselineError: The baseline cannot be read or written.
+    """
     exclude = tuple(DEFAULT_EXCLUDE if request.exclude is None else request.exclude) + request.extend_exclude
     found = discover(
         request.paths,
@@ -59,6 +66,11 @@ def run(request: Request) -> CheckRun:
     result = check_files(files, options)
     findings = apply_suppressions(result.findings, files, request.select)
     findings = _without_ignored_files(findings, request)
+    if request.write_baseline is not None:
+        write_baseline(request.write_baseline, findings)
+        findings = ()
+    elif request.baseline is not None:
+        findings = without_baseline(request.baseline, findings)
     problems = [
         _about_file(UNREADABLE, path, f"cannot be opened: {reason}") for path, reason in found.failures
     ]

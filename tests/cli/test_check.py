@@ -136,6 +136,18 @@ def test_an_unused_suppression_is_reported(lossaudit: Lossaudit, tmp_path: Path)
     assert lossaudit("check", "--select", "LA001,LA102").returncode == 0
 
 
+@pytest.mark.usefixtures("project")
+def test_a_baseline_hides_what_it_holds_and_nothing_else(lossaudit: Lossaudit, project: Path) -> None:
+    assert lossaudit("check", "--write-baseline", "known.json").returncode == 0
+    assert lossaudit("check", "--baseline", "known.json").returncode == 0
+    (project / "train.py").write_text("import os\n\n" + TRAIN + "\nagain = criterion(model(1), 2)\n")
+    result = lossaudit("check", "--baseline", "known.json", "--output-format", "concise")
+    assert result.stdout.splitlines()[0].startswith(f"train.py:{BROKEN_LINE + 5}:9: LA101")
+    assert "Found 1 error" in result.stdout
+    missing = lossaudit("check", "--baseline", "nowhere.json")
+    assert (missing.returncode, "nowhere.json: the baseline cannot be read" in missing.stderr) == (2, True)
+
+
 class TestConfiguration:
     def test_pyproject_selects_and_ignores(self, lossaudit: Lossaudit, project: Path) -> None:
         (project / "pyproject.toml").write_text('[tool.lossaudit]\nignore = ["LA101"]\n')
