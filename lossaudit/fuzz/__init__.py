@@ -7,11 +7,13 @@ Importing this package imports neither torch nor hypothesis: the target and they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lossaudit.findings import TargetReport
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lossaudit.findings import TargetReport
 
 __all__ = ["FuzzOptions", "TargetError", "fuzz_target"]
 

@@ -9,11 +9,15 @@ from dataclasses import asdict
 from lossaudit.fuzz import FuzzOptions, fuzz_target
 
 
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def main() -> int:
     """Fuzz the targets of the command line."""
     status = 0
     for target in sys.argv[1:]:
-        report = fuzz_target(target, FuzzOptions(), lambda line: sys.stderr.write(f"{line}\n"))
+        report = fuzz_target(target, FuzzOptions(), _tell)
         sys.stdout.write(json.dumps(asdict(report), indent=2) + "\n")
         status = max(status, {"conforms": 0, "diverges": 1, "error": 2}[report.verdict])
     return status

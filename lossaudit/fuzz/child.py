@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossaudit.fuzz import FuzzOptions, TargetError, wire
+from lossaudit.fuzz import TargetError, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.subject import Interface
 
@@ -124,10 +125,9 @@ def _run(request: wire.Request, board: wire.Blackboard, on_event: Callable[[str]
 
 def _import_torch() -> None:
     try:
-        import numpy  # noqa: F401
-        import torch  # noqa: F401
-
         import hypothesis  # noqa: F401
+        import numpy as np  # noqa: F401
+        import torch  # noqa: F401
     except ModuleNotFoundError as error:
         raise TargetError(
             f"fuzzing needs {error.name}, which is not installed", "pip install 'lossaudit[fuzz]'"

@@ -64,11 +64,11 @@ class CudaShim(TorchFunctionMode):
         return torch.device(self.device) if is_cuda else value
 
 
-class _Foreign(TorchDispatchMode):
+class _Foreign(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes whether a call makes a tensor of its own, moves one, or reaches for one that it was not given."""
 
     def __init__(self, given: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.known = {id(tensor): tensor for tensor in given}
         self.found = False
 
@@ -115,7 +115,7 @@ def _has_foreign_tensors(subject: Subject, case: Case) -> bool:
             subject.invoke(loss, prediction, target)
         except Exception:  # noqa: BLE001 (judged elsewhere)
             return False
-    return watch.found
+    return bool(watch.found)
 
 
 def _run_fake(subject: Subject, case: Case) -> str | None:

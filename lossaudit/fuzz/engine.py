@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +11,22 @@ import torch
 from lossaudit.findings import Reference, TargetReport
 from lossaudit.fuzz import devices, diagnose, inputs, parameters, report, shrink, variants
 from lossaudit.fuzz.checks import all_checks
-from lossaudit.fuzz.diagnose import Cause
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
-from lossaudit.fuzz.recognise import Asked, Door, Recognition, recognise
+from lossaudit.fuzz.recognise import Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
-from lossaudit.fuzz.target import Build
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
-    from lossaudit.findings import FuzzFinding
+    from collections.abc import Callable, Sequence
+
     from lossaudit.fuzz import FuzzOptions
+    from lossaudit.fuzz.diagnose import Cause
+    from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.subject import Announce
+    from lossaudit.fuzz.target import Build
     from lossaudit.fuzz.variants import Variant
 
 FILLINGS = 3
@@ -70,14 +71,16 @@ def audit(
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
         return _rejected(target, recognition)
+    if asked is not None and recognition.match is None:
+        return _elsewhere(target, recognition, asked)
     session = _session(recognition, subjects)
     on_event(report.recognised_line(session))
     trials, findings = _explore(session, options, started)
     failures = _judge(session, recognition, trials, findings, conventions=asked is not None)
     on_event(f"{session.calls} evaluations, {len(failures)} findings")
     reported = [
-        _finding(session, target, options, check, failure, cause)
-        for check, failure, cause in failures
+        report.finding(session, target, options, failure, None if cause is None else cause.diagnosis)
+        for _, failure, cause in failures
         if options.select is None or failure.code in options.select
     ]
     return TargetReport(
@@ -105,13 +108,21 @@ def _recognise(
 def _rejected(target: str, recognition: Recognition) -> TargetReport:
     """The target took none of the inputs."""
     counted: dict[str, int] = {}
-    for error in recognition.errors:
+    told = [error for error in recognition.errors if "numpy.ndarray" not in error] or recognition.errors
+    for error in told:
         counted[error] = counted.get(error, 0) + 1
     most = max(counted, key=lambda error: counted[error]) if counted else "it returned no number"
     text = (
         f"{target} took none of the inputs that were tried (logits, probabilities, scores and boxes, each with the "
         f"targets that go with them, in both orders); most often it said {most}"
     )
+    return TargetReport(target, None, "error", error=text)
+
+
+def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetReport:
+    """The target takes other inputs than those on which the named reference is defined."""
+    taken = dict.fromkeys(f"{door.space.prediction} with {door.space.target}" for door in recognition.opened)
+    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
     return TargetReport(target, None, "error", error=text)
 
 
@@ -144,14 +155,16 @@ def _reach(session: Session, door: Door) -> Reach:
         seen = door.subject.observe(case, stage="probe")
         if seen.value is None or seen.backward_error is not None:
             return False
-        return variant is None or variant.spec.name == "given" or variants.reproduces(variant, case, seen)
+        return variant is None or variants.reproduces(variant, case, seen)
 
     base = Structure(batch=3, classes=door.classes[0], targets=space.target_profiles[0], seed=11)
     classes = (
         tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
     )
     base = replace(base, classes=classes[0])
-    extras = tuple(extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra)))
+    extras = tuple(
+        extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra))
+    )
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:
         dtypes += [name for name in sorted(HALF) if _runs(door, replace(base, dtype=name))]
@@ -193,7 +206,8 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
     params = {} if session.variant is None else session.variant.params
     for space_name, reach in session.reach.items():
         space = inputs.space_named(space_name)
-        for structure in _structures(space, reach, options):
+        count = max(1, options.max_examples // len(session.reach))
+        for structure in _structures(space, reach, options, count):
             if time.monotonic() - started > options.max_time:
                 session.assumptions.append(
                     f"stopped after {session.calls} evaluations: --max-time was reached"
@@ -206,8 +220,8 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
     return trials, findings
 
 
-def _structures(space: Space, reach: Reach, options: FuzzOptions) -> list[Structure]:
-    drawn = inputs.draw(space, reach, options.seed, options.max_examples)
+def _structures(space: Space, reach: Reach, options: FuzzOptions, count: int) -> list[Structure]:
+    drawn = inputs.draw(space, reach, options.seed, count)
     fillings = [
         replace(structure, seed=structure.seed + 7919 * filling)
         for structure in drawn
@@ -278,7 +292,7 @@ def _kept_entry(
     code: str, found: list[tuple[Check, Failure, Trial]], cause: Cause | None
 ) -> tuple[Check, Failure, Cause | None] | None:
     """The simplest failure of a code with its cause; None when it is a consequence of the cause."""
-    check, failure, trial = min(found, key=lambda entry: _plainness(entry[1]))
+    check, failure, _ = min(found, key=lambda entry: _plainness(entry[1]))
     if failure.independent or cause is None:
         return check, failure, None
     if code in cause.codes:
@@ -289,7 +303,7 @@ def _kept_entry(
         unexplained = [entry for entry in found if not diagnose.explains_gradient(cause.variant, entry[2])]
         if not unexplained:
             return None
-        check, failure, trial = min(unexplained, key=lambda entry: _plainness(entry[1]))
+        check, failure, _trial = min(unexplained, key=lambda entry: _plainness(entry[1]))
         return check, failure, None
     if code == "LF101" and cause.codes & {"LF103"}:
         return check, failure, cause
@@ -360,12 +374,6 @@ def _shrunk(
         by = "by more than 1 %, " if failure.clear and code in {"LF101", "LF303"} else ""
         message += f" ({by}from a {quantity} of {size:.4g} on)"
     return check, replace(simplest, code=code, message=message, evidence=evidence), cause
-
-
-def _finding(
-    session: Session, target: str, options: FuzzOptions, check: Check, failure: Failure, cause: Cause | None
-) -> FuzzFinding:
-    return report.finding(session, target, options, failure, None if cause is None else cause.diagnosis)
 
 
 def _reference(session: Session, *, recognised: bool) -> Reference | None:

@@ -81,7 +81,7 @@ def structures(space: Space, reach: Reach) -> SearchStrategy[Structure]:
 def panel(space: Space, reach: Reach, seed: int) -> Iterator[Structure]:
     """The inputs that every run must see: each profile once, at every scale that it has."""
     classes = reach.classes[len(reach.classes) // 2]
-    base = Structure(batch=4, classes=classes, seed=seed)
+    base = Structure(batch=4, classes=classes, targets=reach.targets[0], seed=seed)
     for number, (magnitude, targets) in enumerate(itertools.product(space.magnitudes, reach.targets)):
         scales = space.scales if magnitude in EXTREME else space.scales[:1]
         for scale in scales if targets == reach.targets[0] else scales[::3]:
@@ -118,14 +118,17 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
     return drawn
 
 
-def probe_structures(space: Space, classes: tuple[int, ...], targets: str) -> list[Structure]:
+def probe_structures(classes: tuple[int, ...], targets: str) -> list[Structure]:
     """A handful of plain inputs of several shapes, for recognition."""
     shapes = ((0, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
     # The first decides whether the target takes such inputs at all: its batch is no class count, lest broadcasting
     # makes sense of what is none.
     return [
         Structure(
-            batch=batch or classes[0] + 2, classes=classes[pick % len(classes)], targets=targets, seed=100 + number
+            batch=batch or classes[0] + 2,
+            classes=classes[pick % len(classes)],
+            targets=targets,
+            seed=100 + number,
         )
         for number, (batch, pick) in enumerate(shapes)
     ]

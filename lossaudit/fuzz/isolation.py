@@ -13,15 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.findings import FuzzFinding, TargetReport
-from lossaudit.fuzz import FuzzOptions, wire
+from lossaudit.fuzz import FuzzOptions, TargetError, wire
 from lossaudit.fuzz.target import parse_target
-from lossaudit.fuzz import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POLL_SECONDS = 0.02
 IMPORT_SECONDS = 120.0
@@ -236,7 +237,7 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
 
 def _finding(run: _Run, crash: Crash) -> FuzzFinding:
     state = crash.state
-    shown = {
+    shown: dict[str, Any] = {
         name: state[name] for name in ("prediction", "target", "dtype", "shape", "layout") if name in state
     }
     return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))

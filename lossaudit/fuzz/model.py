@@ -111,6 +111,7 @@ class Mistake:
         rule: The rule page that explains it.
         codes: The findings under which it shows; the others are its consequences.
         parameters: Further parameters of the wrong form.
+        declared: True when it can only be made where the target declares a reduction: undeclared, each is as good.
         convention: True for a published convention that differs from the reference: recognised, never accused,
             unless the user named the reference.
         applies: Whether the mistake can be made with these parameters of the reference at all.
@@ -126,6 +127,7 @@ class Mistake:
     reduce: Reducer | None = None
     reductions: tuple[str, ...] | None = None
     parameters: tuple[Parameter, ...] = ()
+    declared: bool = False
     convention: bool = False
     applies: Callable[[Params], bool] = field(default=lambda _: True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Parameter
     from lossaudit.fuzz.subject import Evidence
 
+Guess = Literal["declared", "numbers", "complements"]
 MOST_COMBINATIONS = 200
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
@@ -39,20 +40,20 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def candidates(
-    parameter: Parameter, evidence: Evidence, classes: tuple[int, ...], *, generous: bool = False
+    parameter: Parameter, evidence: Evidence, classes: tuple[int, ...], *, reach: Guess = "numbers"
 ) -> list[Any]:
     """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight.
 
-    An index that is declared is meant: a loss that does not honour it is wrong, not another loss. With ``generous``,
-    1 minus each number in sight is tried too.
+    An index that is declared is meant: a loss that does not honour it is wrong, not another loss. ``reach`` says how far
+    to look: at what is declared only, at every number in sight, or also at 1 minus each of these.
     """
     named = named_values(parameter, evidence, classes)
     if named and parameter.kind == "index":
         return named
     values = [*named, parameter.neutral, *parameter.guesses]
-    if parameter.kind == "number":
+    if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
-        if generous and not named:
+        if reach == "complements" and not named:
             values += [1 - number for number in evidence.numbers() if _fits(parameter, 1 - number)]
     return list(_distinct(values))
 
@@ -113,11 +114,11 @@ def assignments(
     evidence: Evidence,
     classes: tuple[int, ...],
     *,
-    generous: bool = False,
+    reach: Guess = "numbers",
 ) -> list[dict[str, Any]]:
     """Assignments of values to parameters, those nearest to what the target declares first."""
     choices = [
-        list(enumerate(candidates(parameter, evidence, classes, generous=generous))) for parameter in parameters
+        list(enumerate(candidates(parameter, evidence, classes, reach=reach))) for parameter in parameters
     ]
     size = 1
     for number, choice in enumerate(choices):

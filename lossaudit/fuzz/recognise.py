@@ -8,26 +8,25 @@ only hints to the values of parameters.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossaudit.fuzz import inputs, parameters, relations, variants
+from lossaudit.fuzz.doors import Door, open_doors
 from lossaudit.fuzz.mistakes import mistakes_of
-from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Space, Structure
+from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure
 from lossaudit.fuzz.references import all_references
-from lossaudit.fuzz.spaces import all_spaces
-from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
-    from lossaudit.fuzz.target import Build
+    from collections.abc import Iterator
 
-Response = tuple[Case, Observation]
+    from lossaudit.fuzz.subject import Evidence, Subject
+
 MOST_MATCHES = 24
-LEAST_PARTIAL = 2
+MOST_PAIRED = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,22 +35,6 @@ class Asked:
 
     spec: ReferenceSpec
     params: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Door:
-    """One interface that the target accepts, with its answers to the probes."""
-
-    subject: Subject
-    space: Space
-    evidence: Evidence
-    classes: tuple[int, ...]
-    responses: tuple[Response, ...]
-
-    @property
-    def comparable(self) -> list[Response]:
-        """The answers that hold a number."""
-        return [(case, seen) for case, seen in self.responses if seen.value is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,76 +85,6 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
 
-def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
-    """Try every space, argument order and kind of array; keep those that give numbers."""
-    evidence = gather_evidence(subject.build, subject.call)
-    doors: list[Door] = []
-    errors: list[str] = []
-    for space in all_spaces().values():
-        classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
-        for interface in _interfaces(space):
-            if interface.arrays and any(
-                door.space is space
-                and not door.subject.interface.arrays
-                and door.comparable[0][1].differentiable
-                for door in doors
-            ):
-                continue
-            used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-            responses, error = _ask(used, space, classes)
-            if error is not None:
-                errors.append(error)
-            elif _is_answer(responses):
-                doors.append(Door(used, space, evidence, classes, tuple(responses)))
-    return _prefer_arrays(doors), errors
-
-
-def _interfaces(space: Space) -> Iterator[Interface]:
-    """The interfaces of a space, the usual one first."""
-    for arrays, swapped in itertools.product((False, True), (False, True)):
-        yield Interface(space.name, swapped, arrays)
-        if "indices" not in space.target and "boxes" not in space.target:
-            yield Interface(space.name, swapped, arrays, integer_labels=True)
-
-
-def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list[Response], str | None]:
-    """The answers to the probes; an error where even the first plain ones fail."""
-    responses: list[Response] = []
-    for structure in inputs.probe_structures(space, classes, space.target_profiles[0]):
-        case = inputs.fill(space, structure, {})
-        seen = subject.observe(case, gradient=not responses, stage="probe")
-        responses.append((case, seen))
-        if len(responses) == 1 and seen.value is None:
-            return responses, f"{seen.error_type}: {seen.error}"
-    return responses, None
-
-
-def _is_answer(responses: list[Response]) -> bool:
-    numbers = [seen.value for _, seen in responses if seen.value is not None]
-    return len(numbers) >= len(responses) // 2 and any(bool(torch.isfinite(value).all()) for value in numbers)
-
-
-def _prefer_arrays(doors: list[Door]) -> list[Door]:
-    """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
-    by_arrays = {
-        (door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays
-    }
-
-    def is_shadow(door: Door) -> bool:
-        key = (door.space.name, door.subject.interface.swapped)
-        first = door.comparable[0][1]
-        numpy_result = (
-            first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
-        )
-        return not door.subject.interface.arrays and key in by_arrays and numpy_result
-
-    def returns_tensor(door: Door) -> bool:
-        return not door.subject.interface.arrays
-
-    kept = [door for door in doors if not is_shadow(door)]
-    return sorted(kept, key=lambda door: not returns_tensor(door))
-
-
 def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
     """The best match over all doors."""
     searches = (_exact, _with_conventions, _with_mistakes, _partial)
@@ -218,12 +131,10 @@ def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
 
 
 def _plain_variants(
-    door: Door, spec: ReferenceSpec, asked: Asked | None, *, generous: bool = False
+    door: Door, spec: ReferenceSpec, asked: Asked | None, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
-    for assignment in parameters.assignments(spec.parameters, door.evidence, door.classes, generous=generous):
-        if asked is not None:
-            if any(not parameters.same(assignment[name], value) for name, value in asked.params.items()):
-                assignment = {**assignment, **asked.params}
+    for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
+        assignment = {**found, **(asked.params if asked is not None else {})}
         for reduction in _reductions(door, spec):
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
                 yield Variant(spec, assignment, reduction)
@@ -251,7 +162,7 @@ def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
     try:
         with torch.no_grad():
             value = variant.value(*variants.at_dtype(case, case.dtype)).double()
-    except (RuntimeError, IndexError):
+    except variants.UNDEFINED:
         return False  # a mistake that cannot be made at this shape
     shaped = variants.like(seen.value, value)
     if shaped is None:
@@ -261,7 +172,7 @@ def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
 
 
 def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
-    explained = (v for v in _plain_variants(door, spec, asked, generous=True) if _explains(v, door))
+    explained = (v for v in _plain_variants(door, spec, asked, reach="complements") if _explains(v, door))
     for variant in itertools.islice(explained, MOST_MATCHES):
         yield Match(door, variant, 0)
 
@@ -291,7 +202,9 @@ def _variants_with(
 ) -> Iterator[Variant]:
     plain = list(_plain_variants(door, spec, asked))
     for mistakes in combined:
-        found = list(itertools.islice(_distorted(door, plain, mistakes), MOST_MATCHES))
+        # Two mistakes at once are only believed of parameters that are near to what the target declares.
+        bases = plain if len(mistakes) == 1 else plain[:MOST_PAIRED]
+        found = list(itertools.islice(_distorted(door, bases, mistakes), MOST_MATCHES))
         yield from found
         if found:
             return
@@ -310,6 +223,8 @@ def distort(
     """The variant with mistakes, under each assignment of their own parameters."""
     if not all(mistake.applies(variant.params) for mistake in mistakes):
         return
+    if any(mistake.declared for mistake in mistakes) and parameters.declared_reduction(evidence) is None:
+        return
     allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
     if any(variant.reduction not in reductions for reductions in allowed):
         return
@@ -321,9 +236,9 @@ def distort(
 def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
-    for variant in _plain_variants(door, spec, asked):
+    for variant in _plain_variants(door, spec, asked, reach="declared"):
         hits = sum(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
-        score = float(hits) if hits >= LEAST_PARTIAL else 0.0
+        score = float(hits) if 2 * hits >= len(door.comparable) else 0.0
         if not score and relations.fit(variant, door.comparable) is not None:
             score = 0.5
         if score and (best is None or score > best[0]):

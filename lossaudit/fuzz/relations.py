@@ -55,8 +55,11 @@ def fit(variant: Variant, answers: Sequence[tuple[Case, Observation]]) -> Relati
 def _points(variant: Variant, case: Case, seen: Observation) -> list[_Point]:
     if seen.value is None:
         return []
-    with torch.no_grad():
-        judged = variants.expected(variant, case)
+    try:
+        with torch.no_grad():
+            judged = variants.expected(variant, case)
+    except variants.UNDEFINED:
+        return []
     shaped = variants.like(seen.value, judged.value)
     if shaped is None:
         return []

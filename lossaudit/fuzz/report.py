@@ -13,9 +13,10 @@ from lossaudit.fuzz.trial import plain
 
 if TYPE_CHECKING:
     from lossaudit.fuzz import FuzzOptions
+    from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.inputs import Reach
     from lossaudit.fuzz.model import Case, Failure
-    from lossaudit.fuzz.recognise import Door, Recognition
+    from lossaudit.fuzz.recognise import Recognition
     from lossaudit.fuzz.trial import Session
     from lossaudit.fuzz.variants import Variant
 
@@ -183,7 +184,11 @@ def repro(session: Session, target: str, options: FuzzOptions, failure: Failure,
     values = numbers(case.target.long() if integer else case.target)
     lines.append(f"target = torch.tensor({values}, dtype=torch.{dtype})")
     if case.layout == "transposed" and case.prediction.ndim > 1:
-        turned = "movedim(1, -1).contiguous().movedim(-1, 1)" if case.prediction.ndim > 2 else "t().contiguous().t()"
+        turned = (
+            "movedim(1, -1).contiguous().movedim(-1, 1)"
+            if case.prediction.ndim > 2
+            else "t().contiguous().t()"
+        )
         lines.append(f"prediction = prediction.{turned}")
     elif case.layout != "contiguous":
         lines.append("prediction = torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)")
@@ -250,7 +255,7 @@ def _import_lines(target: str) -> list[str]:
 def _build_source(target: str, session: Session, failure: Failure) -> str:
     build = session.subject.build
     name = parse_target(target).attribute
-    arguments = {**{key: source for key, source in build.assumed.items()}}
+    arguments = {**dict(build.assumed.items())}
     arguments |= {key: _argument(value) for key, value in build.init.items()}
     if "reduction" in failure.evidence and "reduction" in build.parameters:
         arguments["reduction"] = repr(failure.evidence["reduction"])

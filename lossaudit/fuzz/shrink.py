@@ -83,7 +83,7 @@ def _fewer_samples(case: Case) -> Iterator[Case]:
     for size in sorted({1, 2, count // 2, count - 1} - {0, count}):
         if size >= count:
             continue
-        for start in range(0, count - size + 1):
+        for start in range(count - size + 1):
             yield _with(case, case.prediction[start : start + size], case.target[start : start + size])
     if count > 2:
         for dropped in range(count):
@@ -114,10 +114,8 @@ def _plainer_layout(case: Case) -> Iterator[Case]:
 
 def _fewer_classes(case: Case) -> Iterator[Case]:
     """Leave out one class; targets that mean later ones move down."""
-    if (
-        not _class_dimension(case)
-        or case.prediction.shape[1] <= 2
-        and "indices" in space_named(case.space).target
+    if not _class_dimension(case) or (
+        case.prediction.shape[1] <= 2 and "indices" in space_named(case.space).target
     ):
         return
     classes = case.prediction.shape[1]
@@ -131,6 +129,8 @@ def _fewer_classes(case: Case) -> Iterator[Case]:
         kept = [k for k in range(classes) if k != dropped]
         if indices and bool((case.target == dropped).any()):
             continue
+        if rows and bool((case.target[:, dropped] != 0).any()):
+            continue  # the rows must go on summing to one
         target = (
             torch.where(case.target > dropped, case.target - 1, case.target)
             if indices

@@ -92,7 +92,7 @@ class Subject:
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
-    def _observe(self, case: Case, gradient: bool) -> Observation:  # noqa: FBT001
+    def _observe(self, case: Case, gradient: bool) -> Observation:
         loss = self.at_dtype(case.dtype)
         prediction, target = tensors(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
@@ -101,7 +101,7 @@ class Subject:
         try:
             with torch.enable_grad():
                 result = self.invoke(loss, arranged, target)
-            return _describe(result, leaf, arranged, target, before, gradient)
+            return _describe(result, leaf, gradient, _mutated((arranged, target), before))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
 
@@ -138,7 +138,9 @@ def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
 
 def arrange(prediction: Tensor, layout: str) -> Tensor:
     """The same numbers in another memory layout."""
-    if layout == "transposed" and prediction.ndim > 2:  # classes last in memory, as [N, L, C] turned to [N, C, L]
+    if (
+        layout == "transposed" and prediction.ndim > 2
+    ):  # classes last in memory, as [N, L, C] turned to [N, C, L]
         return prediction.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
     if layout == "transposed" and prediction.ndim == 2:
         return prediction.t().clone(memory_format=torch.contiguous_format).t()
@@ -153,15 +155,17 @@ def single(result: Any) -> Any:
     return result[0] if isinstance(result, (tuple, list)) and result else result
 
 
-def _describe(
-    result: Any, leaf: Tensor, arranged: Tensor, target: Tensor, before: tuple[Tensor, Tensor], gradient: bool
-) -> Observation:
-    value = single(result)
-    mutated = tuple(
+def _mutated(now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple[str, ...]:
+    """Which of the arguments a call has written to."""
+    return tuple(
         name
-        for name, now, then in (("prediction", arranged, before[0]), ("target", target, before[1]))
-        if not torch.equal(torch.nan_to_num(now.detach().double()), torch.nan_to_num(then.double()))
+        for name, after, then in zip(("prediction", "target"), now, before, strict=True)
+        if not torch.equal(torch.nan_to_num(after.detach().double()), torch.nan_to_num(then.double()))
     )
+
+
+def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...]) -> Observation:
+    value = single(result)
     if not isinstance(value, torch.Tensor):
         try:
             number = torch.as_tensor(np.asarray(value, dtype=np.float64))
@@ -193,7 +197,7 @@ def _has_custom_backward(value: Tensor) -> bool:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
+        if any(base is torch.autograd.function.BackwardCFunction for base in type(node).__mro__):
             return True
         waiting += [following for following, _ in node.next_functions]
     return False
@@ -283,15 +287,16 @@ def _attributes(holder: Any, named: dict[str, Any], depth: int) -> None:
             _keep(named, name, value)
 
 
-def _functions(loss: Any) -> list[types.FunctionType]:
+def _functions(loss: Any) -> list[Any]:
     """The Python functions that make up a loss: itself, or the methods that its class defines."""
     if isinstance(loss, functools.partial):
         return _functions(loss.func)
     if isinstance(loss, types.MethodType):
         return _functions(loss.__func__)
     if isinstance(loss, types.FunctionType):
-        return [inspect.unwrap(loss)] if isinstance(inspect.unwrap(loss), types.FunctionType) else [loss]
-    found = []
+        inner = inspect.unwrap(loss)
+        return [inner if isinstance(inner, types.FunctionType) else loss]
+    found: list[Any] = []
     for owner in type(loss).__mro__:
         if owner.__module__.split(".")[0] in {"torch", "builtins"}:
             continue

@@ -9,13 +9,15 @@ import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.fuzz import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 CRITERION_NAMES = frozenset(
     {"loss_fcn", "loss_fn", "loss_func", "criterion", "base_loss", "base_criterion", "loss", "wrapped"}
@@ -87,10 +89,9 @@ def load(location: Location) -> Any:
     module = _import_file(location) if location.is_file else _import_module(location.module)
     found: Any = module
     for part in location.attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise _missing_attribute(found, part, location) from None
+        if not hasattr(found, part):
+            raise _missing_attribute(found, part, location)
+        found = getattr(found, part)
     return found
 
 
@@ -253,10 +254,7 @@ def _construct(found: Any, init: Mapping[str, Any], how: str) -> list[Build]:
         close = difflib.get_close_matches(unknown[0], known, n=3)
         hint = f"did you mean {_names(close)}?" if close else f"it takes {', '.join(known)}"
         raise TargetError(f"{getattr(found, '__name__', found)} takes no argument {unknown[0]}", hint)
-    made = []
-    for alternative in alternatives:
-        made.append(_build(found, init, alternative, how, known))
-    return made
+    return [_build(found, init, alternative, how, known) for alternative in alternatives]
 
 
 def _build(

@@ -65,7 +65,10 @@ class Trial:
         """What the reference says; None with no reference."""
         if self.variant is None:
             return None
-        return variants.expected(self.variant, self.case, gradient=True)
+        try:
+            return variants.expected(self.variant, self.case, gradient=True)
+        except variants.UNDEFINED:  # a reference of the user's own that is not defined there
+            return None
 
     @cached_property
     def value_agrees(self) -> bool | None:

@@ -16,7 +16,9 @@ def twin(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     other = copy.copy(module)
     state = dict(module.__dict__)
     for table in ("_parameters", "_buffers"):
-        state[table] = {name: None if tensor is None else convert(tensor) for name, tensor in state[table].items()}
+        state[table] = {
+            name: None if tensor is None else convert(tensor) for name, tensor in state[table].items()
+        }
     children = state["_modules"].items()
     state["_modules"] = {name: None if child is None else twin(child, convert) for name, child in children}
     other.__dict__ = state

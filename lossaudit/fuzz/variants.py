@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MARGIN = 16.0
 # float64 is judged to nine digits: torch's own kernels are not exact in it (softplus drops exp(-20) = 2e-9).
 UNIT = {"float64": 2.0**-29, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+# What a formula raises at a shape or target where it makes no sense: there it reproduces nothing.
+UNDEFINED = (RuntimeError, IndexError, ValueError, TypeError)
 
 
 def _mean(terms: Terms, _: Tensor) -> Tensor:
@@ -199,6 +201,13 @@ def informative(value: Tensor) -> bool:
 
 def reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
     """Whether a variant gives exactly what was observed, non-finite values included."""
+    try:
+        return observation.value is not None and _reproduces(variant, case, observation)
+    except UNDEFINED:
+        return False
+
+
+def _reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
     if observation.value is None:
         return False
     if variant.rounded:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.findings import Diagnosis, FuzzFinding, Reference, TargetReport
 from lossaudit.fuzz import FuzzOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REQUEST = "request.json"
 RESULT = "result.json"

@@ -5,14 +5,17 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("hypothesis")
 
-from lossaudit.findings import TargetReport  # noqa: E402
 from lossaudit.fuzz import FuzzOptions  # noqa: E402
+
+if TYPE_CHECKING:
+    from lossaudit.findings import TargetReport
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures" / "fuzz"

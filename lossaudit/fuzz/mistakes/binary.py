@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOGITS = ("bce_with_logits",)
 FOCAL = ("sigmoid_focal_loss",)
-SOFTMAX_BCE = Parameter("softmax_bce", "careful", "choice", guesses=("careful", "plain"))
+CARE = Parameter("care", "careful", "choice", guesses=("careful", "plain"))
 
 
 def _sigmoid_first(formula: Formula) -> Formula:
@@ -28,7 +28,7 @@ def _sigmoid_first(formula: Formula) -> Formula:
 
 
 def _without_sigmoid(_: Formula) -> Formula:
-    return lambda prediction, target, params: bce(prediction, target, params)
+    return bce
 
 
 def _weight_on_negatives(_: Formula) -> Formula:
@@ -60,8 +60,12 @@ def _positives_only(_: Formula) -> Formula:
 
 def _softmax_first(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
     """Softmax over the last dimension, then the binary cross-entropy of each column, with or without care."""
-    p = nudged(prediction.softmax(-1), nudge)
-    if params["softmax_bce"] == "careful":
+    return _of_probabilities(nudged(prediction.softmax(-1), nudge), target, params)
+
+
+def _of_probabilities(p: Tensor, target: Tensor, params: Params) -> Terms:
+    """Binary cross-entropy of what is taken for probabilities, with 0 log 0 = 0 or without that care."""
+    if params["care"] == "careful":
         return bce(p, target, params)
     losses = -(target * p.log() + (1 - target) * (1 - p).log())
     return Terms(losses, torch.ones_like(losses))
@@ -155,7 +159,8 @@ MISTAKES = (
         "takes the logarithm of the raw score: the sigmoid is missing",
         "LA104",
         codes=("LF101", "LF301", "LF302"),
-        wrong=_without_sigmoid,
+        rounded=_without_sigmoid,
+        parameters=(CARE,),
     ),
     Mistake(
         "softmax-before-bce",
@@ -163,7 +168,7 @@ MISTAKES = (
         "equals a binary cross-entropy of softmax(x): the columns are not independent",
         "LA107",
         rounded=_softmax_first,
-        parameters=(SOFTMAX_BCE,),
+        parameters=(CARE,),
     ),
     Mistake(
         "pos-weight-on-negatives",

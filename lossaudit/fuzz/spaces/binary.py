@@ -38,14 +38,14 @@ def _scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tens
     target = _labels(structure, generator)
     sign = torch.where(target >= 0.5, 1.0, -1.0).double()
     shape = _shape(structure)
+    ordinary = fill.ordinary(shape, generator)
     by_profile = {
-        "right": lambda: structure.scale * sign,
-        "wrong": lambda: -structure.scale * sign,
-        "large": lambda: fill.ordinary(shape, generator) * structure.scale,
-        "zeros": lambda: torch.zeros(shape, dtype=torch.float64),
+        "right": structure.scale * sign,
+        "wrong": -structure.scale * sign,
+        "large": ordinary * structure.scale,
+        "zeros": torch.zeros(shape, dtype=torch.float64),
     }
-    make = by_profile.get(structure.magnitude, lambda: fill.ordinary(shape, generator))
-    return make(), target
+    return by_profile.get(structure.magnitude, ordinary), target
 
 
 def _probabilities(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:

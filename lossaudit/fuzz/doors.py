@@ -1,0 +1,137 @@
+"""Which inputs does the target take at all? Every space, argument order and kind of array is tried."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossaudit.fuzz import inputs, parameters
+from lossaudit.fuzz.model import Case, Observation
+from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lossaudit.fuzz.model import Space
+
+Response = tuple[Case, Observation]
+OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Door:
+    """One interface that the target accepts, with its answers to the probes."""
+
+    subject: Subject
+    space: Space
+    evidence: Evidence
+    classes: tuple[int, ...]
+    responses: tuple[Response, ...]
+
+    @property
+    def comparable(self) -> list[Response]:
+        """The answers that hold a number."""
+        return [(case, seen) for case, seen in self.responses if seen.value is not None]
+
+
+def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
+    """Try every space, argument order and kind of array; keep those that give numbers."""
+    evidence = gather_evidence(subject.build, subject.call)
+    doors, errors = _try_all(subject, evidence, None)
+    for count in OTHER_CLASS_COUNTS:
+        if doors or not errors:
+            break
+        # It may be made for one class count without saying so: a constant vector of class weights, say.
+        doors, _ = _try_all(subject, evidence, (count,))
+    return _plausible(_prefer_arrays(doors)), errors
+
+
+def _try_all(
+    subject: Subject, evidence: Evidence, only: tuple[int, ...] | None
+) -> tuple[list[Door], list[str]]:
+    doors: list[Door] = []
+    errors: list[str] = []
+    for space in all_spaces().values():
+        if not max(space.classes) and only is not None:
+            continue
+        classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
+        classes = only or classes
+        for interface in _interfaces(space):
+            if interface.arrays and any(
+                door.space is space
+                and not door.subject.interface.arrays
+                and door.comparable[0][1].differentiable
+                for door in doors
+            ):
+                continue
+            used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
+            responses, error = _ask(used, space, classes)
+            if error is not None:
+                errors.append(error)
+            elif _is_answer(responses):
+                doors.append(Door(used, space, evidence, classes, tuple(responses)))
+    return doors, errors
+
+
+def _plausible(doors: list[Door]) -> list[Door]:
+    """Leave out doors that are open by accident.
+
+    A loss that takes class indices is a loss on classes: that it also swallows rows of labels or boxes proves nothing.
+    One that takes any two tensors of one shape is no loss on boxes.
+    """
+    names = {door.space.name for door in doors}
+    if any(name.endswith("-indices") for name in names):
+        return [door for door in doors if door.space.name.endswith(("-indices", "-rows"))]
+    if any(name.endswith("-labels") for name in names):
+        return [door for door in doors if "boxes" not in door.space.target]
+    return doors
+
+
+def _interfaces(space: Space) -> Iterator[Interface]:
+    """The interfaces of a space, the usual one first."""
+    for arrays, swapped in itertools.product((False, True), (False, True)):
+        yield Interface(space.name, swapped, arrays)
+        if "indices" not in space.target and "boxes" not in space.target:
+            yield Interface(space.name, swapped, arrays, integer_labels=True)
+
+
+def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list[Response], str | None]:
+    """The answers to the probes; an error where even the first plain ones fail."""
+    responses: list[Response] = []
+    for structure in inputs.probe_structures(classes, space.target_profiles[0]):
+        case = inputs.fill(space, structure, {})
+        seen = subject.observe(case, gradient=not responses, stage="probe")
+        responses.append((case, seen))
+        if len(responses) == 1 and seen.value is None:
+            return responses, f"{seen.error_type}: {seen.error}"
+    return responses, None
+
+
+def _is_answer(responses: list[Response]) -> bool:
+    numbers = [seen.value for _, seen in responses if seen.value is not None]
+    return len(numbers) >= len(responses) // 2 and any(bool(torch.isfinite(value).all()) for value in numbers)
+
+
+def _prefer_arrays(doors: list[Door]) -> list[Door]:
+    """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
+    by_arrays = {
+        (door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays
+    }
+
+    def is_shadow(door: Door) -> bool:
+        key = (door.space.name, door.subject.interface.swapped)
+        first = door.comparable[0][1]
+        numpy_result = (
+            first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
+        )
+        return not door.subject.interface.arrays and key in by_arrays and numpy_result
+
+    def returns_tensor(door: Door) -> bool:
+        return not door.subject.interface.arrays
+
+    kept = [door for door in doors if not is_shadow(door)]
+    return sorted(kept, key=lambda door: not returns_tensor(door))

@@ -1,0 +1,90 @@
+"""Targets that end, hang or flood their process, in real children."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+from conftest import FIXTURES, ROOT
+
+from lossaudit.fuzz import FuzzOptions, fuzz_target
+
+CRASHES = FIXTURES / "crashes" / "crashes.py"
+QUICK = FuzzOptions(max_examples=5, call_time=1.5, memory_limit_mb=1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hangs", "did not return within 1.5 s"),
+        ("exits", "exit code 3"),
+        ("segfaults", "SIGSEGV"),
+        ("allocates", "more than 1024 MB"),
+    ],
+)
+def test_a_target_that_always_crashes_is_reported_with_its_input(name: str, words: str) -> None:
+    report = fuzz_target(f"{CRASHES}:{name}", QUICK)
+    assert report.verdict == "diverges"
+    assert [finding.code for finding in report.findings] == ["LF406"]
+    (finding,) = report.findings
+    assert words in finding.message
+    assert finding.counterexample["prediction"]
+    assert "import torch" in finding.repro
+
+
+def test_the_run_goes_on_after_a_crash() -> None:
+    events: list[str] = []
+    report = fuzz_target(f"{CRASHES}:exits_when_large", QUICK, events.append)
+    assert [finding.code for finding in report.findings] == ["LF406"]
+    assert report.reference is not None
+    assert report.reference.name == "cross_entropy"
+    assert report.statistics["examples"] > 100
+    assert any("going on" in event for event in events)
+
+
+def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[str]) -> None:
+    report = fuzz_target(f"{CRASHES}:prints", QUICK)
+    assert report.verdict == "conforms", report
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ""
+
+
+def test_same_seed_same_report() -> None:
+    target = f"{FIXTURES / 'mistakes' / 'cross_entropy.py'}:SharedVector"
+    first, second = (json.dumps(asdict(fuzz_target(target, QUICK))) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no_colon", "names no loss"),
+        ("nowhere_at_all:Loss", "no module named nowhere_at_all"),
+        ("fixtures/fuzz/crashes/crash.py:hangs", "did you mean fixtures/fuzz/crashes/crashes.py?"),
+        (f"{CRASHES}:hang", "did you mean hangs"),
+        (f"{CRASHES}:NeedsArguments", "temperature_schedule, depth"),
+        (f"{CRASHES}:CRASHES", "has no attribute CRASHES"),
+        ("json:JSONDecodeError", "needs the constructor arguments msg, doc, pos"),
+        ("math:pi", "is a float"),
+    ],
+)
+def test_bad_targets_teach(target: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    report = fuzz_target(target, QUICK)
+    assert report.verdict == "error"
+    assert report.error is not None
+    assert words in report.error
+    assert "Traceback" not in report.error
+
+
+def test_importing_the_package_imports_neither_torch_nor_hypothesis() -> None:
+    code = (
+        "import sys, lossaudit.fuzz, lossaudit.fuzz.isolation\n"
+        "print(sorted({'torch', 'numpy', 'hypothesis'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

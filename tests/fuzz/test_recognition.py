@@ -1,0 +1,64 @@
+"""What right losses are taken for, and that unknown ones are left alone."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import FIXTURES, audit_here
+
+from lossaudit.fuzz import FuzzOptions
+
+QUICK = FuzzOptions(max_examples=8)
+KNOWN = {
+    "cross_entropy.py:by_logsumexp": ("cross_entropy", {"reduction": "mean"}),
+    "cross_entropy.py:target_first": ("cross_entropy", {"reduction": "mean"}),
+    "cross_entropy.py:summed": ("cross_entropy", {"reduction": "sum"}),
+    "cross_entropy.py:unreduced": ("cross_entropy", {"reduction": "none"}),
+    "cross_entropy.py:SmoothingByRows": ("cross_entropy", {"label_smoothing": 0.2, "reduction": "mean"}),
+    "cross_entropy.py:SmoothingOverOthers": (
+        "cross_entropy",
+        {"label_smoothing": 0.1, "reduction": "mean", "convention": "smoothing-over-other-classes"},
+    ),
+    "cross_entropy.py:WeightedByHand": (
+        "cross_entropy",
+        {"weight": [1.0, 2.0, 0.5], "ignore_index": -1, "reduction": "mean"},
+    ),
+    "cross_entropy.py:of_probabilities": ("cross_entropy_of_probabilities", {"reduction": "mean"}),
+    "cross_entropy.py:of_log_probabilities": ("nll_loss", {"reduction": "mean"}),
+    "cross_entropy.py:in_numpy": ("cross_entropy", {"reduction": "mean"}),
+    "binary.py:by_clamp": ("bce_with_logits", {"reduction": "mean"}),
+    "binary.py:PositiveWeight": ("bce_with_logits", {"pos_weight": 3.0, "reduction": "mean"}),
+    "binary.py:TorchProbabilities": ("bce", {"reduction": "mean"}),
+    "binary.py:guarded": ("bce", {"guard": 1e-7, "reduction": "mean"}),
+    "binary.py:Focal": ("sigmoid_focal_loss", {"gamma": 2.0, "alpha": 0.25, "reduction": "mean"}),
+    "binary.py:summed_over_columns": ("bce_with_logits", {"reduction": "batchmean"}),
+    "boxes.py:iou_loss": ("iou_loss", {"reduction": "mean"}),
+}
+
+
+@pytest.mark.parametrize("target", KNOWN)
+def test_right_losses_are_recognised(target: str) -> None:
+    report = audit_here(f"{FIXTURES / 'correct'}/{target}", QUICK)
+    assert report.reference is not None
+    assert (report.reference.name, report.reference.parameters) == KNOWN[target]
+    assert report.assumptions[0].startswith("recognised as ")
+
+
+UNKNOWN = [
+    "Poly1",
+    "SoftmaxFocal",
+    "squared",
+    "dice",
+    "generalised",
+    "asymmetric",
+    "hardest",
+    "regularised",
+    "contrastive",
+    "generalised_iou",
+]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_unknown_losses_are_not_accused(name: str) -> None:
+    report = audit_here(f"{FIXTURES / 'unknown' / 'losses.py'}:{name}", QUICK)
+    assert report.verdict == "conforms", report.findings
+    assert report.reference is None
