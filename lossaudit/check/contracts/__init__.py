@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
-from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op
+from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing
 
 BASE = "pytorch"
 """The framework that is always loaded."""
@@ -24,6 +24,9 @@ FOREIGN_ROOTS = frozenset({
     "xgboost", "lightgbm", "statsmodels", "matplotlib", "PIL", "cv2",
 })  # fmt: skip
 """Packages whose arrays are not ours: a method of theirs that is named as a tensor method proves nothing."""
+
+MAX_RENAMES = 4
+"""A name reaches its canonical form in at most this many replacements of its prefix."""
 
 _LOSS_ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "logsigmoid")
 
@@ -69,6 +72,7 @@ class Contracts:
     methods: dict[str, Op] = field(default_factory=dict)
     attributes: dict[str, Op] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
+    pairings: dict[str, Pairing] = field(default_factory=dict)
     module_bases: dict[str, str] = field(default_factory=dict)
     training_steps: set[tuple[str, str]] = field(default_factory=set)
     tensor_types: set[str] = field(default_factory=set)
@@ -103,6 +107,7 @@ class Contracts:
             self.entries |= dict.fromkeys(loss.functions, LossFunction(loss))
         self.attributes |= {name: self.ops[op] for name, op in framework.attributes}
         self.containers |= dict(framework.containers)
+        self.pairings |= {f"{one.owner}.{one.method}": one for one in framework.pairings}
         self.module_bases |= dict(framework.module_bases)
         self.training_steps |= set(framework.training_steps)
         self.tensor_types |= set(framework.tensor_types)
@@ -120,9 +125,11 @@ class Contracts:
 
     def canonical(self, dotted: str) -> str:
         """The name under which ``dotted`` is known, whichever module it was taken from."""
-        for prefix, replacement in self._prefixes:
-            if dotted.startswith(prefix) and dotted not in self.names:
-                return replacement + dotted[len(prefix) :]
+        for _ in range(MAX_RENAMES):
+            found = next((pair for pair in self._prefixes if dotted.startswith(pair[0])), None)
+            if found is None or dotted in self.names:
+                break
+            dotted = found[1] + dotted[len(found[0]) :]
         return dotted
 
     def is_module_class(self, dotted: str) -> bool:

@@ -131,6 +131,22 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairing:
+    """A method of a model that brings it together with its loss: ``model.compile(optimizer, loss)``.
+
+    ``owner`` is the class, ``argument`` the parameter of ``signature`` that holds the loss; a text there is a name in the
+    namespace ``names``. The loss is called with the target first. A model that defines a method in ``unless`` trains itself.
+    """
+
+    owner: str
+    method: str
+    signature: str
+    argument: str
+    names: str
+    unless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Framework:
     """Everything that the engine knows about one framework or library."""
 
@@ -153,7 +169,8 @@ class Framework:
     training_steps: tuple[tuple[str, str], ...] = ()
     """(base class, method): what this method returns is back-propagated by the framework."""
     containers: tuple[tuple[str, str], ...] = ()
-    """Class -> ``sequential``, ``list`` or ``dict``."""
+    """Class -> ``sequential``, ``list``, ``dict``, or ``graph`` (built from its symbolic ``outputs``)."""
+    pairings: tuple[Pairing, ...] = ()
     transparent_methods: tuple[str, ...] = ()
     """Methods of a module that return the module itself."""
     wrappers: tuple[str, ...] = ()

@@ -75,7 +75,8 @@ def bce_without_sigmoid(event: LossCall) -> Iterator[Hit]:
     """``BCELoss`` reads probabilities and gets raw scores."""
     if event.loss.expects == "binary_probabilities" and _kind(event) is Kind.SCORE:
         message = f"raw scores reach {loss_label(event)}, which expects probabilities in [0, 1]"
-        yield _hit("LA104", event, message, "use `BCEWithLogitsLoss` on the scores, or apply a sigmoid first")
+        switch = "pass `from_logits=True`" if "from_logits" in event.args else "use `BCEWithLogitsLoss` on the scores"
+        yield _hit("LA104", event, message, f"{switch}, or apply a sigmoid first")
 
 
 @detector("LA105", LossCall)
@@ -93,15 +94,34 @@ def _is_made_by_sigmoid(event: LossCall) -> bool:
 
 @detector("LA106", LossCall)
 def sigmoid_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
-    """Sigmoid outputs are read as logits of a softmax."""
-    if event.loss.expects == "logits" and _kind(event) is Kind.SIGMOID:
+    """Sigmoid outputs are read as logits of a softmax, or as a distribution over the classes, which they are not."""
+    if _kind(event) is not Kind.SIGMOID:
+        return
+    if event.loss.expects == "logits":
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
         yield _hit("LA106", event, message, _undo(event))
+    elif event.loss.expects == "probabilities" and _classes(event) != 1:
+        message = f"sigmoid output reaches {loss_label(event)}, which expects one distribution over the classes"
+        advice = "for exclusive classes use a softmax; for independent labels a binary cross-entropy"
+        yield _hit("LA106", event, message, advice)
+
+
+def _classes(event: LossCall) -> object:
+    """How many classes the prediction is about, where that is known."""
+    if event.loss.class_dim is None:
+        return common_shape(event.args.get(event.loss.prediction)).at(-1)
+    return _length(event.args.get(event.loss.prediction), event.loss.class_dim)
 
 
 @detector("LA107", LossCall)
 def softmax_before_bce(event: LossCall) -> Iterator[Hit]:
-    """Probabilities that compete across classes reach a loss for independent decisions."""
+    """Probabilities that compete across classes reach a loss for independent decisions.
+
+    Over two classes the binary cross-entropy of given probabilities is the cross-entropy; over one, LA110 speaks.
+    """
+    harmless = (1, 2) if event.loss.expects == "binary_probabilities" else (1,)
+    if _kind(event) is Kind.PROBABILITY and _classes(event) in harmless:
+        return
     if event.loss.expects in ("binary_probabilities", "binary_logits") and _kind(event) is Kind.PROBABILITY:
         message = f"softmax output reaches {loss_label(event)}, which judges each class by itself"
         advice = "for exclusive classes pass the raw logits to `cross_entropy`; for independent labels use `BCEWithLogitsLoss`"
@@ -263,8 +283,10 @@ def _shape_trail(term: Tensor) -> tuple[Step, ...]:
 @detector("LA110", LossCall)
 def cross_entropy_over_one_class(event: LossCall) -> Iterator[Hit]:
     """A softmax cross-entropy over one class is 0 whatever it reads."""
-    if event.loss.expects != "logits" or event.loss.class_dim is None or not _prediction(event):
+    if event.loss.expects not in ("logits", "probabilities") or event.loss.class_dim is None or not _prediction(event):
         return
+    if all(one.source.op in _SOFTMAX for one in _prediction(event)):
+        return  # said where the softmax is
     if _length(event.args.get(event.loss.prediction), event.loss.class_dim) == 1:
         message = f"{loss_label(event)} over a single class is always 0"
         trail = _shape_trail(event.term)

@@ -272,6 +272,8 @@ def apply_entry(interp: Interpreter, frame: Frame, callee: Instance, arguments: 
     """Call an object by the contract of its nearest base that has one."""
     if callee.container == "sequential":
         return _run_sequential(interp, frame, callee, arguments, site)
+    if callee.container == "graph":
+        return callee.bound.get("outputs", UNKNOWN)
     entry = callee.entry
     if isinstance(entry, LossClass):
         own = {name: callee.attrs.get(name, value) for name, value in callee.bound.items()}
@@ -372,7 +374,7 @@ def build_external(interp: Interpreter, frame: Frame, name: str, arguments: Argu
         External(name),
         site,
         entry=interp.contracts.entries.get(name),
-        items=[] if container else None,
+        items=[] if container in objects.HOLDERS else None,
         container=container,
     )
     if instance.entry is not None or container:

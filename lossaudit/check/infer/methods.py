@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lossaudit.check.contracts import Op
+from lossaudit.check.contracts import LossClass
+from lossaudit.check.contracts.schema import Op, Pairing
 from lossaudit.check.events import ExternalCall
 from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
@@ -16,6 +17,7 @@ from lossaudit.check.values import (
     UNKNOWN,
     Const,
     DictVal,
+    External,
     ExternalMethod,
     Function,
     Instance,
@@ -121,6 +123,10 @@ def _instance_method(
     names = (receiver.cls.name,) if not hasattr(receiver.cls, "externals") else receiver.cls.externals
     if any(f"{base}.{name}" in interp.contracts.preparers for base in names):
         return calls.prepared(arguments)
+    pairing = next((found for base in names if (found := interp.contracts.pairings.get(f"{base}.{name}"))), None)
+    if pairing is not None:
+        pair(interp, frame, receiver, pairing, arguments, site)
+        return NONE
     interp.emit(
         ExternalCall,
         lambda: ExternalCall(
@@ -132,6 +138,43 @@ def _instance_method(
     else:
         acts.external_call(interp, f"{names[0]}.{name}", receiver, arguments, site)
     return UNKNOWN
+
+
+def pair(
+    interp: Interpreter, frame: Frame, model: Instance, pairing: Pairing, arguments: Arguments, site: Site
+) -> None:
+    """A model meets its loss: what it yields goes into what the argument names."""
+    criterion = bind(pairing.signature, arguments).get(pairing.argument, NONE)
+    trains_itself = any(objects.lookup_class(model.cls, method) is not None for method in pairing.unless)
+    if constant(criterion) is None or isinstance(criterion, Unknown) or trains_itself:
+        return
+    output = interp.call(frame, model, Arguments([UNKNOWN]), site)
+    for one, prediction in _pairs(interp.force(criterion), output):
+        callee = interp.force(one)
+        name = constant(callee)
+        if isinstance(name, str):
+            callee = External(interp.contracts.canonical(pairing.names + name))
+        if isinstance(callee, External) and isinstance(interp.contracts.entries.get(callee.name), LossClass):
+            callee = interp.call(frame, callee, Arguments(), site)
+        interp.call(frame, callee, Arguments([UNKNOWN, prediction]), site)
+
+
+def _pairs(criterion: Value, output: Value) -> list[tuple[Value, Value]]:
+    """Which loss reads which output; nothing where that is not plain."""
+    criterion, output = _sole_item(criterion), _sole_item(output)
+    if isinstance(criterion, (ListVal, TupleVal)) and isinstance(output, (ListVal, TupleVal)):
+        plain = criterion.rest is None and output.rest is None and len(criterion.items) == len(output.items)
+        return list(zip(criterion.items, output.items, strict=True)) if plain else []
+    if isinstance(criterion, DictVal) and isinstance(output, DictVal):
+        shared = [key for key in criterion.entries if key in output.entries]
+        return [(criterion.entries[key], output.entries[key]) for key in shared]
+    several = isinstance(criterion, (ListVal, TupleVal, DictVal)) or isinstance(output, (ListVal, TupleVal, DictVal))
+    return [] if several else [(criterion, output)]
+
+
+def _sole_item(value: Value) -> Value:
+    is_one = isinstance(value, (ListVal, TupleVal)) and len(value.items) == 1 and value.rest is None
+    return value.items[0] if is_one else value  # type: ignore[attr-defined]
 
 
 def _train(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
@@ -174,6 +217,17 @@ def _extend(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Va
     return receiver
 
 
+def _pop_module(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
+    """``Sequential.pop()`` takes the last layer away; from another place it is not followed."""
+    if not receiver.items:
+        return UNKNOWN
+    if arguments.all_values():
+        interp.heap.set_field(receiver, "open_items", value=True)
+        return UNKNOWN
+    interp.heap.assign(receiver.items, receiver.items[:-1])
+    return UNKNOWN
+
+
 def _insert(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
     place = integer(arguments.positional[0]) if len(arguments.positional) == 2 else None
     if receiver.items is not None and place is not None:
@@ -202,8 +256,8 @@ def _unregistered(interp: Interpreter, receiver: Instance, arguments: Arguments)
 
 _MODULE_METHODS: dict[str, Callable[[Interpreter, Instance, Arguments], Value]] = {
     "train": _train, "eval": _eval, "add_module": _add_member, "register_module": _add_member,
-    "register_buffer": _add_member, "register_parameter": _add_member, "append": _append, "extend": _extend,
-    "insert": _insert, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _unregistered,
+    "register_buffer": _add_member, "register_parameter": _add_member, "append": _append, "add": _append, "extend": _extend,
+    "insert": _insert, "pop": _pop_module, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _unregistered,
 }  # fmt: skip
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 TRAINING = "training"
+HOLDERS = ("sequential", "list", "dict")
+"""Containers that hold their modules as items."""
 
 
 def get_attribute(interp: Interpreter, frame: Frame, value: Value, name: str, site: Site) -> Value:
@@ -372,7 +374,7 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
         if interp.contracts.is_module_class(base):
             instance.entry = interp.contracts.entries.get(base)
             instance.container = interp.contracts.containers.get(base, "")
-            instance.items = [] if instance.container else None
+            instance.items = [] if instance.container in HOLDERS else None
             break
     instance.given = tuple(arguments.all_values())
     constructor = lookup_class(cls, "__init__")
@@ -406,7 +408,9 @@ def construct_external(interp: Interpreter, instance: Instance, arguments: Argum
         interp.heap.set_field(instance, "bound", bind(entry.loss.init, arguments))
     elif isinstance(entry, LayerClass):
         interp.heap.set_field(instance, "bound", bind(entry.layer.init, arguments))
-    if instance.container:
+    if instance.container == "graph":
+        interp.heap.set_field(instance, "bound", bind("inputs=None, outputs=None, **kwargs", arguments))
+    elif instance.container:
         fill_container(interp, instance, arguments)
 
 
