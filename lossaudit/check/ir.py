@@ -1,12 +1,12 @@
 """The compact form of a Python file on which inference runs: small picklable nodes, without positions.
 
-Every node carries ``id``, its ordinal in the walk of :mod:`lossaudit.check.lower`. Where a node lies in the text is
-found out by :mod:`lossaudit.check.positions`, only for files that take part in a finding.
+Every node carries ``id``, a number that tells where it lies in the text: :mod:`lossaudit.check.positions` reads it, only for
+files that take part in a finding. What the number means is the front end's business (:mod:`lossaudit.check.source`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -367,6 +367,47 @@ class FunctionDef(Stmt):
     returns: Expr | None
     is_generator: bool
     is_async: bool
+
+
+class LazyFunctionDef(FunctionDef):
+    """A function whose body is made when it is first asked for: most functions of a repository never run."""
+
+    __slots__ = ("_lower", "_made")
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 (the name of the field)
+        name: str,
+        params: tuple[Param, ...],
+        decorators: tuple[Expr, ...],
+        returns: Expr | None,
+        is_async: bool,
+        lower: Callable[[], tuple[tuple[Stmt, ...], bool]],
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.params = params
+        self.decorators = decorators
+        self.returns = returns
+        self.is_async = is_async
+        self._lower: Callable[[], tuple[tuple[Stmt, ...], bool]] | None = lower
+        self._made: tuple[tuple[Stmt, ...], bool] = ((), False)
+
+    def _force(self) -> tuple[tuple[Stmt, ...], bool]:
+        if self._lower is not None:
+            self._made = self._lower()
+            self._lower = None
+        return self._made
+
+    @property
+    def body(self) -> tuple[Stmt, ...]:  # type: ignore[override]
+        """The statements of the function."""
+        return self._force()[0]
+
+    @property
+    def is_generator(self) -> bool:  # type: ignore[override]
+        """Whether the function yields."""
+        return self._force()[1]
 
 
 @dataclass(slots=True)

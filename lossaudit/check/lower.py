@@ -1,4 +1,6 @@
-"""From source to the compact form: one walk over the LibCST tree, dispatched by node type.
+"""From source to the compact form by LibCST: one walk over the tree, dispatched by node type.
+
+It reads what the running Python cannot: newer syntax. What the two front ends make is the same but for the numbers of nodes.
 
 The walk numbers the nodes that it makes. With ``record`` it also notes the LibCST node behind each number; since the
 walk is deterministic, a second walk over the same bytes gives the same numbers, which is how positions are found later.
@@ -7,51 +9,13 @@ walk is deterministic, a second walk over the same bytes gives the same numbers,
 from __future__ import annotations
 
 import ast
-import io
-import re
-import tokenize
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import libcst as cst
 
 from lossaudit.check import ir
-
-# CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
-MAX_NESTING = 600
-_BRACKET = re.compile(r"[()\[\]{}]")
-
-
-class SourceError(Exception):
-    """A file that cannot be read as Python: ``code`` is the E-code, ``row`` and ``column`` count from 1."""
-
-    def __init__(self, code: str, message: str, row: int = 1, column: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.row = row
-        self.column = column
-
-
-def decode(source: bytes) -> str:
-    """Decode as Python does: by byte order mark, coding comment, or UTF-8.
-
-    Raises:
-        SourceError: E002, the bytes do not decode or the declared encoding does not exist.
-    """
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-    except SyntaxError as error:
-        raise SourceError("E002", f"the source encoding is not usable: {error}") from error
-    try:
-        return source.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = source[: error.start]
-        row = before.count(b"\n") + 1
-        column = len(before) - (before.rfind(b"\n") + 1) + 1
-        message = f"byte 0x{source[error.start]:02x} is not valid {encoding}"
-        raise SourceError("E002", message, row, column) from error
-
+from lossaudit.check.source import SourceError, decode, refuse_deep_nesting
 
 def parse(source: bytes | str) -> cst.Module:
     """Parse to a LibCST module.
@@ -60,7 +24,7 @@ def parse(source: bytes | str) -> cst.Module:
         SourceError: E001 or E002.
     """
     text = decode(source) if isinstance(source, bytes) else source
-    _refuse_deep_nesting(text)
+    refuse_deep_nesting(text)
     try:
         return cst.parse_module(text)
     except cst.ParserSyntaxError as error:
@@ -69,19 +33,6 @@ def parse(source: bytes | str) -> cst.Module:
     except (cst.CSTValidationError, ValueError, UnicodeError) as error:
         reason = str(error).split("\n", 1)[0]
         raise SourceError("E001", f"not valid Python: {reason}") from error
-
-
-def _refuse_deep_nesting(text: str) -> None:
-    """Brackets in strings count too: real text never comes near the limit."""
-    if sum(text.count(bracket) for bracket in "([{") <= MAX_NESTING:
-        return
-    depth = 0
-    for match in _BRACKET.finditer(text):
-        depth = depth + 1 if match.group() in "([{" else max(depth - 1, 0)
-        if depth > MAX_NESTING:
-            row = text.count("\n", 0, match.start()) + 1
-            column = match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1
-            raise SourceError("E001", "too many nested brackets", row, column)
 
 
 def lower(source: bytes | str) -> ir.ModuleIR:

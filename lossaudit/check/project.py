@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
-from lossaudit.check.lower import SourceError, lower
+from lossaudit.check.source import SourceError, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6

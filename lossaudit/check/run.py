@@ -14,7 +14,7 @@ from lossaudit.check import CheckOptions, CheckResult
 from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.infer.engine import Interpreter
-from lossaudit.check.lower import SourceError, decode
+from lossaudit.check.source import SourceError, decode
 from lossaudit.check.positions import Positions
 from lossaudit.check.project import Module, Project, read
 from lossaudit.check.select import worth_parsing

@@ -658,5 +658,6 @@ STATEMENTS: dict[type[ir.Node], Callable[[Interpreter, Frame, Any], Flow]] = {
     ir.Return: _return, ir.Raise: _raise, ir.Assert: _assert, ir.Delete: _delete, ir.Pass: _pass,
     ir.Break: _break, ir.Continue: _continue, ir.Global: _global, ir.Nonlocal: _nonlocal, ir.Import: _import,
     ir.ImportFrom: _import_from, ir.If: _if, ir.For: _for, ir.While: _while, ir.With: _with, ir.Try: _try,
-    ir.Match: _match, ir.FunctionDef: _function, ir.ClassDef: _class,
+    ir.Match: _match, ir.FunctionDef: _function, ir.LazyFunctionDef: _function,
+    ir.ClassDef: _class,
 }  # fmt: skip

@@ -1,0 +1,74 @@
+"""The text of a file, and its compact form by the front end that serves for it."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+
+from lossaudit.check import ir, lower_ast
+
+# CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
+MAX_NESTING = 600
+_BRACKET = re.compile(r"[()\[\]{}]")
+
+
+class SourceError(Exception):
+    """A file that cannot be read as Python: ``code`` is the E-code, ``row`` and ``column`` count from 1."""
+
+    def __init__(self, code: str, message: str, row: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.row = row
+        self.column = column
+
+
+def decode(source: bytes) -> str:
+    """Decode as Python does: by byte order mark, coding comment, or UTF-8.
+
+    Raises:
+        SourceError: E002, the bytes do not decode or the declared encoding does not exist.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    except SyntaxError as error:
+        raise SourceError("E002", f"the source encoding is not usable: {error}") from error
+    try:
+        return source.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = source[: error.start]
+        row = before.count(b"\n") + 1
+        column = len(before) - (before.rfind(b"\n") + 1) + 1
+        message = f"byte 0x{source[error.start]:02x} is not valid {encoding}"
+        raise SourceError("E002", message, row, column) from error
+
+
+def refuse_deep_nesting(text: str) -> None:
+    """Raise for code that would overflow a parser's stack. Brackets in strings count too: real text never comes near the limit."""
+    if sum(text.count(bracket) for bracket in "([{") <= MAX_NESTING:
+        return
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        depth = depth + 1 if match.group() in "([{" else max(depth - 1, 0)
+        if depth > MAX_NESTING:
+            row = text.count("\n", 0, match.start()) + 1
+            column = match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1
+            raise SourceError("E001", "too many nested brackets", row, column)
+
+
+def lower(source: bytes) -> ir.ModuleIR:
+    """The compact form of a file: a pure function of its bytes and of the running Python.
+
+    Raises:
+        SourceError: The file is not valid Python.
+        RecursionError: The file is nested too deeply for the walk.
+    """
+    text = decode(source)
+    refuse_deep_nesting(text)
+    try:
+        return lower_ast.lower(text)
+    except lower_ast.Unsupported:
+        from lossaudit.check import lower as by_libcst  # noqa: PLC0415 (slow to import, and rarely needed)
+
+        return by_libcst.lower(text)
