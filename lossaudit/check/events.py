@@ -45,10 +45,14 @@ class OpEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class Backward(Event):
-    """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result."""
+    """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result.
+
+    ``forced`` is where ``requires_grad`` was set on that very value.
+    """
 
     value: Value
     explicit: bool
+    forced: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,13 @@ class Construct(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttrAssign(Event):
-    """``target.name = value`` was executed in ``function``."""
+    """``target.name = value`` was executed in ``function``; ``before`` is what an object's attribute held until then."""
 
     target: Value
     name: str
     value: Value
     function: Function | None
+    before: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from lossaudit.check.values import (
 )
 
 _REDUCING = ("mean", "sum")
-_TRAINABLE = frozenset({
+TRAINABLE = frozenset({
     "linear", "bilinear", "conv1d", "conv2d", "conv3d", "embedding", "embedding_bag", "recurrent", "attention", "hidden", "batch_norm",
 })  # fmt: skip
 _FORWARD = ("forward", "__call__")
@@ -51,7 +51,7 @@ def _holds_layers(instance: Instance, seen: set[int]) -> bool:
     if id(instance) in seen or len(seen) > LIMIT:
         return False
     seen.add(id(instance))
-    if isinstance(instance.entry, LayerClass) and instance.entry.layer.op in _TRAINABLE:
+    if isinstance(instance.entry, LayerClass) and instance.entry.layer.op in TRAINABLE:
         return True
     stack: list[Value] = [*instance.attrs.values(), *(instance.items or ())]
     while stack:
@@ -68,7 +68,7 @@ def _is_closed(event: FunctionReturn) -> bool:
     if not isinstance(event.function.node, ir.FunctionDef) or len(event.function.node.params) < 2:
         return False
     for term in returned_tensors(event.value):
-        if any(one.module is not None and one.op in _TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
+        if any(one.module is not None and one.op in TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
             return False
         if not all(leaf.parameter or leaf.data or leaf.origin for leaf in unknown_leaves(term)):
             return False

@@ -60,7 +60,7 @@ class Unknown(Value):
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields;
     ``parameter`` marks what the caller of a root handed in, and parts of it. ``owner`` is the value that it was read from, and
-    ``name`` the attribute that it is there, where that is known.
+    ``name`` the attribute that it is there, where that is known; ``site`` is the call or access that yielded it.
     """
 
     origin: str = ""
@@ -69,6 +69,7 @@ class Unknown(Value):
     parameter: bool = False
     owner: Value | None = None
     name: str = ""
+    site: Site | None = None
 
 
 UNKNOWN = Unknown()

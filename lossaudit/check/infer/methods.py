@@ -81,6 +81,8 @@ def _tensor_method(
     args = bind(op.signature, full)
     certain = isinstance(receiver, Tensor) and receiver.certain
     value = apply_op(interp, frame, op, args, site, certain=certain)
+    if op.name == "requires_grad_" and constant(args.get("requires_grad")) is True:
+        interp.force_gradient(receiver, site)
     if is_inplace and isinstance(receiver, Tensor) and isinstance(value, Tensor):
         return interp.mutate(receiver, value)
     return value

@@ -32,6 +32,7 @@ from lossaudit.check.values import (
     Unknown,
     Value,
     alternatives,
+    constant,
     feasible,
     join,
 )
@@ -76,7 +77,9 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
         is_method = name in interp.contracts.methods
-        return ExternalMethod(value, name) if is_method else Unknown(parameter=value.parameter, owner=value, name=name)
+        if is_method:
+            return ExternalMethod(value, name)
+        return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
@@ -93,7 +96,7 @@ def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: st
     base = name.removesuffix("_")
     if name in interp.contracts.methods or base in interp.contracts.methods:
         return ExternalMethod(value, name)
-    return Unknown(owner=value, name=name)
+    return Unknown(owner=value, name=name, site=site)
 
 
 # Instances -------------------------------------------------------------------------------------------------------
@@ -232,16 +235,30 @@ def is_module_instance(interp: Interpreter, value: Instance) -> bool:
 
 def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site) -> None:
     """``target.name = value``."""
+    if name == "requires_grad" and constant(value) is True:
+        interp.force_gradient(target, site)
     for one in alternatives(target):
+        before: Value | None = None
         if isinstance(one, Instance):
             setter = lookup_class(one.cls, name)
             if isinstance(setter, Function) and setter.kind == "property":
                 _run_setter(interp, frame, one, name, value, site)
             else:
+                before = one.attrs.get(name)
                 store = _travelled(value, one, name, site)
                 interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
                 interp.note_write(one)
-            interp.emit(AttrAssign, lambda one=one: AttrAssign(site, frame.contexts, one, name, value, frame.function))
+            interp.emit(
+                AttrAssign,
+                lambda one=one, before=before: AttrAssign(
+                    site, frame.contexts, one, name, value, frame.function, before
+                ),
+            )
+        elif isinstance(one, Tensor):
+            interp.emit(
+                AttrAssign,
+                lambda one=one: AttrAssign(site, frame.contexts, one, name, value, frame.function),
+            )
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
 

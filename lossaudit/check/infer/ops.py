@@ -37,6 +37,8 @@ from lossaudit.check.values import (
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
+_TAKES_ARRAYS = ("tensor", "as_tensor", "from_numpy", "cuda_tensor")
+"""Operations that make a tensor of an array of another library."""
 _KEEPS_BATCH = ("same", "linear", "conv1", "conv2", "conv3", "pool", "embedding", "broadcast")
 
 
@@ -88,7 +90,7 @@ def apply_op(
         for option in feasible(operand):
             results.append(apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module))
         return join(results)
-    if isinstance(operand, Unknown) and operand.foreign:
+    if isinstance(operand, Unknown) and operand.foreign and op.name not in _TAKES_ARRAYS:
         return operand
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
     interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
@@ -186,7 +188,8 @@ def back_propagate(
 ) -> None:
     """``value.backward()``, or the same done by a wrapper."""
     interp.recorder.note(lambda: Act("backward", site, value, through, keeps_graph))
-    interp.emit(Backward, lambda: Backward(site, frame.contexts, value, explicit=True))
+    forced = interp.forced_gradient(value)
+    interp.emit(Backward, lambda: Backward(site, frame.contexts, value, explicit=True, forced=forced))
 
 
 def _composite(kind: str, term: Tensor) -> Value:
