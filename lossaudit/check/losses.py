@@ -12,7 +12,7 @@ from lossaudit.check.terms import LIMIT, unknown_leaves, weighted_terms
 from lossaudit.check.values import (
     ClassVal,
     DictVal,
-    External,
+    Function,
     Instance,
     ListVal,
     Tensor,
@@ -45,6 +45,14 @@ def is_loss_function(event: FunctionReturn) -> bool:
 def is_criterion(instance: Instance) -> bool:
     """A module, or another object that is called, of a class of the project, without trainable layers inside."""
     return isinstance(instance.cls, ClassVal) and not _holds_layers(instance, set())
+
+
+def has_forward_of_two(instance: Instance) -> bool:
+    """Whether calling the object takes a prediction and something to compare it with."""
+    classes = [base for base in getattr(instance.cls, "mro", ()) if isinstance(base, ClassVal)]
+    called = [base.scope.vars.get(name) for base in classes for name in _FORWARD]
+    function = next((one for one in called if isinstance(one, Function)), None)
+    return function is not None and len(function.node.params) > 2
 
 
 def _holds_layers(instance: Instance, seen: set[int]) -> bool:
@@ -114,7 +122,3 @@ def made_terms(term: Tensor, since: int) -> Iterator[Tensor]:
             yield one
             stack += operands(one)
 
-
-def is_external(value: Value | None, *names: str) -> bool:
-    """Whether ``value`` is one of these names outside the project."""
-    return isinstance(value, External) and value.name in names
