@@ -52,12 +52,14 @@ class OpEvent(Event):
 class Backward(Event):
     """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result.
 
-    ``gradient`` is what an explicit call passes to start from, None where it passes nothing.
+    ``gradient`` is what an explicit call passes to start from, None where it passes nothing; ``forced`` is where
+    ``requires_grad`` was set on that very value.
     """
 
     value: Value
     explicit: bool
     gradient: Value | None = None
+    forced: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,10 @@ class PartialCall(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttrAssign(Event):
-    """``target.name = value`` was executed in ``function``.
+    """``target.name = value`` was executed in ``function``; ``before`` is what an object's attribute held until then.
 
-    ``target`` is an object, or an unknown value that was handed in; ``handed_in`` says that the function, or the constructor
-    of the object to which the method belongs, got it as an argument.
+    ``target`` is an object, a tensor, or an unknown value that was handed in; ``handed_in`` says that the function, or the
+    constructor of the object to which the method belongs, got it as an argument.
     """
 
     target: Value
@@ -88,6 +90,7 @@ class AttrAssign(Event):
     value: Value
     function: Function | None
     handed_in: bool = False
+    before: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lossaudit.check.terms import LIMIT, unknown_leaves, weighted_terms
 from lossaudit.check.values import (
     ClassVal,
     DictVal,
-    External,
+    Function,
     Instance,
     ListVal,
     Tensor,
@@ -24,7 +24,7 @@ from lossaudit.check.values import (
 )
 
 _REDUCING = ("mean", "sum")
-_TRAINABLE = frozenset({
+TRAINABLE = frozenset({
     "linear", "bilinear", "conv1d", "conv2d", "conv3d", "embedding", "embedding_bag", "recurrent", "attention", "hidden", "batch_norm",
 })  # fmt: skip
 _FORWARD = ("forward", "__call__")
@@ -47,11 +47,19 @@ def is_criterion(instance: Instance) -> bool:
     return isinstance(instance.cls, ClassVal) and not _holds_layers(instance, set())
 
 
+def has_forward_of_two(instance: Instance) -> bool:
+    """Whether calling the object takes a prediction and something to compare it with."""
+    classes = [base for base in getattr(instance.cls, "mro", ()) if isinstance(base, ClassVal)]
+    called = [base.scope.vars.get(name) for base in classes for name in _FORWARD]
+    function = next((one for one in called if isinstance(one, Function)), None)
+    return function is not None and len(function.node.params) > 2
+
+
 def _holds_layers(instance: Instance, seen: set[int]) -> bool:
     if id(instance) in seen or len(seen) > LIMIT:
         return False
     seen.add(id(instance))
-    if isinstance(instance.entry, LayerClass) and instance.entry.layer.op in _TRAINABLE:
+    if isinstance(instance.entry, LayerClass) and instance.entry.layer.op in TRAINABLE:
         return True
     stack: list[Value] = [*instance.attrs.values(), *(instance.items or ())]
     while stack:
@@ -68,7 +76,7 @@ def _is_closed(event: FunctionReturn) -> bool:
     if not isinstance(event.function.node, ir.FunctionDef) or len(event.function.node.params) < 2:
         return False
     for term in returned_tensors(event.value):
-        if any(one.module is not None and one.op in _TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
+        if any(one.module is not None and one.op in TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
             return False
         if not all(leaf.parameter or leaf.data or leaf.origin for leaf in unknown_leaves(term)):
             return False
@@ -114,7 +122,3 @@ def made_terms(term: Tensor, since: int) -> Iterator[Tensor]:
             yield one
             stack += operands(one)
 
-
-def is_external(value: Value | None, *names: str) -> bool:
-    """Whether ``value`` is one of these names outside the project."""
-    return isinstance(value, External) and value.name in names

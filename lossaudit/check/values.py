@@ -69,7 +69,7 @@ class Unknown(Value):
     ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
     ``parameter`` marks that value and its parts. ``of`` is the value of which this one is the shape (``origin`` is then
     ``size``) or an element; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there, where
-    that is known. Two uses of one unknown value are the same object.
+    that is known; ``site`` is the call or access that yielded it. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
@@ -81,6 +81,7 @@ class Unknown(Value):
     parameter: bool = False
     owner: Value | None = None
     name: str = ""
+    site: Site | None = None
 
 
 UNKNOWN = Unknown()

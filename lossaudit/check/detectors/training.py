@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lossaudit.check import ir
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.events import FunctionReturn, LoopDone
+from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDone, OpEvent
+from lossaudit.check.gradients import first_cuts, obstacles, parts, summands
 from lossaudit.check.kinds import Kind
-from lossaudit.check.losses import is_loss_function, returned_tensors
-from lossaudit.check.terms import LIMIT
-from lossaudit.check.trace import Act, Nested, Path, all_acts, paths
+from lossaudit.check.liveness import lost_assignments
+from lossaudit.check.losses import has_forward_of_two, is_criterion, is_loss_function, returned_tensors
+from lossaudit.check.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
+from lossaudit.check.trace import Act, Collected, Nested, Path, all_acts, paths
 from lossaudit.check.values import (
     ABSENT,
     Const,
     DictVal,
     Instance,
     ListVal,
+    Site,
     Step,
     Tensor,
     TupleVal,
@@ -26,6 +30,8 @@ from lossaudit.check.values import (
     alternatives,
     constant,
     operands,
+    tensors,
+    walk_terms,
 )
 
 # LA503: the device of what a loss makes -----------------------------------------------------------------------------
@@ -392,3 +398,276 @@ def _is_mean(term: Tensor) -> bool:
     if term.op == "add":
         return all(_is_undivided_mean(term.arg(name)) for name in ("input", "other"))
     return False
+
+
+# LA501, LA502, LA504: what is back-propagated and not connected ------------------------------------------------------
+
+
+@detector("LA501", Backward)
+def detached_loss(event: Backward) -> Iterator[Hit]:
+    """No gradient of what is back-propagated, or of one of its terms, can get past a cut."""
+    if "inference" in event.contexts:
+        return
+    found = obstacles(event.value)
+    if found.open:
+        yield from _decoration(event)
+        return
+    cuts = [] if found.decides else first_cuts(found.cuts)
+    if cuts and not any(_is_flagged_variable(cut) for cut in cuts):
+        others = tuple(Step(cut.site, "another cut") for cut in cuts[1:])
+        steps = _way_to_backward(event, cuts[0])
+        yield Hit("LA501", cuts[0].site, f"{_cut_words(cuts[0])} cuts the loss from the predictions: nothing is trained", (*others, *steps), _KEEP_HISTORY)
+
+
+_KEEP_HISTORY = "back-propagate the loss itself, and take `.item()` or `.detach()` of it only for logs"
+_CUT_WORDS = {"detach": "`.detach()` (or `.data`)", "tensor": "`torch.tensor()`", "variable": "`Variable()`", "cuda_tensor": "a new tensor"}
+
+
+def _cut_words(cut: Tensor) -> str:
+    return _CUT_WORDS.get(cut.op, f"`.{cut.op}()`")
+
+
+def _way_to_backward(event: Backward, cut: Tensor) -> tuple[Step, ...]:
+    words = "this value is back-propagated" if event.explicit else "what this returns is back-propagated"
+    return (Step(event.site, words),) if event.site != cut.site else ()
+
+
+def _decoration(event: Backward) -> Iterator[Hit]:
+    """A summand without any gradient beside one that has some: it changes the number and nothing else."""
+    terms = [term for one in alternatives(event.value) for term in summands(one)]
+    judged = [(term, obstacles(term)) for term in terms] if len(terms) > 1 else []
+    live = {one.ident for term, found in judged if found.open for one in walk_terms(term, LIMIT)}
+    for _, found in judged:
+        cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
+        for cut in cuts[:1]:
+            if not any(one.ident in live for one in operands(cut)):
+                message = f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
+                yield Hit("LA501", cut.site, message, _way_to_backward(event, cut), _KEEP_HISTORY)
+
+
+@detector("LA502", Backward)
+def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
+    """What is back-propagated was computed where autograd records nothing."""
+    found = obstacles(event.value)
+    if found.open or found.decides or first_cuts(found.cuts):
+        return
+    for term in found.unrecorded:
+        made = next((one for one in weighted_terms(term) if one.kind is Kind.LOSS), term)
+        if made.kind is Kind.LOSS or reads_layers(made):
+            trail = _way_to_backward(event, made)
+            message = "this loss is computed under `no_grad` or `inference_mode`, and then back-propagated"
+            yield Hit("LA502", made.site, message, trail, "compute the loss outside of the region, or under `torch.enable_grad()`")
+            return
+
+
+@detector("LA504", AttrAssign)
+def requires_grad_assigned(event: AttrAssign) -> Iterator[Hit]:
+    """``loss.requires_grad = True``."""
+    if event.name == "requires_grad" and constant(event.value) is True and _is_connected_loss(event.target):
+        yield _flagged(event.site)
+
+
+@detector("LA504", OpEvent)
+def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
+    """``loss.requires_grad_()``, ``Variable(loss, requires_grad=True)``."""
+    term = event.term
+    if term.op in ("requires_grad_", "variable") and _is_flagged_variable(term):
+        yield _flagged(event.site)
+
+
+@detector("LA504", Backward)
+def requires_grad_before_backward(event: Backward) -> Iterator[Hit]:
+    """The flag was set on the very value that is back-propagated, whatever made it."""
+    if event.forced is not None and all(isinstance(one, Unknown) and not one.parameter for one in alternatives(event.value)):
+        yield _flagged(event.forced)
+
+
+def _flagged(site: Site) -> Hit:
+    message = "`requires_grad` is set on the loss: that silences the error of `.backward()` and trains nothing"
+    return Hit("LA504", site, message, (), "find out why the loss is not connected: frozen parameters, or a cut before it")
+
+
+def _is_flagged_variable(term: Tensor) -> bool:
+    flag = constant(term.arg("requires_grad"))
+    operand = term.arg("input") or term.arg("data")
+    return term.op in ("requires_grad_", "variable") and flag is True and _is_connected_loss(operand)
+
+
+def _is_connected_loss(value: Value | None) -> bool:
+    """A loss on every path, computed where autograd records."""
+    options = tensors(value)
+    return bool(options) and all(
+        not one.unrecorded and any(part.kind is Kind.LOSS for part in weighted_terms(one)) for one in options
+    )
+
+
+# LA505: the graph that outlives its step -----------------------------------------------------------------------------
+
+_CARRYING = frozenset({
+    "add", "sub", "mul", "div", "sum", "mean", "neg", "stack", "cat", "clone", "cpu", "cuda", "to", "float", "double", "view", "squeeze",
+    "unsqueeze", "flatten", "grad_scale",
+})  # fmt: skip
+
+
+@detector("LA505", LoopDone)
+def loss_accumulates_graph(event: LoopDone) -> Iterator[Hit]:
+    """What was back-propagated in an earlier pass is still held, with its graph, when the next one is added."""
+    spent: dict[int, Site] = {}
+    for number_of_pass, record in enumerate(event.loop.passes):
+        if number_of_pass:
+            for one in record.collected:
+                yield from _grown(one, spent)
+        for act in all_acts(record):
+            if act.kind == "backward" and not act.keeps_graph and act.value is not None:
+                spent |= _sites_of(act.value)
+
+
+def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
+    if not one.recorded or not spent:
+        return
+    before = {site for key, site in _sites_of(one.before).items() if key in spent}
+    added = [site for key, site in _sites_of(one.value).items() if key not in spent]
+    grows = {site for site in before if added.count(site) == 1}
+    if grows:
+        trail = (Step(min(grows), "this loss has been back-propagated"),)
+        message = "the loss is kept with its graph: memory grows with every step of the loop"
+        yield Hit("LA505", one.site, message, trail, "keep the number: `loss.item()`, or `loss.detach()` without waiting for the GPU")
+
+
+def _sites_of(value: Value) -> dict[int, Site]:
+    """The losses that ``value`` carries with their graphs, by identity."""
+    out: dict[int, Site] = {}
+    stack, steps = [value], 0
+    while stack and steps < LIMIT:
+        steps += 1
+        one = stack.pop()
+        if isinstance(one, Unknown):
+            if one.site is not None and not one.foreign:
+                out[-id(one)] = one.site
+        elif isinstance(one, Tensor):
+            if not (one.detached or one.unrecorded):
+                out[one.ident] = one.site
+                stack += [value for name, value in one.args.items() if name != "by"] if one.op in _CARRYING else []
+        else:
+            stack += parts(one)
+    return out
+
+
+# LA508: state that a loss makes of its parameters --------------------------------------------------------------------
+
+_LOOK_UP = ("gather", "getitem", "index_select", "take", "embedding", "masked_select")
+_SAME_VALUE = frozenset({
+    "to", "cuda", "cpu", "float", "double", "half", "clone", "contiguous", "view", "squeeze", "unsqueeze", "detach", "flatten",
+    "expand", "requires_grad_",
+})  # fmt: skip
+
+
+@detector("LA508", AttrAssign, of_definitions=True)
+def stateful_loss(event: AttrAssign) -> Iterator[Hit]:
+    """A loss replaces its own parameter by what one batch makes of it."""
+    owner, function = event.target, event.function
+    if event.before is None or function is None or function.name == "__init__" or not isinstance(owner, Instance):
+        return
+    if not (has_forward_of_two(owner) and is_criterion(owner)):
+        return
+    settings = {id(value) for value in owner.attrs.values()} | {id(event.before)}
+    found = [one for one in alternatives(event.value) if isinstance(one, Tensor)]
+    if any(_overwrites(one, event.before, settings, event.contexts) for one in found):
+        message = f"`{event.name}` is replaced by what this batch makes of it: the next call starts from the wrong value"
+        yield Hit("LA508", event.site, message, (), "keep the result in a local variable")
+
+
+def _overwrites(value: Tensor, before: Value, settings: set[int], contexts: frozenset[str]) -> bool:
+    """``before`` looked up, selected or multiplied by something of the batch."""
+    term: Value = value
+    while isinstance(term, Tensor) and term.op in _SAME_VALUE:
+        term = term.args.get("input", ABSENT)
+    if not isinstance(term, Tensor):
+        return False
+    first = term.args.get("weight" if term.op == "embedding" else "input", ABSENT)
+    if term.op in _LOOK_UP and _holds(first, before):
+        keys = [term.args[name] for name in ("index", "mask") if name in term.args] or [term.args.get("input", ABSENT)]
+        return any(_is_of_the_batch(key, settings) for key in keys)
+    if term.op == "where":
+        held = any(_holds(term.args.get(name, ABSENT), before) for name in ("input", "other"))
+        return held and _is_of_the_batch(term.args.get("condition", ABSENT), settings)
+    sides = (first, term.args.get("other", ABSENT))
+    if term.op in ("mul", "div") and "no_grad" not in contexts:
+        return any(
+            _holds(one, before) and any(_is_computed_from_batch(part, settings) for part in tensors(other))
+            for one, other in (sides, sides[::-1])
+        )
+    return False
+
+
+def _holds(value: Value, before: Value) -> bool:
+    """Whether ``value`` is what the attribute held, at most moved or reshaped."""
+    for one in alternatives(value):
+        term = one
+        while isinstance(term, Tensor) and term.op in _SAME_VALUE and not _is_before(term, before):
+            term = term.args.get("input", ABSENT)
+        if _is_before(term, before):
+            return True
+    return False
+
+
+def _is_before(value: Value, before: Value) -> bool:
+    for one in alternatives(before):
+        if value is one or (isinstance(value, Tensor) and isinstance(one, Tensor) and value.ident == one.ident):
+            return True
+    return False
+
+
+def _is_of_the_batch(value: Value, settings: set[int]) -> bool:
+    """A tensor, or an argument of the call, that is no setting of the loss."""
+    if isinstance(value, Tensor):
+        return value.op not in _NUMBERS and not all(id(leaf) in settings for leaf in unknown_leaves(value))
+    return isinstance(value, Unknown) and (value.parameter or value.data) and id(value) not in settings
+
+
+def _is_computed_from_batch(value: Tensor, settings: set[int]) -> bool:
+    return _is_surely_tensor(value) and any(id(leaf) not in settings for leaf in unknown_leaves(value))
+
+
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg", "floor_divide", "remainder", "size", "numel", "rsub"})
+_COMPARING = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_not"})
+
+
+def _is_surely_tensor(term: Tensor) -> bool:
+    """Arithmetic on values of unknown type may be arithmetic on plain numbers; any other operation is a tensor's."""
+    return any(one.op not in _ARITHMETIC and one.op not in _COMPARING for one in walk_terms(term, LIMIT))
+
+
+# LA509: what never reaches the result --------------------------------------------------------------------------------
+
+
+@detector("LA509", FunctionReturn, of_definitions=True)
+def unused_loss_term(event: FunctionReturn) -> Iterator[Hit]:
+    """A weight, a mask or a term of a loss is computed and lost."""
+    node = event.function.node
+    if not isinstance(node, ir.FunctionDef) or not event.assigned or not is_loss_function(event):
+        return
+    for lost in _lost_in(node):
+        value = event.assigned.get(lost.id)
+        target = lost.targets[0]
+        if value is None or not isinstance(target, ir.Name) or target.name.startswith("_"):
+            continue
+        options = tensors(value)
+        if options and all(_is_term(one, event.since) for one in options):
+            site = Site(event.function.module.filename, lost.value.id)
+            message = f"`{target.name}` is computed here and never reaches the loss"
+            yield Hit("LA509", site, message, (), "use it in what the loss returns, or delete the computation")
+
+
+def _is_term(term: Tensor, since: int) -> bool:
+    return term.ident >= since and term.op not in _NUMBERS and _is_surely_tensor(term)
+
+
+_lost_cache: dict[int, tuple[ir.FunctionDef, list[ir.Assign]]] = {}
+
+
+def _lost_in(node: ir.FunctionDef) -> list[ir.Assign]:
+    """Computed once for each function; the node is kept so that its identity stays its own."""
+    if id(node) not in _lost_cache:
+        _lost_cache[id(node)] = (node, lost_assignments(node))
+    return _lost_cache[id(node)][1]

@@ -83,7 +83,7 @@ def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, si
     first = arguments.positional[0] if len(arguments.positional) == 1 else None
     if callee.name == "scale" and isinstance(first, Tensor) and any(one.kind is Kind.LOSS for one in weighted_terms(first)):
         return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
-    return Unknown()
+    return Unknown(owner=callee, site=site)
 
 
 def _call_alternatives(
@@ -335,10 +335,10 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
-        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments))
+        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     if name.rpartition(".")[2][:1].isupper() or name in contracts.contexts:
         return build_external(interp, frame, name, arguments, site)
-    return Unknown(origin=name)
+    return Unknown(origin=name, site=site)
 
 
 def _foreign_argument(arguments: Arguments) -> Value | None:

@@ -83,6 +83,7 @@ class Interpreter:
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
         self._only_definitions = False
+        self._forced: dict[int, tuple[Value, Site]] = {}
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -331,6 +332,17 @@ class Interpreter:
         self.functions = [new if one is function else one for one in self.functions]
         return new
 
+    def force_gradient(self, value: Value, site: Site) -> None:
+        """``requires_grad`` was set on a value."""
+        for one in alternatives(value):
+            if isinstance(one, (Tensor, Unknown)) and one is not UNKNOWN:
+                self._forced[one.ident if isinstance(one, Tensor) else -id(one)] = (one, site)
+
+    def forced_gradient(self, value: Value) -> Site | None:
+        """Where ``requires_grad`` was set on ``value``."""
+        keys = (one.ident if isinstance(one, Tensor) else -id(one) for one in alternatives(value))
+        return next((self._forced[key][1] for key in keys if key in self._forced), None)
+
     def note_class(self, cls: ClassVal) -> None:
         """Remember a class, to run its methods as roots."""
         self.classes.setdefault(cls.module.filename, []).append(cls)
@@ -404,7 +416,7 @@ class Interpreter:
                 loss = value.entries.get("loss")
             if isinstance(value, TupleVal):
                 loss = value.items[0] if value.items else None
-            if loss is not None:
+            if loss is not None and constant(receiver.attrs.get("automatic_optimization")) is not False:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
     def run_class(self, cls: ClassVal) -> None:

@@ -87,6 +87,8 @@ def _tensor_method(
     value = apply_op(interp, frame, op, args, site, certain=certain)
     if is_inplace and not op.detaches:
         note_mutation(frame, receiver, value, site, f".{name}()")
+    if op.name == "requires_grad_" and constant(args.get("requires_grad")) is True:
+        interp.force_gradient(receiver, site)
     if is_inplace and isinstance(receiver, Tensor) and isinstance(value, Tensor):
         return interp.mutate(receiver, value)
     return value

@@ -79,7 +79,9 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
         is_method = name in interp.contracts.methods
-        return ExternalMethod(value, name) if is_method else Unknown(parameter=value.parameter, owner=value, name=name)
+        if is_method:
+            return ExternalMethod(value, name)
+        return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
@@ -96,7 +98,7 @@ def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: st
     base = name.removesuffix("_")
     if name in interp.contracts.methods or base in interp.contracts.methods:
         return ExternalMethod(value, name)
-    return Unknown(owner=value, name=name)
+    return Unknown(owner=value, name=name, site=site)
 
 
 # Instances -------------------------------------------------------------------------------------------------------
@@ -235,15 +237,21 @@ def is_module_instance(interp: Interpreter, value: Instance) -> bool:
 
 def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site) -> None:
     """``target.name = value``."""
+    if name == "requires_grad" and constant(value) is True:
+        interp.force_gradient(target, site)
     for one in alternatives(target):
+        before: Value | None = None
         if isinstance(one, Instance):
             setter = lookup_class(one.cls, name)
             if isinstance(setter, Function) and setter.kind == "property":
                 _run_setter(interp, frame, one, name, value, site)
             else:
+                before = one.attrs.get(name)
                 store = _travelled(value, one, name, site)
                 interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
                 interp.note_write(one)
+            _emit_assignment(interp, frame, one, name, value, site, before)
+        elif isinstance(one, Tensor):
             _emit_assignment(interp, frame, one, name, value, site)
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
@@ -252,14 +260,21 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
 
 
 def _emit_assignment(
-    interp: Interpreter, frame: Frame, target: Instance | Unknown, name: str, value: Value, site: Site
+    interp: Interpreter,
+    frame: Frame,
+    target: Instance | Tensor | Unknown,
+    name: str,
+    value: Value,
+    site: Site,
+    before: Value | None = None,
 ) -> None:
     receiver = frame.receiver
     given = (*frame.parameters, *(receiver.given if isinstance(receiver, Instance) else ()))
     is_given = target is not receiver and any(target is one for one in given)
     handed_in = is_given or isinstance(target, Unknown)
     interp.emit(
-        AttrAssign, lambda: AttrAssign(site, frame.contexts, target, name, value, frame.function, handed_in)
+        AttrAssign,
+        lambda: AttrAssign(site, frame.contexts, target, name, value, frame.function, handed_in, before),
     )
 
 

@@ -217,7 +217,10 @@ def back_propagate(
 ) -> None:
     """``value.backward(start)``, or the same done by a wrapper."""
     interp.recorder.note(lambda: Act("backward", site, value, through, keeps_graph))
-    interp.emit(Backward, lambda: Backward(site, frame.contexts, value, explicit=True, gradient=start))
+    forced = interp.forced_gradient(value)
+    interp.emit(
+        Backward, lambda: Backward(site, frame.contexts, value, explicit=True, gradient=start, forced=forced)
+    )
 
 
 def _composite(kind: str, term: Tensor) -> Value:

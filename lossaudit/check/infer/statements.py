@@ -589,12 +589,20 @@ def _widen(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> None
         targets = node.targets if isinstance(node, ir.Assign) else (node.target,) if isinstance(node, ir.AugAssign) else ()
         for target in targets:
             if isinstance(target, ir.Name):
-                if isinstance(frame.scope.vars.get(target.name), Const):
-                    interp.bind_name(frame, target.name, UNKNOWN)
+                held = frame.scope.vars.get(target.name)
+                if isinstance(held, Const):
+                    interp.bind_name(frame, target.name, _varying(held))
             elif isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
                 owner = frame.scope.vars.get(target.value.name)
-                if isinstance(owner, Instance) and isinstance(owner.attrs.get(target.attr), Const):
-                    interp.heap.set(owner.attrs, target.attr, UNKNOWN)
+                held = owner.attrs.get(target.attr) if isinstance(owner, Instance) else None
+                if isinstance(owner, Instance) and isinstance(held, Const):
+                    interp.heap.set(owner.attrs, target.attr, _varying(held))
+
+
+def _varying(held: Const) -> Value:
+    """What is known of a constant that a loop changes: a number starts as a number."""
+    is_number = isinstance(held.value, (int, float)) and not isinstance(held.value, bool)
+    return Unknown(origin="number") if is_number else UNKNOWN
 
 
 def _while(interp: Interpreter, frame: Frame, node: ir.While) -> Flow:

@@ -1,0 +1,213 @@
+"""Whether a gradient can get from a back-propagated value to anything that is trained, and if not, what is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lossaudit.check.kinds import Kind
+from lossaudit.check.losses import TRAINABLE
+from lossaudit.check.terms import LIMIT
+from lossaudit.check.values import (
+    Const,
+    DictVal,
+    ListVal,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    alternatives,
+    constant,
+    feasible,
+    number,
+)
+
+CUTTING = frozenset({"detach", "item", "tolist", "numpy", "tensor", "cuda_tensor", "variable"})
+_MAKES_DATA = frozenset({
+    "zeros", "zeros_like", "full_like", "new_zeros", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
+    "argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli",
+})  # fmt: skip
+_NOT_VALUES = ("size", "int", "str", "number")
+
+
+@dataclass(slots=True)
+class Obstacles:
+    """What stands between a value and everything trained. ``open`` says that a gradient may pass after all."""
+
+    open: bool = False
+    cuts: list[Tensor] = field(default_factory=list)
+    unrecorded: list[Tensor] = field(default_factory=list)
+    decides: bool = False
+
+
+def obstacles(value: Value) -> Obstacles:
+    """Follow every way down from ``value`` until it is cut off or may be open. What is not certain is open."""
+    found = Obstacles()
+    stack: list[tuple[Value, bool]] = [(_without_flag(one), False) for one in feasible(value)]
+    seen: set[int] = set()
+    while stack and not found.open:
+        one, is_target = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if len(seen) > LIMIT:
+            found.open = True
+        elif isinstance(one, Tensor):
+            stack += _below(found, one, is_target)
+        elif isinstance(one, Unknown):
+            _judge_unknown(found, one, is_target)
+        else:
+            stack += [(part, is_target) for part in parts(one)]
+    return found
+
+
+def _without_flag(value: Value) -> Value:
+    """A loss on which ``requires_grad`` was set is a leaf then, which helps nothing above it."""
+    while isinstance(value, Tensor) and value.op in ("requires_grad_", "grad_scale"):
+        value = value.args.get("input", Unknown())
+    return value
+
+
+def _judge_unknown(found: Obstacles, value: Unknown, is_target: bool) -> None:
+    if value.foreign:
+        made = foreign_source(value)
+        if made is not None:
+            found.cuts.append(made)
+        return
+    is_data = value.data or value.origin in _NOT_VALUES or (is_target and value.parameter)
+    found.open = found.open or not is_data
+
+
+def foreign_source(value: Unknown) -> Tensor | None:
+    """The tensor from which an array of another library was made."""
+    current: Value | None = value
+    for _ in range(LIMIT):
+        if not isinstance(current, Unknown):
+            break
+        current = current.owner
+    return current if isinstance(current, Tensor) else None
+
+
+def _below(found: Obstacles, term: Tensor, is_target: bool) -> list[tuple[Value, bool]]:
+    """What is left to follow below ``term``."""
+    if term.unrecorded:
+        found.unrecorded.append(term)
+    elif is_cut(term):
+        found.cuts.append(term)
+    elif term.kind is Kind.HARD:
+        found.decides = True
+    elif _may_be_leaf(term):
+        found.open = True
+    elif term.op not in _MAKES_DATA:
+        return _operands(term, is_target)
+    return []
+
+
+def is_cut(term: Tensor) -> bool:
+    """Whether ``term`` takes the value of something computed and leaves its history behind."""
+    if term.op not in CUTTING:
+        return False
+    return any(_is_computed(value) for name, value in term.args.items() if name not in ("dtype", "device", "requires_grad"))
+
+
+def _is_computed(value: Value) -> bool:
+    stack = [value]
+    for _ in range(LIMIT):
+        if not stack:
+            break
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            return True
+        if isinstance(one, Unknown) and (foreign_source(one) is not None if one.foreign else not (one.parameter or one.data)):
+            return True
+        stack += parts(one)
+    return False
+
+
+def _may_be_leaf(term: Tensor) -> bool:
+    is_layer = term.module is not None and term.op in TRAINABLE
+    asks = constant(term.arg("requires_grad")) not in (False, NotImplemented) or term.op == "requires_grad_"
+    return is_layer or asks or term.op in ("parameter", "opaque")
+
+
+def _operands(term: Tensor, is_target: bool) -> list[tuple[Value, bool]]:
+    if term.kind is Kind.LOSS:
+        first = next(iter(term.args), "")
+        return [(value, is_target or name != first) for name, value in term.args.items()]
+    return [(value, is_target) for name, value in term.args.items() if (term.op, name) != ("grad_scale", "by")]
+
+
+def parts(value: Value) -> list[Value]:
+    """The values in a union or a container."""
+    if isinstance(value, Union):
+        return list(value.alternatives)
+    if isinstance(value, (TupleVal, ListVal)):
+        return [*value.items, *([value.rest] if value.rest is not None else [])]
+    return list(value.entries.values()) if isinstance(value, DictVal) else []
+
+
+def first_cuts(cuts: list[Tensor]) -> list[Tensor]:
+    """Of nested cuts the ones at which something trained is lost, in the order of the source."""
+    out: dict[int, Tensor] = {}
+    stack, seen = list(cuts), set[int]()
+    while stack and len(seen) < LIMIT:
+        cut = stack.pop()
+        if id(cut) in seen:
+            continue
+        seen.add(id(cut))
+        loses, deeper = _lost_at(cut)
+        if loses:
+            out[id(cut)] = cut
+        else:
+            stack += deeper
+    return sorted(out.values(), key=lambda cut: cut.site)
+
+
+def _lost_at(cut: Tensor) -> tuple[bool, list[Tensor]]:
+    """Whether something trained is directly below ``cut``; else the cuts below it."""
+    deeper: list[Tensor] = []
+    stack: list[Value] = list(cut.args.values())
+    seen: set[int] = set()
+    while stack and len(seen) < LIMIT:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Unknown):
+            source = foreign_source(value) if value.foreign else None
+            if source is not None:
+                deeper.append(source)
+            elif not (value.foreign or value.data or value.parameter or value.origin in _NOT_VALUES):
+                return True, []
+        elif isinstance(value, Tensor):
+            if value.unrecorded or value.inference:
+                continue
+            if is_cut(value):
+                deeper.append(value)
+            elif value.module is not None and value.op in TRAINABLE:
+                return True, []
+            elif value.op not in _MAKES_DATA:
+                stack += [operand for operand, _ in _operands(value, is_target=False)]
+        else:
+            stack += parts(value)
+    return False, deeper
+
+
+def summands(value: Value) -> Iterator[Tensor]:
+    """The terms of which ``value`` is a sum with constant weights."""
+    stack = [_without_flag(value)]
+    for _ in range(LIMIT):
+        if not stack:
+            break
+        one = stack.pop()
+        if not isinstance(one, Tensor):
+            continue
+        if one.op in ("add", "sub"):
+            stack += [one.args.get("other", Const(0)), one.args.get("input", Const(0))]
+        elif one.op in ("mul", "div") and any(number(one.arg(name)) is not None for name in ("input", "other")):
+            stack += [part for name in ("input", "other") for part in alternatives(one.args.get(name, Const(0)))]
+        elif one.op == "neg" and one.kind is not Kind.LOSS:
+            stack.append(one.args.get("input", Const(0)))
+        else:
+            yield one
