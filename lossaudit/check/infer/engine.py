@@ -246,8 +246,7 @@ class Interpreter:
             return ListVal([], join(self.any_element(self.elements(one)) for one in value.alternatives))
         if isinstance(value, Const) and isinstance(value.value, str) and len(value.value) <= 16:
             return ListVal([Const(letter) for letter in value.value])
-        data = isinstance(value, Unknown) and value.data
-        return ListVal([], Unknown(foreign=isinstance(value, Unknown) and value.foreign, data=data))
+        return ListVal([], value.item() if isinstance(value, Unknown) else UNKNOWN)
 
     def project_path(self, site: Site) -> object:
         """The path of the file in which ``site`` lies."""

@@ -336,7 +336,7 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
     if isinstance(value, Unknown) and value.of is not None and integer(index) is not None:
         return size_of(value.of, integer(index) or 0, site)
     if isinstance(value, Unknown) and not value.foreign:
-        return Unknown(origin=value.origin, data=value.data, of=value.of)
+        return value.item()
     return value if isinstance(value, (Unknown, External)) else UNKNOWN
 
 

@@ -74,7 +74,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
-        return ExternalMethod(value, name) if name in interp.contracts.methods else UNKNOWN
+        is_method = name in interp.contracts.methods or name.removesuffix("_") in interp.contracts.methods
+        return ExternalMethod(value, name) if is_method else UNKNOWN
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN

@@ -184,7 +184,7 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
 
 def _apart(value: Value) -> Value:
     """The parts of a batch are not one another, though as little is known of each."""
-    return replace(value) if isinstance(value, Unknown) and value.data else value
+    return replace(value) if isinstance(value, Unknown) and value.is_given else value
 
 
 def _delete(interp: Interpreter, frame: Frame, node: ir.Delete) -> Flow:
