@@ -54,13 +54,16 @@ class Value:
     __slots__ = ()
 
 
+ITERATED = "an element"
+"""The origin of what an unknown value yields."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
-    ``argument`` is the parameter through which a caller that we do not see handed it in; ``origin`` ``given`` marks its
-    items. ``of`` is what ``origin`` ``size`` is the shape of.
+    ``argument`` is the parameter through which a caller that we do not see handed it in; ``of`` is what ``origin`` ``size`` is the shape of.
     """
 
     origin: str = ""
@@ -72,11 +75,11 @@ class Unknown(Value):
     @property
     def is_given(self) -> bool:
         """Whether it came from outside, as it is: an argument of an unseen caller or what a loader yields, or a part of that."""
-        return bool(self.argument) or self.data or self.origin == "given"
+        return bool(self.argument) or self.data or self.origin == ITERATED
 
     def item(self) -> Unknown:
         """A part of it, of which no more is known."""
-        origin = "given" if self.argument else self.origin
+        origin = ITERATED if self.argument else self.origin
         return Unknown(origin=origin, foreign=self.foreign, data=self.data, of=self.of)
 
 

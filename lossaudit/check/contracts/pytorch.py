@@ -114,6 +114,7 @@ _OPS = (
         "torch.nn.functional.max_pool1d", "torch.nn.functional.max_pool2d", "torch.nn.functional.max_pool3d",
         "torch.max_pool1d", "torch.max_pool2d", "torch.max_pool3d", "torch.nn.functional.adaptive_max_pool1d",
         "torch.nn.functional.adaptive_max_pool2d", "torch.nn.functional.adaptive_max_pool3d")),
+    Op("max_unpool", "input, indices, output_size=None", "unknown", "pool", where=""),
     Op("avg_pool", "input, kernel_size=None, stride=None, padding=0", "average", "pool", where="", also=(
         "torch.nn.functional.avg_pool1d", "torch.nn.functional.avg_pool2d", "torch.nn.functional.avg_pool3d",
         "torch.nn.functional.adaptive_avg_pool1d", "torch.nn.functional.adaptive_avg_pool2d",
@@ -218,6 +219,7 @@ _OPS = (
     Op("linspace", "start, end, steps, *, dtype=None", "unknown", "vector", "float", where="t"),
     # Layers that yield hidden states
     Op("embedding", "input, weight=None, padding_idx=None, max_norm=None, norm_type=2.0", "unknown", "embedding", "float", where="f"),
+    Op("embedding_bag", "input, weight=None, offsets=None", "unknown", "matrix", "float", where="f"),
     Op("recurrent", "input, hx=None", "unknown", "recurrent", "float", where="", result="recurrent"),
     Op("attention", "query, key, value", "unknown", "unknown", "float", where="", result="pair"),
     Op("scaled_dot_product_attention", "query, key, value, attn_mask=None", "unknown", "unknown", "float", where="f"),
@@ -285,6 +287,8 @@ _LAYERS = (
     Layer(("torch.nn.Flatten",), "start_dim=1, end_dim=-1", "flatten"),
     Layer(("torch.nn.Unflatten",), "dim, unflattened_size", "unflatten"),
     Layer(("torch.nn.MaxPool1d", "torch.nn.MaxPool2d", "torch.nn.MaxPool3d"), _POOL, "max_pool"),
+    Layer(("torch.nn.MaxUnpool1d", "torch.nn.MaxUnpool2d", "torch.nn.MaxUnpool3d"), "kernel_size, stride=None, padding=0", "max_unpool",
+          "input, indices, output_size=None"),
     Layer(("torch.nn.AdaptiveMaxPool1d", "torch.nn.AdaptiveMaxPool2d", "torch.nn.AdaptiveMaxPool3d"), "output_size, return_indices=False", "max_pool"),
     Layer(("torch.nn.AvgPool1d", "torch.nn.AvgPool2d", "torch.nn.AvgPool3d"), "kernel_size, stride=None, padding=0", "avg_pool"),
     Layer(("torch.nn.AdaptiveAvgPool1d", "torch.nn.AdaptiveAvgPool2d", "torch.nn.AdaptiveAvgPool3d"), "output_size", "avg_pool"),
@@ -293,7 +297,7 @@ _LAYERS = (
     Layer(("torch.nn.PixelShuffle",), "upscale_factor", "pixel_shuffle"),
     Layer(("torch.nn.ZeroPad2d", "torch.nn.ReflectionPad2d", "torch.nn.ReplicationPad2d", "torch.nn.ConstantPad2d"), "padding, value=0", "pad"),
     Layer(("torch.nn.Embedding",), "num_embeddings, embedding_dim, padding_idx=None, max_norm=None", "embedding"),
-    Layer(("torch.nn.EmbeddingBag",), "num_embeddings, embedding_dim, *args, **kwargs", "hidden", "input, *args, **kwargs"),
+    Layer(("torch.nn.EmbeddingBag",), "num_embeddings, embedding_dim, *args, **kwargs", "embedding_bag", "input, offsets=None, per_sample_weights=None"),
     Layer(("torch.nn.LSTM",), _RNN, "recurrent", "input, hx=None"),
     Layer(("torch.nn.GRU", "torch.nn.RNN"), _RNN, "recurrent", "input, hx=None"),
     Layer(("torch.nn.GRUCell", "torch.nn.RNNCell"), "input_size, hidden_size, bias=True", "hidden", "input, hx=None"),

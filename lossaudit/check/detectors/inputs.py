@@ -9,6 +9,7 @@ from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, 
 from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.kinds import Kind
 from lossaudit.check.values import Step, Tensor, Value, common_kind, common_shape, constant, integer, operands, tensors
+from lossaudit.check.terms import gradient_cuts, reads_layers, weighted_terms
 
 
 def _prediction(event: LossCall) -> tuple[Tensor, ...]:
@@ -173,18 +174,29 @@ def _input_is_batched(term: Tensor) -> bool:
 
 @detector("LA108", LossCall)
 def loss_of_softmax_over_the_batch(event: LossCall) -> Iterator[Hit]:
-    """The loss reads classes at dimension 1, and the softmax went over dimension 0 of a tensor of two or more."""
-    if event.loss.class_dim != 1:
+    """The softmax went over dimension 0 of two or more, and the loss reads dimension 0 as the batch.
+
+    A loss with a class dimension does, ``batchmean`` does, and a target that was normalised over another dimension shows it.
+    """
+    target = tensors(event.args.get(event.loss.target))
+    is_read_by_rows = event.loss.class_dim == 1 or constant(event.args.get("reduction")) == "batchmean"
+    by_target = bool(target) and all(one.kind in _NORMALISED and _place(one) not in (None, 0) for one in target)
+    if not (is_read_by_rows or by_target):
         return
     for one in _prediction(event):
-        source = one.source
-        is_batchwise = one.class_dim == 0 and integer(source.arg("dim")) == 0 and source.op in _SOFTMAX
-        if is_batchwise and _rank(one) >= 2:
-            yield _over_batch(source)
+        if one.kind in _NORMALISED and one.source.op in _SOFTMAX and _place(one) == 0 and one.shape.least_rank >= 2:
+            yield _over_batch(one.source)
 
 
-def _rank(term: Tensor) -> int:
-    return term.shape.least_rank
+_NORMALISED = (Kind.PROBABILITY, Kind.LOG_PROBABILITY)
+
+
+def _place(term: Tensor) -> int | None:
+    """The class dimension, counted from the front where the rank allows it."""
+    rank = term.shape.rank
+    if term.class_dim is not None and term.class_dim < 0 and rank is not None:
+        return term.class_dim + rank
+    return term.class_dim
 
 
 def _over_batch(term: Tensor) -> Hit:
@@ -200,13 +212,27 @@ def softmax_over_one_class(event: OpEvent) -> Iterator[Hit]:
     """A softmax over a dimension of length one is 1 whatever it reads."""
     term = event.term
     dim = integer(term.arg("dim"))
-    if term.op not in _SOFTMAX or dim is None or not tensors(term.arg("input")):
-        return
-    if _length(term.arg("input"), dim) == 1:
-        always = "0" if term.op == "log_softmax" else "1"
-        message = f"`{term.op}` over a dimension of length 1 is always {always}"
-        advice = "for two classes give the layer two outputs, or keep one and use `BCEWithLogitsLoss`"
-        yield Hit("LA110", term.site, message, _shape_trail(term), advice)
+    if term.op in _SOFTMAX and dim is not None and common_shape(term.arg("input")).at(dim) == 1:
+        yield _always_one(term)
+
+
+@detector("LA110", LossCall)
+def loss_of_softmax_over_one_class(event: LossCall) -> Iterator[Hit]:
+    """As above, where only the use as a prediction tells that dimension 1 is the one output of the last layer.
+
+    Elsewhere ``softmax(linear(x), dim=1)`` may as well run over the steps of a sequence: attention does.
+    """
+    for one in _prediction(event):
+        source = one.source
+        if source.op in _SOFTMAX and integer(source.arg("dim")) == 1 and _length(source.arg("input"), 1) == 1:
+            yield _always_one(source)
+
+
+def _always_one(term: Tensor) -> Hit:
+    always = "0" if term.op == "log_softmax" else "1"
+    message = f"`{term.op}` over a dimension of length 1 is always {always}"
+    advice = "for two classes give the layer two outputs, or keep one and use `BCEWithLogitsLoss`"
+    return Hit("LA110", term.site, message, _shape_trail(term), advice)
 
 
 def _length(value: Value | None, dim: int) -> object:
@@ -245,45 +271,34 @@ def non_differentiable_prediction(event: Backward) -> Iterator[Hit]:
     if event.in_inference or not found:
         return
     for term in found:
-        for loss, prediction in _loss_terms(term):
-            hard = common_kind(prediction)
-            if hard is Kind.HARD and all(_decides_on_a_prediction(one) for one in tensors(prediction)):
-                yield _hard_hit(loss, tensors(prediction)[0])
+        calls = [one for one in weighted_terms(term) if one.kind is Kind.LOSS]
+        for call in calls:
+            yield from _hard_loss(call)
+        if not calls:
+            yield from _hard_operations(term)
 
 
-def _loss_terms(term: Tensor) -> Iterator[tuple[Tensor, Value]]:
-    """The losses of which ``term`` is a sum, a mean or a multiple, each with its prediction."""
-    stack, seen = [term], set()
-    while stack and len(seen) < 100:
-        one = stack.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if one.kind is Kind.LOSS:
-            prediction = next(iter(one.args.values()), None)
-            named = one.arg("input") or prediction
-            if named is not None:
-                yield one, named
-        elif one.op in ("add", "sub", "mul", "div", "sum", "mean", "neg"):
-            stack += operands(one)
+def _hard_loss(call: Tensor) -> Iterator[Hit]:
+    """A library's loss whose prediction is a decision on what a layer computed."""
+    prediction = next(iter(call.args.values()), None)
+    options = tensors(prediction)
+    if common_kind(prediction) is Kind.HARD and all(reads_layers(one) for one in options):
+        made = options[0].source
+        trail = (Step(made.site, made_words(made)), *options[0].route)
+        yield Hit("LA112", call.site, _no_gradient(made), trail, _DECIDE_LATER)
 
 
-def _decides_on_a_prediction(term: Tensor) -> bool:
-    """Whether the decision was taken on something that a layer computed."""
-    stack, seen = [term], set()
-    while stack and len(seen) < 100:
-        one = stack.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if one.kind in (Kind.SCORE, Kind.PROBABILITY, Kind.SIGMOID, Kind.LOG_PROBABILITY):
-            return True
-        stack += operands(one)
-    return False
+def _hard_operations(term: Tensor) -> Iterator[Hit]:
+    """A hand-written loss through which no gradient passes: the decisions at which it stops."""
+    cuts = gradient_cuts(term)
+    if cuts and any(reads_layers(cut) for cut in cuts):
+        for cut in cuts:
+            if reads_layers(cut):
+                yield Hit("LA112", cut.source.site, _no_gradient(cut.source), (), _DECIDE_LATER)
 
 
-def _hard_hit(loss: Tensor, prediction: Tensor) -> Hit:
-    made = prediction.source
-    message = f"the prediction is a hard decision ({op_label(made)}): no gradient reaches the model"
-    trail = (Step(made.site, made_words(made)), *prediction.route)
-    return Hit("LA112", loss.site, message, trail, "give the loss the scores themselves; decide only for metrics")
+_DECIDE_LATER = "give the loss the scores themselves; decide only for metrics"
+
+
+def _no_gradient(made: Tensor) -> str:
+    return f"the prediction is a hard decision ({op_label(made)}): no gradient reaches the model"

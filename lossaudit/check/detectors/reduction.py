@@ -220,8 +220,20 @@ def _is_distribution(term: Tensor, logs: Tensor) -> bool:
 
 
 def _same_logits(term: Tensor, logs: Tensor) -> bool:
-    read = {id(value) for one in walk_terms(term, 40) for value in one.args.values()}
-    return any(id(value) in read for one in walk_terms(logs, 40) for value in one.args.values() if not isinstance(value, Const))
+    """Whether softmax and log-softmax read the same scores."""
+    return bool(_softmax_inputs(term) & _softmax_inputs(logs))
+
+
+def _softmax_inputs(term: Tensor) -> set[int]:
+    """The identities of the scores that an activation in ``term`` reads, whatever temperature divides them."""
+    reads = (one.args["input"] for one in walk_terms(term, 20) if one.op in ("softmax", "log_softmax"))
+    return {id(_untempered(score)) for value in reads for score in alternatives(value)}
+
+
+def _untempered(value: Value) -> Value:
+    while isinstance(value, Tensor) and value.op in ("mul", "div", "to", "float", "detach"):
+        value = value.args["input"]
+    return value
 
 
 # LA305: averaged over what the mask left out -----------------------------------------------------------------------

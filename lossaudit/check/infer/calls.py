@@ -291,6 +291,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return arguments.positional[0] if arguments.positional else UNKNOWN
     if name in contracts.preparers:
         return prepared(arguments)
+    inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
+    if isinstance(inplace, OpFunction):
+        return _call_in_place(interp, frame, inplace, arguments, site)
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True)
@@ -308,6 +311,16 @@ def _external_call(
 def _call_op(interp: Interpreter, frame: Frame, entry: OpFunction, arguments: Arguments, site: Site) -> Value:
     args = bind(entry.op.signature, arguments)
     return apply_op(interp, frame, entry.op, args, site)
+
+
+def _call_in_place(
+    interp: Interpreter, frame: Frame, entry: OpFunction, arguments: Arguments, site: Site
+) -> Value:
+    """``torch.relu_(x)``: the operation, and ``x`` has become its result."""
+    value = _call_op(interp, frame, entry, arguments, site)
+    before = arguments.positional[0] if arguments.positional else UNKNOWN
+    both = isinstance(before, Tensor) and isinstance(value, Tensor)
+    return interp.mutate(before, value) if both else value  # type: ignore[arg-type]
 
 
 def build_external(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Instance:

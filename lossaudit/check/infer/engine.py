@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from lossaudit.check import ir
@@ -21,10 +22,12 @@ from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
+from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
 from lossaudit.check.values import (
     ABSENT,
+    ITERATED,
     UNKNOWN,
     ClassVal,
     Const,
@@ -238,19 +241,20 @@ class Interpreter:
         if isinstance(value, Instance):
             return self._instance_elements(value)
         if isinstance(value, Tensor):
-            frame = Frame(self.project.module(self.project_path(value.site)), Scope())
-            ops = self.contracts.ops
-            part = calls.apply_op(self, frame, ops["getitem"], {"input": value, "index": Const(0)}, value.site)
-            return ListVal([], part)
+            return ListVal([], self._row(value))
         if isinstance(value, Union):
             return ListVal([], join(self.any_element(self.elements(one)) for one in value.alternatives))
         if isinstance(value, Const) and isinstance(value.value, str) and len(value.value) <= 16:
             return ListVal([Const(letter) for letter in value.value])
-        return ListVal([], value.item() if isinstance(value, Unknown) else UNKNOWN)
+        if isinstance(value, Unknown):
+            return ListVal([], _part_of(value))
+        return ListVal([], UNKNOWN)
 
-    def project_path(self, site: Site) -> object:
-        """The path of the file in which ``site`` lies."""
-        return site.path
+    def _row(self, value: Tensor) -> Value:
+        """One element along dimension 0 of a tensor."""
+        frame = Frame(self.project.module(Path(value.site.path)), Scope())
+        args: dict[str, Value] = {"input": value, "index": Const(0)}
+        return apply_op(self, frame, self.contracts.ops["getitem"], args, value.site)
 
     def _instance_elements(self, value: Instance) -> ListVal:
         if value.items is not None:
@@ -258,8 +262,6 @@ class Interpreter:
         names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
         if any(name in self.contracts.loaders for name in names):
             return ListVal([], Unknown(data=True))
-        if isinstance(value.cls, ClassVal) and value.cls.is_dataclass:
-            return ListVal([], UNKNOWN)
         return ListVal([], UNKNOWN)
 
     def any_element(self, more: ListVal) -> Value:
@@ -412,6 +414,13 @@ class Interpreter:
                     seen.add(name)
                     if is_new and isinstance(member, Function):
                         yield member
+
+
+def _part_of(value: Unknown) -> Unknown:
+    """What an unknown value yields: the parts of one such part are the same value, so that a batch is known by identity."""
+    if value.foreign or value.data or value.origin == ITERATED:
+        return value
+    return Unknown(origin=ITERATED)
 
 
 def _truth_of(value: Value) -> bool | None:

@@ -240,8 +240,13 @@ def apply_loss(
     criterion: Instance | None = None,
     preset: frozenset[str] = frozenset(),
 ) -> Tensor:
-    """The value of a loss under contract, and the event that tells the detectors."""
-    inputs = [one for name in (loss.prediction, loss.target) for one in _as_tensors(args.get(name))]
+    """The value of a loss under contract, and the event that tells the detectors.
+
+    The term's arguments begin with the prediction and the target.
+    """
+    roles = [name for name in (loss.prediction, loss.target) if name in args]
+    args = {name: args[name] for name in (*roles, *args)}
+    inputs = [one for name in roles for one in _as_tensors(args.get(name))]
     depth = 1 + max((one.depth for one in inputs), default=0)
     prediction = sole_tensor(args.get(loss.prediction))
     term = Tensor(

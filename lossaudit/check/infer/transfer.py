@@ -386,8 +386,15 @@ def _log(args: Args, source: Tensor | None) -> KindFact:
 
 
 def _clamp(args: Args, source: Tensor | None) -> KindFact:
+    """Probabilities stay probabilities; scores with nothing but a floor of zero are rectified."""
+    if number(args.get("min")) == 0 and number(args.get("max")) is None and _is_score(source):
+        return KindFact(Kind.RECTIFIED)
     keeps = source is not None and source.kind in _BOUNDED
     return _keep(args, source) if keeps else NOTHING
+
+
+def _is_score(source: Tensor | None) -> bool:
+    return source is not None and source.kind is Kind.SCORE
 
 
 def _sum(args: Args, source: Tensor | None) -> KindFact:
@@ -535,7 +542,7 @@ def _broadcast_shape(args: Args, shape: Shape) -> Shape:
         return common_shape(right)
     a, b = common_shape(left), common_shape(right)
     if not (a.exact and b.exact):
-        return ANY_SHAPE
+        return Shape((None,) * max(a.least_rank, b.least_rank), exact=False)
     width = max(len(a.dims), len(b.dims))
     first = (1,) * (width - len(a.dims)) + a.dims
     second = (1,) * (width - len(b.dims)) + b.dims
@@ -656,6 +663,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "same": lambda args, shape: shape,
     "scalar": lambda args, shape: Shape((), exact=True),
     "vector": lambda args, shape: Shape((None,), exact=True),
+    "matrix": lambda args, shape: Shape((None, None), exact=True),
     "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,

@@ -1,0 +1,96 @@
+"""Questions about term graphs that several rules ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossaudit.check.kinds import Kind
+from lossaudit.check.values import (
+    Const,
+    DictVal,
+    External,
+    Instance,
+    ListVal,
+    Tensor,
+    TupleVal,
+    Union,
+    Unknown,
+    Value,
+    operands,
+    walk_terms,
+)
+
+LIMIT = 400
+"""How many terms a question may look at."""
+
+_WEIGHTED = ("add", "sub", "mul", "div", "sum", "mean", "neg")
+
+
+def weighted_terms(term: Tensor) -> Iterator[Tensor]:
+    """``term`` and the summands and factors of which it is a sum, a mean or a multiple; losses are not taken apart."""
+    stack, seen = [term], set[int]()
+    while stack and len(seen) < LIMIT:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if one.kind is not Kind.LOSS and one.op in _WEIGHTED:
+            stack += operands(one)
+
+
+def reads_layers(term: Tensor) -> bool:
+    """Whether a layer or an activation took part in ``term``: it is about a prediction, not about data."""
+    kinds = (Kind.SCORE, Kind.PROBABILITY, Kind.SIGMOID, Kind.LOG_PROBABILITY, Kind.RECTIFIED, Kind.TANH)
+    return any(one.kind in kinds or one.module is not None for one in walk_terms(term, LIMIT))
+
+
+def gradient_cuts(term: Tensor) -> list[Tensor]:
+    """The hard decisions at which every gradient of ``term`` stops; nothing if one may pass.
+
+    What the decisions were taken on, the batch, carries no gradient itself; any other value of unknown origin may.
+    """
+    cuts: list[Tensor] = []
+    loose: list[Unknown] = []
+    stack: list[Value] = [term]
+    seen: set[int] = set()
+    while stack and len(seen) < LIMIT:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            if value.kind is Kind.HARD:
+                cuts.append(value)
+            elif value.module is not None or value.op in ("parameter", "opaque"):
+                return []
+            elif not value.detached:
+                stack += value.args.values()
+        elif isinstance(value, Unknown):
+            loose.append(value)
+        elif not isinstance(value, (Const, External)):
+            stack += _parts(value)
+    data = {id(leaf) for cut in cuts for leaf in unknown_leaves(cut)}
+    carries_none = all(leaf.data or leaf.origin == "size" or id(leaf) in data for leaf in loose)
+    return cuts if carries_none and not stack else []
+
+
+def _parts(value: Value) -> list[Value]:
+    if isinstance(value, Union):
+        return list(value.alternatives)
+    if isinstance(value, (TupleVal, ListVal)):
+        return [*value.items, *([value.rest] if value.rest is not None else [])]
+    return list(value.entries.values()) if isinstance(value, DictVal) else []
+
+
+def unknown_leaves(term: Tensor) -> Iterator[Unknown]:
+    """The values of unknown origin from which ``term`` was computed."""
+    for one in walk_terms(term, LIMIT):
+        for value in one.args.values():
+            stack = [value]
+            while stack:
+                part = stack.pop()
+                if isinstance(part, Unknown):
+                    yield part
+                elif not isinstance(part, (Tensor, Instance)):
+                    stack += _parts(part)
