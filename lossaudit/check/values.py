@@ -61,6 +61,10 @@ class Value:
     __slots__ = ()
 
 
+ITERATED = "an element"
+"""The origin of what an unknown value yields."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
@@ -82,6 +86,16 @@ class Unknown(Value):
     owner: Value | None = None
     name: str = ""
     site: Site | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it came from outside, as it is: an argument of an unseen caller or what a loader yields, or a part of that."""
+        return bool(self.argument) or self.data or self.origin == ITERATED
+
+    def item(self, element_of: Unknown | None) -> Unknown:
+        """A part of it, of which no more is known; ``element_of`` is this value where it is known which part."""
+        origin = ITERATED if self.argument else self.origin
+        return Unknown(origin=origin, data=self.data, of=element_of, parameter=self.parameter, owner=self)
 
 
 UNKNOWN = Unknown()

@@ -28,6 +28,7 @@ from lossaudit.check.project import Module, Project
 from lossaudit.check.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
+    ITERATED,
     UNKNOWN,
     Autocast,
     ClassVal,
@@ -462,9 +463,6 @@ def _part_of(value: Unknown) -> Unknown:
     if value.foreign or value.data or value.origin == ITERATED:
         return value
     return Unknown(origin=ITERATED, parameter=value.parameter)
-
-
-ITERATED = "an element"
 
 
 def _truth_of(value: Value) -> bool | None:

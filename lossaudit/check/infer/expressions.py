@@ -351,7 +351,7 @@ def _unknown_item(value: Unknown, index: Value, site: Site) -> Value:
     if place is not None and value.origin == "size" and value.of is not None:
         return size_of(value.of, place, site)
     element_of = value if place is not None and value is not UNKNOWN else None
-    return Unknown(origin=value.origin, data=value.data, of=element_of, parameter=value.parameter, owner=value)
+    return value.item(element_of)
 
 
 def _sequence_item(interp: Interpreter, value: TupleVal | ListVal, index: Value) -> Value:

@@ -78,7 +78,7 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
             op = interp.contracts.attributes[name]
             return apply_op(interp, frame, op, {"input": value}, site, certain=False)
-        is_method = name in interp.contracts.methods
+        is_method = name in interp.contracts.methods or name.removesuffix("_") in interp.contracts.methods
         if is_method:
             return ExternalMethod(value, name)
         return Unknown(parameter=value.parameter, owner=value, name=name, site=site)

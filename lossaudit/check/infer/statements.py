@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
@@ -182,7 +181,7 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
         if is_exact_tuple:
             return list(more.items[: len(targets)])
         whole = interp.any_element(more)
-        return [ListVal([], whole) if i == star else _apart(whole) for i in range(len(targets))]
+        return [ListVal([], whole) if i == star else whole for i in range(len(targets))]
     items = more.items
     if star is None:
         return [items[i] if i < len(items) else UNKNOWN for i in range(len(targets))]
@@ -191,11 +190,6 @@ def _columns(interp: Interpreter, frame: Frame, targets: tuple[ir.Expr, ...], va
     last = items[len(items) - tail :] if tail else []
     first = [items[i] if i < len(items) else UNKNOWN for i in range(star)]
     return [*first, ListVal(list(middle)), *last, *([UNKNOWN] * (tail - len(last)))]
-
-
-def _apart(value: Value) -> Value:
-    """The parts of a batch are not one another, though as little is known of each."""
-    return replace(value) if isinstance(value, Unknown) and value.data else value
 
 
 def _delete(interp: Interpreter, frame: Frame, node: ir.Delete) -> Flow:

@@ -23,6 +23,7 @@ from lossaudit.check.values import (
     Value,
     common_shape,
     constant,
+    feasible,
     integer,
     number,
     sole_tensor,
@@ -137,7 +138,7 @@ def _index_classes(source: Tensor, items: list[Value], class_dim: int) -> KindFa
         dropped = sum(1 for item in before if integer(item) is not None)
         return kept(source, class_dim - dropped if class_dim >= 0 else class_dim)
     picks = source.kind is Kind.PROBABILITY and (
-        integer(items[place]) is not None or _is_single(items[place]) or _is_slice(items[place])
+        integer(items[place]) is not None or _is_single(items[place]) or is_slice(items[place])
     )
     return KindFact(Kind.SIGMOID, None, None) if picks else NOTHING
 
@@ -161,18 +162,19 @@ def _place_of_class(items: list[Value], class_dim: int) -> tuple[int | None, boo
 
 def _indexes_batch_only(items: list[Value]) -> bool:
     """Whether the indices are plain: integers and slices, each for one dimension; or one selection of rows."""
-    return all(integer(item) is not None or _is_slice(item) for item in items) or len(items) == 1
+    return all(integer(item) is not None or is_slice(item) for item in items) or len(items) == 1
 
 
 SLICE = "builtins.slice"
 
 
-def _is_slice(value: Value) -> bool:
+def is_slice(value: Value) -> bool:
+    """Whether an index is a slice."""
     return isinstance(value, TupleVal) and value.names == (SLICE,) * 3
 
 
 def _is_full_slice(value: Value) -> bool:
-    return isinstance(value, TupleVal) and _is_slice(value) and all(constant(v) is None for v in value.items)
+    return isinstance(value, TupleVal) and is_slice(value) and all(constant(v) is None for v in value.items)
 
 
 def _is_single(value: Value) -> bool:
@@ -181,7 +183,7 @@ def _is_single(value: Value) -> bool:
 
 def index_items(index: Value | None) -> list[Value]:
     """The indices of a subscript, one a dimension."""
-    if isinstance(index, TupleVal) and not _is_slice(index):
+    if isinstance(index, TupleVal) and not is_slice(index):
         return list(index.items)
     return [] if index is None else [index]
 
@@ -576,7 +578,7 @@ def _broadcast(left: Dim, right: Dim) -> Dim:
 
 def _getitem_shape(args: Args, shape: Shape) -> Shape:
     items = index_items(args.get("index"))
-    if all(_is_full_slice(item) or integer(item) is not None or _is_slice(item) for item in items) and shape.exact:
+    if all(_is_full_slice(item) or integer(item) is not None or is_slice(item) for item in items) and shape.exact:
         if len(items) > len(shape.dims):
             return ANY_SHAPE
         out: list[Dim] = []
@@ -587,7 +589,7 @@ def _getitem_shape(args: Args, shape: Shape) -> Shape:
     if len(items) >= 2 and constant(items[0]) is ... and all(integer(item) is not None for item in items[1:]):
         return Shape(shape.dims[: len(shape.dims) - (len(items) - 1)], shape.exact) if shape.dims else ANY_SHAPE
     picked = sum(1 for item in items if integer(item) is not None)
-    only_plain = all(integer(item) is not None or _is_slice(item) for item in items)
+    only_plain = all(integer(item) is not None or is_slice(item) for item in items)
     return Shape((None,) * (len(items) - picked), exact=False) if only_plain and len(items) > 1 else ANY_SHAPE
 
 
@@ -630,7 +632,7 @@ def _data_shape(args: Args, shape: Shape) -> Shape:
 def _is_number(value: Value | None) -> bool:
     """A number, or what arithmetic with numbers made: ``torch.tensor`` takes no tensors apart."""
     if isinstance(value, Union):
-        return all(_is_number(one) for one in value.alternatives)
+        return all(_is_number(one) for one in feasible(value))
     return number(value) is not None or (isinstance(value, Tensor) and value.op in _ARITHMETIC)
 
 
