@@ -54,13 +54,17 @@ class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
 
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields. ``of`` is the
-    value of which this one is the shape (``origin`` is then ``size``) or an element.
+    value of which this one is the shape (``origin`` is then ``size``) or the part ``at``. ``parameter`` names the parameter
+    of a function that was run without its caller; ``may_be_none`` says that None is that parameter's default.
     """
 
     origin: str = ""
     foreign: bool = False
     data: bool = False
     of: Value | None = None
+    at: Value | None = None
+    parameter: str = ""
+    may_be_none: bool = False
 
 
 UNKNOWN = Unknown()
@@ -113,7 +117,8 @@ class Tensor(Value):
     ``ident`` is shared by every value that is the same object at run time, so that in-place operations reach all its
     names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
-    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch.
+    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch. ``stored`` is the assignment
+    that made it a plain attribute of a module while the module was built.
     """
 
     op: str
@@ -132,6 +137,7 @@ class Tensor(Value):
     data: bool = False
     module: Instance | None = None
     depth: int = 1
+    stored: Site | None = None
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from lossaudit.check.builtin_losses import built_in, loss_of
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.detectors.words import loss_label
+from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import Backward, FunctionReturn, LossCall, OpEvent
 from lossaudit.check.formulas import Form, Level, Rows, key_of, read, settled
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.smoothing import misfit
-from lossaudit.check.values import Step, Tensor, TupleVal, Value, feasible, tensors
+from lossaudit.check.values import Step, Tensor, TupleVal, Value, common_shape, constant, feasible, tensors
 
 # LA204: the weights of smoothed labels ---------------------------------------------------------------------------
 
@@ -121,3 +122,65 @@ def _same_as_built_in(term: Tensor) -> Hit | None:
     if found is None:
         return None
     return Hit("LA205", term.site, f"this is {found.name}, which the framework has built in", (), f"use `{found.call}`")
+
+
+# LA203: the element type of the target ----------------------------------------------------------------------------
+
+_WANTS_FLOAT = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+_COUNTS = ("argmax", "argmin", "randint", "multinomial")
+
+
+@detector("LA203", LossCall)
+def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
+    """The target's element type is proven by an operation, and the loss cannot use it."""
+    targets = tensors(event.args.get(event.loss.target))
+    if not targets:
+        return
+    if event.loss.target_expects == "class_indices":
+        if all(_is_integer_one_hot(one) for one in targets):
+            message = f"an integer one-hot tensor is the target of {loss_label(event)}: class probabilities are floats"
+            yield _target_hit(event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`")
+        elif all(one.dtype.is_float and _are_indices(event, one) for one in targets):
+            message = f"float class indices are the target of {loss_label(event)}, which takes integers"
+            yield _target_hit(event, targets[0], message, "keep the labels as integers: `labels.long()`")
+    elif event.loss.name in _WANTS_FLOAT and all(one.dtype.is_integral for one in targets):
+        message = f"an integer target reaches {loss_label(event)}, which takes floats"
+        yield _target_hit(event, targets[0], message, "convert the target: `target.float()`")
+
+
+def _target_hit(event: LossCall, target: Tensor, message: str, advice: str) -> Hit:
+    made = _dtype_source(target)
+    steps = [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    if event.criterion is not None and event.criterion.site != event.site:
+        steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
+    return Hit("LA203", event.site, message, tuple(steps), advice)
+
+
+def _type_words(term: Tensor) -> str:
+    return "float" if term.dtype.is_float else "boolean" if term.dtype is Dtype.BOOL else "integer"
+
+
+def _dtype_source(term: Tensor) -> Tensor:
+    """The operation that gave the tensor its element type."""
+    while (inner := term.arg("input")) is not None:
+        if not isinstance(inner, Tensor) or inner.dtype is not term.dtype:
+            break
+        term = inner
+    return term
+
+
+def _is_integer_one_hot(target: Tensor) -> bool:
+    return target.kind is Kind.ONE_HOT and target.dtype.is_integral and target.source.op == "one_hot"
+
+
+def _are_indices(event: LossCall, target: Tensor) -> bool:
+    """Not class probabilities, for which a float target of the prediction's shape is right."""
+    if target.kind not in (Kind.UNKNOWN, Kind.INDEX, Kind.HARD):
+        return False
+    takes_indices_only = event.loss.name == "nll_loss" or constant(event.args.get("soft_label")) is False
+    if takes_indices_only:
+        return True
+    rank = common_shape(event.args.get(event.loss.prediction)).rank
+    if target.shape.rank is not None:
+        return target.shape.rank == 1 != rank if rank is None else target.shape.rank == rank - 1
+    return target.kind in (Kind.INDEX, Kind.HARD) and target.source.op in _COUNTS

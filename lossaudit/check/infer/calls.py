@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
-from lossaudit.check.events import Construct, ExternalCall, FunctionReturn
+from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
 from lossaudit.check.infer import builtins, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
@@ -188,10 +188,16 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = Unknown()  # a value of its own: what is computed from it twice is equal
+            out[param.name] = _open_parameter(function, param.name)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
+
+
+def _open_parameter(function: Function, name: str) -> Unknown:
+    """What a caller whom nobody sees may have passed. A value of its own: what is computed from it twice is equal."""
+    default = function.defaults.get(name)
+    return Unknown(parameter=name, may_be_none=isinstance(default, Const) and default.value is None)
 
 
 # Modules and losses ----------------------------------------------------------------------------------------------
@@ -285,12 +291,25 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
+    if name.endswith(".__init__") and arguments.positional:
+        return _run_base(interp, frame, name.removesuffix(".__init__"), arguments, site)
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True)
     if name.rpartition(".")[2][:1].isupper() or name in contracts.contexts:
         return build_external(interp, frame, name, arguments, site)
     return Unknown(origin=name)
+
+
+def _run_base(interp: Interpreter, frame: Frame, base: str, arguments: Arguments, site: Site) -> Value:
+    """``nn.Module.__init__(self, ...)``."""
+    instance, *rest = arguments.positional
+    shift = None if arguments.open_from is None else max(arguments.open_from - 1, 0)
+    if isinstance(instance, Instance):
+        own = Arguments(list(rest), arguments.keywords, shift, arguments.open_keywords)
+        objects.construct_external(interp, instance, own)
+    interp.emit(BaseInit, lambda: BaseInit(site, frame.contexts, instance, base, tuple(rest), arguments.keywords))
+    return NONE
 
 
 def _external_call(
