@@ -69,6 +69,9 @@ class Unknown(Value):
 
 UNKNOWN = Unknown()
 
+ITERATED = "an element"
+"""The origin of what iterating over an unknown value yields."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Absent(Value):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lossaudit.check.events import Event
 from lossaudit.check.values import Site, Step
 
-MODULES = ("inputs", "targets")
+MODULES = ("inputs", "targets", "focal", "modules")
 """The modules of this package that register detectors."""
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossaudit.check.builtin_losses import built_in, loss_of
+from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, op_label
-from lossaudit.check.events import Backward, FunctionReturn, LossCall, OpEvent
-from lossaudit.check.formulas import Form, Level, Rows, key_of, read, settled
+from lossaudit.check.events import Backward, Construct, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
+from lossaudit.check.infer.transfer import SLICE, index_items
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.smoothing import misfit
-from lossaudit.check.values import Step, Tensor, TupleVal, Value, common_shape, constant, feasible, tensors
+from lossaudit.check.values import (
+    ITERATED,
+    NONE,
+    UNKNOWN,
+    Const,
+    External,
+    Step,
+    Tensor,
+    TupleVal,
+    Unknown,
+    Value,
+    common_shape,
+    constant,
+    feasible,
+    integer,
+    number,
+    tensors,
+    walk_terms,
+)
 
 # LA204: the weights of smoothed labels ---------------------------------------------------------------------------
 
@@ -184,3 +204,135 @@ def _are_indices(event: LossCall, target: Tensor) -> bool:
     if target.shape.rank is not None:
         return target.shape.rank == 1 != rank if rank is None else target.shape.rank == rank - 1
     return target.kind in (Kind.INDEX, Kind.HARD) and target.source.op in _COUNTS
+
+
+# LA201: the tensors went to the constructor -----------------------------------------------------------------------
+
+
+@detector("LA201", Construct)
+def loss_constructed_with_tensors(event: Construct) -> Iterator[Hit]:
+    """``nn.CrossEntropyLoss(prediction, target)`` builds a module with odd settings, and no loss."""
+    instance = event.instance
+    if not isinstance(instance.cls, External) or not isinstance(instance.entry, LossClass):
+        return
+    first, second = [*instance.bound.values(), NONE, NONE][:2]
+    predictions = tensors(first)
+    if predictions and all(_is_predicted(one) for one in predictions) and not isinstance(second, Const):
+        name = instance.class_name
+        message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
+        trail = tuple(Step(one.source.site, f"{op_label(one.source)} makes the prediction") for one in predictions[:1])
+        yield Hit("LA201", event.site, message, trail, f"write `{name}()(prediction, target)`")
+
+
+def _is_predicted(term: Tensor) -> bool:
+    """Computed by a layer from its input."""
+    return any(one.kind is Kind.SCORE or one.module is not None for one in walk_terms(term, 60))
+
+
+# LA202: the arguments are swapped ---------------------------------------------------------------------------------
+
+_NOT_TARGETS = {
+    "logits": (Kind.SCORE, Kind.LOG_PROBABILITY),
+    "log_probabilities": (Kind.SCORE, Kind.LOG_PROBABILITY),
+    "binary_logits": (Kind.SCORE,),
+    "binary_probabilities": (Kind.SCORE,),
+}
+"""What no target of such a loss can be, whatever stands in the place of the prediction."""
+_PREDICTED = (Kind.SCORE, Kind.LOG_PROBABILITY, Kind.SIGMOID, Kind.LOG_SIGMOID, Kind.PROBABILITY)
+_FILLED = ("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "randint", "one_hot")
+
+
+@detector("LA202", LossCall)
+def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
+    """The prediction stands in the place of the target, and labels stand in the prediction's."""
+    kinds = _NOT_TARGETS.get(event.loss.expects)
+    targets = tensors(event.args.get(event.loss.target))
+    given = event.args.get(event.loss.prediction)
+    if kinds is None or event.loss.symmetric or not targets or given is None:
+        return
+    is_impossible = all(one.kind in kinds for one in targets)
+    is_predicted = all(one.kind in _PREDICTED and _is_predicted(one) for one in targets)
+    if not is_predicted:
+        return
+    if all(_is_label(one) for one in feasible(given)) or (is_impossible and all(_is_data(one) for one in feasible(given))):
+        source = targets[0].source
+        message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
+        trail = (Step(source.site, f"{op_label(source)} makes the prediction"), *targets[0].route)
+        yield Hit("LA202", event.site, message, trail, "pass the prediction first, then the target")
+
+
+def _is_label(value: Value) -> bool:
+    """Certainly made as a target: filled with constants, integers, or one-hot."""
+    made = value
+    while isinstance(made, Tensor) and (made.op in CONVERSIONS or made.op in LAYOUT):
+        made = made.arg("input") or made.arg("data") or UNKNOWN
+    if not isinstance(made, Tensor):
+        return False
+    return made.op in _FILLED or made.dtype.is_integral or made.kind in (Kind.INDEX, Kind.ONE_HOT)
+
+
+def _is_data(value: Value) -> bool:
+    """What a caller passed or a loader yields, converted or reshaped at most."""
+    if _is_label(value):
+        return True
+    made = value
+    while isinstance(made, Tensor) and (made.op in CONVERSIONS or made.op in LAYOUT or made.op == "getitem"):
+        made = made.arg("input") or UNKNOWN
+    while isinstance(made, Unknown) and made.of is not None:
+        made = made.of
+    return isinstance(made, Unknown) and not made.foreign and bool(made.parameter or made.data or made.origin == ITERATED)
+
+
+# LA209: padding that counts ---------------------------------------------------------------------------------------
+
+
+@detector("LA209", LossCall)
+def padding_in_loss(event: LossCall) -> Iterator[Hit]:
+    """The target was padded in sight with a value that the loss does not ignore."""
+    ignored = integer(event.args.get("ignore_index"))
+    if event.loss.target_expects != "class_indices" or ignored is None or event.in_inference:
+        return
+    if constant(event.args.get("reduction")) not in ("mean", "sum"):
+        return
+    targets = tensors(event.args.get(event.loss.target)) or feasible(event.args.get(event.loss.target) or UNKNOWN)
+    padded = [_padding(one) for one in targets]
+    if not padded or any(one is None or one[0] == ignored for one in padded):
+        return
+    value, step = next(one for one in padded if one is not None)
+    message = f"the target is padded with {value:g}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
+    advice = f"pass `ignore_index={value:g}` to the loss, or pad the targets with {ignored}"
+    steps = [step]
+    if event.criterion is not None and event.criterion.site != event.site:
+        steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
+    yield Hit("LA209", event.site, message, tuple(steps), advice)
+
+
+def _padding(target: Value) -> tuple[float, Step] | None:
+    """The value with which the target was padded, and where that is in sight."""
+    made = _uncut(target)
+    if isinstance(made, Tensor) and made.op == "pad_sequence":
+        value = number(made.arg("padding_value"))
+        return None if value is None else (value, Step(made.site, f"`pad_sequence` fills up with {value:g}"))
+    return None
+
+
+def _uncut(value: Value) -> Value:
+    """The tensor of which ``value`` is a part by slices, before conversions and changes of layout."""
+    while True:
+        if isinstance(value, Tensor) and _keeps_values(value):
+            value = value.arg("input") or UNKNOWN
+        elif isinstance(value, Unknown) and value.of is not None and _is_cut(value.at):
+            value = value.of
+        else:
+            return value
+
+
+def _keeps_values(term: Tensor) -> bool:
+    is_cut = term.op == "getitem" and _is_cut(term.arg("index"))
+    return is_cut or term.op in CONVERSIONS or term.op in LAYOUT or term.op == "long"
+
+
+def _is_cut(index: Value | None) -> bool:
+    """Slices only: positions are taken by their place, not by what they hold."""
+    items = index_items(index)
+    return bool(items) and all(isinstance(item, TupleVal) and item.names == (SLICE,) * 3 for item in items)

@@ -27,6 +27,7 @@ from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
 from lossaudit.check.values import (
     ABSENT,
+    ITERATED,
     UNKNOWN,
     BoundMethod,
     ClassVal,
@@ -432,9 +433,6 @@ def _part_of(value: Unknown) -> Unknown:
     if value.foreign or value.data or value.origin == ITERATED:
         return value
     return Unknown(origin=ITERATED)
-
-
-ITERATED = "an element"
 
 
 def _truth_of(value: Value) -> bool | None:
