@@ -20,9 +20,9 @@ from lossaudit.check.formulas import (
     settled,
 )
 from lossaudit.check.infer.transfer import EPSILON_LIMIT
-from lossaudit.check.kinds import Kind
+from lossaudit.check.kinds import Kind, Shape
 from lossaudit.check.smoothing import smoothing_of
-from lossaudit.check.values import Tensor, Unknown, Value, constant, feasible
+from lossaudit.check.values import Tensor, Unknown, Value, common_shape, constant, feasible
 from lossaudit.check.values import number as plain_number
 
 _MINUS = number(-1)
@@ -170,7 +170,14 @@ def _compares(difference: Tensor | None) -> bool:
     sides = [difference.arg("input"), difference.arg("other")]
     if any(plain_number(side) is not None or not isinstance(unwrapped(side), (Tensor, Unknown)) for side in sides):
         return False
-    return _whole(sides[0]) != _whole(sides[1])
+    return _whole(sides[0]) != _whole(sides[1]) and not _may_broadcast(common_shape(sides[0]), common_shape(sides[1]))
+
+
+def _may_broadcast(left: Shape, right: Shape) -> bool:
+    """Known to differ in rank, or a column against a vector: a mistake of its own."""
+    if left.exact and right.exact:
+        return left.rank != right.rank
+    return any(one.rank == 1 and bool(other.dims) and other.dims[-1] == 1 for one, other in ((left, right), (right, left)))
 
 
 def _whole(value: Value | None) -> Key:

@@ -124,6 +124,16 @@ class LoopDone(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BaseInit(Event):
+    """The constructor of the external class ``base`` is run on ``instance``, an object of the project's subclass."""
+
+    instance: Value
+    base: str
+    positional: tuple[Value, ...]
+    keywords: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
     """A function of the project returned ``value``.
 

@@ -338,7 +338,7 @@ def _is_one_row(value: Value | None) -> bool:
 def _is_row_of_batch(value: Value | None) -> bool:
     """``logits[0]``: one sample's row."""
     if isinstance(value, Unknown):
-        return value.of is not None and value.origin != "size"
+        return value.of is not None and value.origin != "size" and integer(value.at) is not None
     return isinstance(value, Tensor) and value.op == "getitem" and integer(value.arg("index")) is not None
 
 

@@ -23,7 +23,7 @@ from lossaudit.check.values import (
     number,
 )
 
-CUTTING = frozenset({"detach", "item", "tolist", "numpy", "tensor", "cuda_tensor", "variable"})
+CUTTING = frozenset({"detach", "item", "tolist", "numpy", "tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"})
 _MAKES_DATA = frozenset({
     "zeros", "zeros_like", "full_like", "new_zeros", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
     "argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli",

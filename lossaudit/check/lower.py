@@ -17,6 +17,7 @@ import libcst as cst
 from lossaudit.check import ir
 from lossaudit.check.source import SourceError, decode, refuse_deep_nesting
 
+
 def parse(source: bytes | str) -> cst.Module:
     """Parse to a LibCST module.
 

@@ -14,10 +14,10 @@ from lossaudit.check import CheckOptions, CheckResult
 from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.infer.engine import Interpreter
-from lossaudit.check.source import SourceError, decode
 from lossaudit.check.positions import Positions
 from lossaudit.check.project import Module, Project, read
 from lossaudit.check.select import worth_parsing
+from lossaudit.check.source import SourceError, decode
 from lossaudit.check.values import Site
 from lossaudit.findings import Finding, Position, Span, TrailStep
 

@@ -72,8 +72,8 @@ class Unknown(Value):
     ``foreign`` marks arrays of a library that is not under contract; ``data`` marks what a data loader yields.
     ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
     ``parameter`` marks that value and its parts. ``of`` is the value of which this one is the shape (``origin`` is then
-    ``size``) or an element; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there, where
-    that is known; ``site`` is the call or access that yielded it. Two uses of one unknown value are the same object.
+    ``size``) or the part ``at``; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there,
+    where that is known; ``site`` is the call or access that yielded it. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
@@ -81,6 +81,7 @@ class Unknown(Value):
     data: bool = False
     argument: str = ""
     of: Value | None = None
+    at: Value | None = None
     usual: Value | None = None
     parameter: bool = False
     owner: Value | None = None
@@ -92,13 +93,22 @@ class Unknown(Value):
         """Whether it came from outside, as it is: an argument of an unseen caller or what a loader yields, or a part of that."""
         return bool(self.argument) or self.data or self.origin == ITERATED
 
-    def item(self, element_of: Unknown | None) -> Unknown:
-        """A part of it, of which no more is known; ``element_of`` is this value where it is known which part."""
+    @property
+    def may_be_none(self) -> bool:
+        """Whether None is the default of the parameter that it came through."""
+        return isinstance(self.usual, Const) and self.usual.value is None
+
+    def item(self, index: Value) -> Unknown:
+        """A part of it, of which no more is known."""
         origin = ITERATED if self.argument else self.origin
-        return Unknown(origin=origin, data=self.data, of=element_of, parameter=self.parameter, owner=self)
+        whole = None if self is UNKNOWN else self
+        return Unknown(origin=origin, data=self.data, of=whole, at=index, parameter=self.parameter, owner=self)
 
 
 UNKNOWN = Unknown()
+
+ITERATED = "an element"
+"""The origin of what iterating over an unknown value yields."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +160,7 @@ class Tensor(Value):
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
     dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
     ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
+    ``stored`` is the assignment that made it a plain attribute of a module while the module was built.
     """
 
     op: str
@@ -170,6 +181,7 @@ class Tensor(Value):
     guarded: bool = False
     module: Instance | None = None
     depth: int = 1
+    stored: Site | None = None
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lossaudit.check.events import Event
 from lossaudit.check.values import Site, Step
 
-MODULES = ("inputs", "reduction", "numerics", "training")
+MODULES = ("inputs", "targets", "focal", "modules", "reduction", "numerics", "training")
 """The modules of this package that register detectors."""
 
 

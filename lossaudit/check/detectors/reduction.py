@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lossaudit.check import ir
 from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.results import Part, leaves, mentions, parts, unscaled
 from lossaudit.check.detectors.words import loss_label, op_label
-from lossaudit.check.events import AttrAssign, Backward, Construct, FunctionReturn, LossCall, Mutation, PartialCall
+from lossaudit.check.events import (
+    AttrAssign,
+    Backward,
+    Construct,
+    FunctionReturn,
+    LossCall,
+    Mutation,
+    PartialCall,
+)
 from lossaudit.check.infer.transfer import index_items, is_slice, reduced_dims, sequence
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reductions import NAMES, reduction_of
@@ -23,7 +30,6 @@ from lossaudit.check.values import (
     Site,
     Step,
     Tensor,
-    TupleVal,
     Unknown,
     Value,
     alternatives,
@@ -529,7 +535,7 @@ def _comes_from_layer(value: Value | None) -> bool:
 
 def _is_laid_out(value: Value | None) -> bool:
     """Somebody made a vector of it on purpose; an unlabelled rank may be a bias."""
-    return all(one.op in ("view", "flatten", "squeeze", "tensor") for one in tensors(value))
+    return all(one.op in ("view", "flatten", "squeeze", "tensor", "float_tensor", "long_tensor") for one in tensors(value))
 
 
 # LA309: averaged twice ---------------------------------------------------------------------------------------------

@@ -5,12 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossaudit.check.builtin_losses import built_in, loss_of
+from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.detectors.words import loss_label
-from lossaudit.check.events import Backward, FunctionReturn, LossCall, OpEvent
-from lossaudit.check.formulas import Form, Level, Rows, key_of, read, settled
+from lossaudit.check.detectors.words import loss_label, op_label
+from lossaudit.check.events import Backward, Construct, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
+from lossaudit.check.infer.transfer import SLICE, index_items
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.smoothing import misfit
-from lossaudit.check.values import Step, Tensor, TupleVal, Value, feasible, tensors
+from lossaudit.check.values import (
+    ITERATED,
+    NONE,
+    UNKNOWN,
+    Const,
+    External,
+    Step,
+    Tensor,
+    TupleVal,
+    Unknown,
+    Value,
+    common_shape,
+    constant,
+    feasible,
+    integer,
+    number,
+    tensors,
+    walk_terms,
+)
 
 # LA204: the weights of smoothed labels ---------------------------------------------------------------------------
 
@@ -121,3 +142,197 @@ def _same_as_built_in(term: Tensor) -> Hit | None:
     if found is None:
         return None
     return Hit("LA205", term.site, f"this is {found.name}, which the framework has built in", (), f"use `{found.call}`")
+
+
+# LA203: the element type of the target ----------------------------------------------------------------------------
+
+_WANTS_FLOAT = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+_COUNTS = ("argmax", "argmin", "randint", "multinomial")
+
+
+@detector("LA203", LossCall)
+def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
+    """The target's element type is proven by an operation, and the loss cannot use it."""
+    targets = tensors(event.args.get(event.loss.target))
+    if not targets:
+        return
+    if event.loss.target_expects == "class_indices":
+        if all(_is_integer_one_hot(one) for one in targets):
+            message = f"an integer one-hot tensor is the target of {loss_label(event)}: class probabilities are floats"
+            yield _target_hit(event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`")
+        elif all(one.dtype.is_float and _are_indices(event, one) for one in targets):
+            message = f"float class indices are the target of {loss_label(event)}, which takes integers"
+            yield _target_hit(event, targets[0], message, "keep the labels as integers: `labels.long()`")
+    elif event.loss.name in _WANTS_FLOAT and all(one.dtype.is_integral for one in targets):
+        message = f"an integer target reaches {loss_label(event)}, which takes floats"
+        yield _target_hit(event, targets[0], message, "convert the target: `target.float()`")
+
+
+def _target_hit(event: LossCall, target: Tensor, message: str, advice: str) -> Hit:
+    made = _dtype_source(target)
+    steps = [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    if event.criterion is not None and event.criterion.site != event.site:
+        steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
+    return Hit("LA203", event.site, message, tuple(steps), advice)
+
+
+def _type_words(term: Tensor) -> str:
+    return "float" if term.dtype.is_float else "boolean" if term.dtype is Dtype.BOOL else "integer"
+
+
+def _dtype_source(term: Tensor) -> Tensor:
+    """The operation that gave the tensor its element type."""
+    while (inner := term.arg("input")) is not None:
+        if not isinstance(inner, Tensor) or inner.dtype is not term.dtype:
+            break
+        term = inner
+    return term
+
+
+def _is_integer_one_hot(target: Tensor) -> bool:
+    return target.kind is Kind.ONE_HOT and target.dtype.is_integral and target.source.op == "one_hot"
+
+
+def _are_indices(event: LossCall, target: Tensor) -> bool:
+    """Not class probabilities, for which a float target of the prediction's shape is right."""
+    if target.kind not in (Kind.UNKNOWN, Kind.INDEX, Kind.HARD):
+        return False
+    takes_indices_only = event.loss.name == "nll_loss" or constant(event.args.get("soft_label")) is False
+    if takes_indices_only:
+        return True
+    rank = common_shape(event.args.get(event.loss.prediction)).rank
+    if target.shape.rank is not None:
+        return target.shape.rank == 1 != rank if rank is None else target.shape.rank == rank - 1
+    return target.kind in (Kind.INDEX, Kind.HARD) and target.source.op in _COUNTS
+
+
+# LA201: the tensors went to the constructor -----------------------------------------------------------------------
+
+
+@detector("LA201", Construct)
+def loss_constructed_with_tensors(event: Construct) -> Iterator[Hit]:
+    """``nn.CrossEntropyLoss(prediction, target)`` builds a module with odd settings, and no loss."""
+    instance = event.instance
+    if not isinstance(instance.cls, External) or not isinstance(instance.entry, LossClass):
+        return
+    first, second = [*instance.bound.values(), NONE, NONE][:2]
+    predictions = tensors(first)
+    if predictions and all(_is_predicted(one) for one in predictions) and not isinstance(second, Const):
+        name = instance.class_name
+        message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
+        trail = tuple(Step(one.source.site, f"{op_label(one.source)} makes the prediction") for one in predictions[:1])
+        yield Hit("LA201", event.site, message, trail, f"write `{name}()(prediction, target)`")
+
+
+def _is_predicted(term: Tensor) -> bool:
+    """Computed by a layer from its input."""
+    return any(one.kind is Kind.SCORE or one.module is not None for one in walk_terms(term, 60))
+
+
+# LA202: the arguments are swapped ---------------------------------------------------------------------------------
+
+_NOT_TARGETS = {
+    "logits": (Kind.SCORE, Kind.LOG_PROBABILITY),
+    "log_probabilities": (Kind.SCORE, Kind.LOG_PROBABILITY),
+    "binary_logits": (Kind.SCORE,),
+    "binary_probabilities": (Kind.SCORE,),
+}
+"""What no target of such a loss can be, whatever stands in the place of the prediction."""
+_PREDICTED = (Kind.SCORE, Kind.LOG_PROBABILITY, Kind.SIGMOID, Kind.LOG_SIGMOID, Kind.PROBABILITY)
+_FILLED = ("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "randint", "one_hot")
+
+
+@detector("LA202", LossCall)
+def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
+    """The prediction stands in the place of the target, and labels stand in the prediction's."""
+    kinds = _NOT_TARGETS.get(event.loss.expects)
+    targets = tensors(event.args.get(event.loss.target))
+    given = event.args.get(event.loss.prediction)
+    if kinds is None or event.loss.symmetric or not targets or given is None:
+        return
+    is_impossible = all(one.kind in kinds for one in targets)
+    is_predicted = all(one.kind in _PREDICTED and _is_predicted(one) for one in targets)
+    if not is_predicted:
+        return
+    if all(_is_label(one) for one in feasible(given)) or (is_impossible and all(_is_data(one) for one in feasible(given))):
+        source = targets[0].source
+        message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
+        trail = (Step(source.site, f"{op_label(source)} makes the prediction"), *targets[0].route)
+        yield Hit("LA202", event.site, message, trail, "pass the prediction first, then the target")
+
+
+def _is_label(value: Value) -> bool:
+    """Certainly made as a target: filled with constants, integers, or one-hot."""
+    made = value
+    while isinstance(made, Tensor) and (made.op in CONVERSIONS or made.op in LAYOUT):
+        made = made.arg("input") or made.arg("data") or UNKNOWN
+    if not isinstance(made, Tensor):
+        return False
+    return made.op in _FILLED or made.dtype.is_integral or made.kind in (Kind.INDEX, Kind.ONE_HOT)
+
+
+def _is_data(value: Value) -> bool:
+    """What a caller passed or a loader yields, converted or reshaped at most."""
+    if _is_label(value):
+        return True
+    made = value
+    while isinstance(made, Tensor) and (made.op in CONVERSIONS or made.op in LAYOUT or made.op == "getitem"):
+        made = made.arg("input") or UNKNOWN
+    while isinstance(made, Unknown) and made.of is not None:
+        made = made.of
+    return isinstance(made, Unknown) and not made.foreign and bool(made.argument or made.data or made.origin == ITERATED)
+
+
+# LA209: padding that counts ---------------------------------------------------------------------------------------
+
+
+@detector("LA209", LossCall)
+def padding_in_loss(event: LossCall) -> Iterator[Hit]:
+    """The target was padded in sight with a value that the loss does not ignore."""
+    ignored = integer(event.args.get("ignore_index"))
+    if event.loss.target_expects != "class_indices" or ignored is None or event.in_inference:
+        return
+    if constant(event.args.get("reduction")) not in ("mean", "sum"):
+        return
+    targets = tensors(event.args.get(event.loss.target)) or feasible(event.args.get(event.loss.target) or UNKNOWN)
+    padded = [_padding(one) for one in targets]
+    if not padded or any(one is None or one[0] == ignored for one in padded):
+        return
+    value, step = next(one for one in padded if one is not None)
+    message = f"the target is padded with {value:g}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
+    advice = f"pass `ignore_index={value:g}` to the loss, or pad the targets with {ignored}"
+    steps = [step]
+    if event.criterion is not None and event.criterion.site != event.site:
+        steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
+    yield Hit("LA209", event.site, message, tuple(steps), advice)
+
+
+def _padding(target: Value) -> tuple[float, Step] | None:
+    """The value with which the target was padded, and where that is in sight."""
+    made = _uncut(target)
+    if isinstance(made, Tensor) and made.op == "pad_sequence":
+        value = number(made.arg("padding_value"))
+        return None if value is None else (value, Step(made.site, f"`pad_sequence` fills up with {value:g}"))
+    return None
+
+
+def _uncut(value: Value) -> Value:
+    """The tensor of which ``value`` is a part by slices, before conversions and changes of layout."""
+    while True:
+        if isinstance(value, Tensor) and _keeps_values(value):
+            value = value.arg("input") or UNKNOWN
+        elif isinstance(value, Unknown) and value.of is not None and _is_cut(value.at):
+            value = value.of
+        else:
+            return value
+
+
+def _keeps_values(term: Tensor) -> bool:
+    is_cut = term.op == "getitem" and _is_cut(term.arg("index"))
+    return is_cut or term.op in CONVERSIONS or term.op in LAYOUT or term.op == "long"
+
+
+def _is_cut(index: Value | None) -> bool:
+    """Slices only: positions are taken by their place, not by what they hold."""
+    items = index_items(index)
+    return bool(items) and all(isinstance(item, TupleVal) and item.names == (SLICE,) * 3 for item in items)

@@ -36,7 +36,7 @@ from lossaudit.check.values import (
 
 # LA503: the device of what a loss makes -----------------------------------------------------------------------------
 
-_MADE_ON_THE_CPU = frozenset({"zeros", "tensor", "arange", "eye", "linspace", "randint", "from_numpy", "as_tensor"})
+_MADE_ON_THE_CPU = frozenset({"zeros", "tensor", "float_tensor", "long_tensor", "arange", "eye", "linspace", "randint", "from_numpy", "as_tensor"})
 _TAKES_A_DEVICE = _MADE_ON_THE_CPU | {"zeros_like", "full_like", "new_zeros"}
 _NUMBERS = ("size", "numel", "item", "tolist")
 _WORDS = {
@@ -420,7 +420,8 @@ def detached_loss(event: Backward) -> Iterator[Hit]:
 
 
 _KEEP_HISTORY = "back-propagate the loss itself, and take `.item()` or `.detach()` of it only for logs"
-_CUT_WORDS = {"detach": "`.detach()` (or `.data`)", "tensor": "`torch.tensor()`", "variable": "`Variable()`", "cuda_tensor": "a new tensor"}
+_CUT_WORDS = {"detach": "`.detach()` (or `.data`)", "tensor": "`torch.tensor()`", "variable": "`Variable()`", "float_tensor": "a new tensor",
+    "long_tensor": "a new tensor", "cuda_tensor": "a new tensor"}
 
 
 def _cut_words(cut: Tensor) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
-from lossaudit.check.events import Construct, ExternalCall, FunctionReturn
+from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
 from lossaudit.check.infer import acts, builtins, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
@@ -238,6 +238,11 @@ def bind_parameters(
     return out
 
 
+def _open_parameter(function: Function, name: str) -> Unknown:
+    """What a caller whom nobody sees may have passed. A value of its own: what is computed from it twice is equal."""
+    return Unknown(argument=name, usual=function.defaults.get(name), parameter=True)
+
+
 # Modules and losses ----------------------------------------------------------------------------------------------
 
 
@@ -332,6 +337,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
+    if name.endswith(".__init__") and arguments.positional:
+        return _run_base(interp, frame, name.removesuffix(".__init__"), arguments, site)
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
@@ -344,6 +351,17 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
 def _foreign_argument(arguments: Arguments) -> Value | None:
     """The array that a foreign function was given: what it returns was computed from it."""
     return next((one for one in arguments.positional if isinstance(one, Unknown) and one.foreign), None)
+
+
+def _run_base(interp: Interpreter, frame: Frame, base: str, arguments: Arguments, site: Site) -> Value:
+    """``nn.Module.__init__(self, ...)``."""
+    instance, *rest = arguments.positional
+    shift = None if arguments.open_from is None else max(arguments.open_from - 1, 0)
+    if isinstance(instance, Instance):
+        own = Arguments(list(rest), arguments.keywords, shift, arguments.open_keywords)
+        objects.construct_external(interp, instance, own)
+    interp.emit(BaseInit, lambda: BaseInit(site, frame.contexts, instance, base, tuple(rest), arguments.keywords))
+    return NONE
 
 
 def _external_call(

@@ -31,6 +31,7 @@ from lossaudit.check.values import (
     ITERATED,
     UNKNOWN,
     Autocast,
+    BoundMethod,
     ClassVal,
     Const,
     DictVal,
@@ -40,6 +41,7 @@ from lossaudit.check.values import (
     LazyImport,
     ListVal,
     ModuleVal,
+    Partial,
     Site,
     Tensor,
     TupleVal,
@@ -85,6 +87,7 @@ class Interpreter:
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
         self._only_definitions = False
         self._forced: dict[int, tuple[Value, Site]] = {}
+        self.building: list[Instance] = []
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -271,8 +274,17 @@ class Interpreter:
             return ListVal(list(value.items), UNKNOWN if value.open_items else None)
         names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
         if any(name in self.contracts.loaders for name in names):
-            return ListVal([], Unknown(data=True))
+            return ListVal([], self._batch(value))
         return ListVal([], UNKNOWN)
+
+    def _batch(self, loader: Instance) -> Value:
+        """What a data loader yields: what its collate function makes of samples, or data of which nothing is known."""
+        collate = loader.bound.get("collate_fn")
+        if not isinstance(collate, (Function, BoundMethod, Partial)):
+            return Unknown(data=True)
+        frame = Frame(self.project.module(Path(loader.site.path)), Scope())
+        with self.silent():
+            return calls.call_value(self, frame, collate, Arguments([Unknown(data=True)]), loader.site)
 
     def any_element(self, more: ListVal) -> Value:
         """One value that stands for every element."""

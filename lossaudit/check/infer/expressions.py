@@ -350,8 +350,7 @@ def _unknown_item(value: Unknown, index: Value, site: Site) -> Value:
     place = integer(index)
     if place is not None and value.origin == "size" and value.of is not None:
         return size_of(value.of, place, site)
-    element_of = value if place is not None and value is not UNKNOWN else None
-    return value.item(element_of)
+    return value.item(index)
 
 
 def _sequence_item(interp: Interpreter, value: TupleVal | ListVal, index: Value) -> Value:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.contracts.schema import Op, Pairing
-from lossaudit.check.events import ExternalCall
+from lossaudit.check.events import BaseInit, ExternalCall
 from lossaudit.check.infer import acts, calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.mutation import note_mutation
@@ -15,6 +15,7 @@ from lossaudit.check.infer.ops import apply_op, back_propagate, bind
 from lossaudit.check.values import (
     NONE,
     UNKNOWN,
+    ClassVal,
     Const,
     DictVal,
     External,
@@ -105,10 +106,24 @@ def _super_method(
         return UNKNOWN
     if name == "__init__":
         objects.construct_external(interp, target, arguments)
+        values = tuple(arguments.positional)
+        interp.emit(
+            BaseInit,
+            lambda: BaseInit(site, frame.contexts, target, _next_external(receiver), values, arguments.keywords),
+        )
         return NONE
     if name in ("forward", "__call__"):
         return calls.apply_entry(interp, frame, target, arguments, site)
     return _instance_method(interp, frame, target, name, arguments, site)
+
+
+def _next_external(receiver: Super) -> str:
+    """The external class at which ``super()`` arrives."""
+    target = receiver.receiver
+    cls = target.cls if isinstance(target, Instance) else target
+    mro = cls.mro if isinstance(cls, ClassVal) else ()
+    after = mro[mro.index(receiver.after) + 1 :] if receiver.after in mro else ()
+    return next((base.name for base in after if isinstance(base, External)), "")
 
 
 def _instance_method(

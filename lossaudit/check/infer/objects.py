@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
@@ -73,6 +74,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
     if isinstance(value, Unknown):
         if value.foreign:
             return value
+        if name == "device":
+            return Unknown(origin="device")
         if name == "shape":
             return Unknown(origin="size", of=None if value is UNKNOWN else value)
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
@@ -90,6 +93,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
 def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: str, site: Site) -> Value:
     if name == "shape":
         return shape_value(value, site)
+    if name == "device":
+        return Unknown(origin="device")
     op = interp.contracts.attributes.get(name)
     if op is not None:
         return apply_op(interp, frame, op, {"input": value}, site)
@@ -247,7 +252,7 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
                 _run_setter(interp, frame, one, name, value, site)
             else:
                 before = one.attrs.get(name)
-                store = _travelled(value, one, name, site)
+                store = _travelled(interp, value, one, name, site)
                 interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
                 interp.note_write(one)
             _emit_assignment(interp, frame, one, name, value, site, before)
@@ -286,7 +291,10 @@ def _run_setter(
         calls.call_value(interp, frame, BoundMethod(setter, target), Arguments([value]), site)
 
 
-def _travelled(value: Value, owner: Instance, name: str, site: Site) -> Value:
+def _travelled(interp: Interpreter, value: Value, owner: Instance, name: str, site: Site) -> Value:
+    is_built = any(one is owner for one in interp.building)
+    if isinstance(value, Tensor) and is_built and is_module_instance(interp, owner):
+        value = replace(value, stored=site)
     if isinstance(value, Tensor) and value.kind.value != "unknown":
         return value.moved(Step(site, f"stored as `{owner.class_name}.{name}`"))
     return value
@@ -394,7 +402,11 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
     instance.given = tuple(arguments.all_values())
     constructor = lookup_class(cls, "__init__")
     if isinstance(constructor, Function):
-        calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)
+        interp.building.append(instance)
+        try:
+            calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)
+        finally:
+            interp.building.pop()
     elif cls.is_dataclass or any(base in NAMED_TUPLES for base in cls.externals):
         _fill_fields(interp, instance, arguments)
     else:

@@ -728,9 +728,12 @@ def dtype_of(value: Value | None) -> Dtype | None:
 
 def result_dtype(rule: str, args: Args, source: Tensor | None) -> Dtype:
     """The element type of a result under the rule that the contract names."""
-    named = dtype_of(args.get("dtype"))
+    wanted = args.get("dtype")
+    named = dtype_of(wanted)
     if named is not None:
         return named
+    if wanted is not None and constant(wanted) is not None:
+        return Dtype.UNKNOWN
     before = Dtype.UNKNOWN if source is None else source.dtype
     if rule == "same":
         return before
@@ -771,8 +774,18 @@ def _converted(args: Args, before: Dtype) -> Dtype:
         named = dtype_of(value)
         if named is not None:
             return named
-    is_device = all(isinstance(constant(value), (str, int)) for value in options)
-    return before if is_device else Dtype.UNKNOWN if before is Dtype.UNKNOWN else before
+        if isinstance(value, Tensor):
+            return value.dtype
+    return before if all(_is_device(value) for value in options) else Dtype.UNKNOWN
+
+
+def _is_device(value: Value) -> bool:
+    """``"cuda"``, ``torch.device(...)``, ``x.device``; what may be a type as well is not one for certain."""
+    if isinstance(value, Unknown):
+        return value.origin in ("torch.device", "device")
+    if isinstance(value, Union):
+        return all(_is_device(one) for one in value.alternatives)
+    return isinstance(constant(value), (str, int, type(None), bool))
 
 
 def _data_dtype(value: Value | None) -> Dtype:
