@@ -39,7 +39,7 @@ class FuzzOptions:
     reference: str | None = None
     seed: int = 0
     max_examples: int = 60
-    max_time: float = 20.0
+    max_time: float = 30.0
     call_time: float = 3.0
     memory_limit_mb: int = 4096
     select: frozenset[str] | None = None

@@ -38,20 +38,25 @@ class Door:
         return [(case, seen) for case, seen in self.responses if seen.value is not None]
 
 
-def open_doors(subject: Subject) -> tuple[list[Door], list[str]]:
-    """Try every space, argument order and kind of array; keep those that give numbers."""
+def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Door], list[str]]:
+    """Try every space, argument order and kind of array; keep those that give numbers.
+
+    Args:
+        subject: The target.
+        wanted: Spaces of a reference that the user named: there, NaN is an answer too.
+    """
     evidence = gather_evidence(subject.build, subject.call)
-    doors, errors = _try_all(subject, evidence, None)
+    doors, errors = _try_all(subject, evidence, None, wanted)
     for count in OTHER_CLASS_COUNTS:
         if doors or not errors:
             break
         # It may be made for one class count without saying so: a constant vector of class weights, say.
-        doors, _ = _try_all(subject, evidence, (count,))
+        doors, _ = _try_all(subject, evidence, (count,), wanted)
     return _plausible(_prefer_arrays(doors)), errors
 
 
 def _try_all(
-    subject: Subject, evidence: Evidence, only: tuple[int, ...] | None
+    subject: Subject, evidence: Evidence, only: tuple[int, ...] | None, wanted: tuple[str, ...]
 ) -> tuple[list[Door], list[str]]:
     doors: list[Door] = []
     errors: list[str] = []
@@ -72,7 +77,7 @@ def _try_all(
             responses, error = _ask(used, space, classes)
             if error is not None:
                 errors.append(error)
-            elif _is_answer(responses):
+            elif _is_answer(responses, finite=space.name not in wanted):
                 doors.append(Door(used, space, evidence, classes, tuple(responses)))
     return doors, errors
 
@@ -111,9 +116,10 @@ def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list
     return responses, None
 
 
-def _is_answer(responses: list[Response]) -> bool:
+def _is_answer(responses: list[Response], *, finite: bool) -> bool:
     numbers = [seen.value for _, seen in responses if seen.value is not None]
-    return len(numbers) >= len(responses) // 2 and any(bool(torch.isfinite(value).all()) for value in numbers)
+    told = [value for value in numbers if not finite or bool(torch.isfinite(value).all())]
+    return len(numbers) >= len(responses) // 2 and bool(told)
 
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:

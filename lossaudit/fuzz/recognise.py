@@ -71,7 +71,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     errors: list[str] = []
     best: Match | None = None
     for subject in subjects:
-        doors, failed = open_doors(subject)
+        doors, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
         errors += failed
         opened += doors
         match = find_match(doors, asked)

@@ -8,13 +8,24 @@ from conftest import Planted, audit_here, ids, planted
 from lossaudit.fuzz import FuzzOptions
 
 LOSSES = [loss for loss in planted("correct") if not loss.codes]
-SEEDS = range(3)
+# The forms in which people write cross-entropy most often are held to more seeds than the rest.
+COMMON = {
+    "by_logsumexp",
+    "by_gather",
+    "by_one_hot",
+    "by_einsum",
+    "by_columns",
+    "by_chunks",
+    "SmoothingByMixture",
+    "SmoothingByRows",
+    "SmoothingByDivergence",
+}
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
 def test_correct_loss_conforms_for_every_seed(loss: Planted) -> None:
-    for seed in SEEDS:
-        report = audit_here(loss.target, FuzzOptions(seed=seed, max_examples=10))
+    for seed in range(20 if loss.name in COMMON else 3):
+        report = audit_here(loss.target, FuzzOptions(seed=seed, max_examples=8))
         assert report.verdict == "conforms", (seed, report.findings)
         assert report.reference is not None
         assert not report.findings

@@ -27,8 +27,8 @@ def _sigmoid_first(formula: Formula) -> Formula:
     return lambda prediction, target, params: formula(prediction.sigmoid(), target, params)
 
 
-def _without_sigmoid(_: Formula) -> Formula:
-    return bce
+def _without_sigmoid(prediction: Tensor, target: Tensor, params: Params, _: float) -> Terms:
+    return _of_probabilities(prediction, target, params)
 
 
 def _weight_on_negatives(_: Formula) -> Formula:
