@@ -88,7 +88,8 @@ class BaseInit(Event):
 
 @dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
-    """A function of the project returned ``value``."""
+    """A function of the project returned ``value``; ``receiver`` is the object that it is a method of."""
 
     function: Function
     value: Value
+    receiver: Value | None = None

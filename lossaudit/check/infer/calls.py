@@ -125,7 +125,7 @@ def run_function(
         value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
-    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
+    interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value, receiver))
     return value
 
 
