@@ -76,7 +76,7 @@ def _categorical(loss: Form) -> BuiltIn | None:
         return _of_labels(rows)
     if rows.soft and not rows.at and rows.every.is_zero and len(rows.soft) == 1:
         (target, weight), *_ = rows.soft.values()
-        return _SOFT if weight.equals(WHOLE) and _is_target(target) else None
+        return _SOFT if weight.equals(WHOLE) and _is_target(target, loss.base) else None
     return _SOFT if not rows.at and not rows.soft and _is_one_parameter(rows.every) else None
 
 
@@ -92,10 +92,12 @@ def _of_labels(rows: Rows) -> BuiltIn | None:
     return BuiltIn("label-smoothed cross-entropy", "F.cross_entropy(logits, labels, label_smoothing=s)")
 
 
-def _is_target(value: Value) -> bool:
+def _is_target(value: Value, base: Key) -> bool:
     """A distribution that came from elsewhere: not a product with weights or masks, not the prediction itself."""
     inner = unwrapped(value)
-    return isinstance(inner, Unknown) or (isinstance(inner, Tensor) and inner.op == "softmax")
+    if isinstance(inner, Tensor):
+        return inner.op == "softmax" and key_of(inner.arg("input")) != base
+    return isinstance(inner, Unknown)
 
 
 def _is_one_parameter(weight: Ratio) -> bool:

@@ -64,8 +64,8 @@ _NUMERIC: Symbol = ("share",)
 def _share(every: Ratio, extra: Ratio) -> Symbol | None:
     """The symbol of the share, or a stand-in where the share is a known number; None where this is no smoothing."""
     free = (every.symbols | extra.symbols) - {CLASSES}
-    if SAMPLES in free or len(free) > 1:
-        return None
+    if SAMPLES in free or len(free) > 1 or extra.equals(WHOLE):
+        return None  # nothing is taken from the label: a penalty on top, or an epsilon
     if not free:
         return _NUMERIC if _is_numeric_smoothing(every, extra) else None
     share = next(iter(free))

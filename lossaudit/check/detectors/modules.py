@@ -11,10 +11,12 @@ from lossaudit.check.events import BaseInit, FunctionReturn
 from lossaudit.check.formulas import LAYOUT
 from lossaudit.check.values import (
     ClassVal,
+    Instance,
     Step,
     Tensor,
     Unknown,
     Value,
+    alternatives,
     constant,
     feasible,
     integer,
@@ -35,7 +37,8 @@ _MOVERS = ("to", "cuda", "_apply")
 @detector("LA208", FunctionReturn)
 def unregistered_loss_tensor(event: FunctionReturn) -> Iterator[Hit]:
     """``self.weight = torch.tensor(...)``, and the result of ``forward`` is computed with it where it lies."""
-    if event.function.name != "forward" or event.function.owner is None or _moves_itself(event.function.owner):
+    module = event.receiver
+    if event.function.name != "forward" or not isinstance(module, Instance) or not _keeps_tensors(module):
         return
     for one in feasible(event.value):
         if isinstance(one, Tensor):
@@ -43,8 +46,13 @@ def unregistered_loss_tensor(event: FunctionReturn) -> Iterator[Hit]:
                 yield _unregistered(kept, use)
 
 
-def _moves_itself(owner: ClassVal) -> bool:
-    return any(name in base.scope.vars for base in owner.mro if isinstance(base, ClassVal) for name in _MOVERS)
+def _keeps_tensors(module: Instance) -> bool:
+    """Whether there is a plain tensor among its attributes at all, and no method that would move it."""
+    kept = [one for value in module.attrs.values() for one in alternatives(value)]
+    if not any(isinstance(one, Tensor) and one.stored is not None for one in kept):
+        return False
+    bases = module.cls.mro if isinstance(module.cls, ClassVal) else ()
+    return not any(name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS)
 
 
 def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
