@@ -69,7 +69,7 @@ def _unreduced(term: Tensor) -> Tensor | None:
 
 def _is_one_sample(loss: Tensor) -> bool:
     """Unbatched, or a batch of one that was made in sight: then there is only one number."""
-    prediction = next(iter(loss.args.values()))
+    prediction = next(iter(loss.args.values()), None)
     shape = common_shape(prediction)
     if shape.exact and (shape.rank == 0 or shape.dims[0] == 1 or (shape.rank == 1 and loss.op in _OVER_CLASSES)):
         return True
@@ -226,13 +226,14 @@ def _same_logits(term: Tensor, logs: Tensor) -> bool:
 
 def _softmax_inputs(term: Tensor) -> set[int]:
     """The identities of the scores that an activation in ``term`` reads, whatever temperature divides them."""
-    reads = (one.args["input"] for one in walk_terms(term, 20) if one.op in ("softmax", "log_softmax"))
+    activations = (one for one in walk_terms(term, 20) if one.op in ("softmax", "log_softmax"))
+    reads = (value for one in activations if (value := one.arg("input")) is not None)
     return {id(_untempered(score)) for value in reads for score in alternatives(value)}
 
 
 def _untempered(value: Value) -> Value:
     while isinstance(value, Tensor) and value.op in ("mul", "div", "to", "float", "detach"):
-        value = value.args["input"]
+        value = value.arg("input") or UNKNOWN
     return value
 
 
@@ -496,10 +497,18 @@ def _is_layer_output(term: Tensor) -> bool:
     return term.kind in (Kind.SCORE, Kind.SIGMOID, Kind.RECTIFIED, Kind.TANH)
 
 
+_BROADCASTS = ("add", "sub", "mul", "div", "to", "float", "detach", "clone", "device_move")
+
+
 def _is_vector(term: Tensor) -> bool:
-    """One dimension, not of length one; or a column whose second dimension was squeezed away."""
-    if term.shape.rank == 1:
-        return term.shape.dims[0] != 1
+    """One dimension, not of length one; or a column whose second dimension was squeezed away.
+
+    What broadcasts with a vector ends in a dimension that is not of length one either, and so is no column.
+    """
+    if term.shape.rank is not None:
+        return term.shape.rank == 1 and term.shape.dims[0] != 1
+    if term.op in _BROADCASTS:
+        return any(map(_is_vector, operands(term)))
     inner = tensors(term.arg("input"))
     squeezes = term.op == "squeeze" and integer(term.arg("dim")) in (None, 1, -1)
     return squeezes and bool(inner) and all(_is_column(one) for one in inner)
@@ -599,14 +608,14 @@ def mixed_reductions(event: FunctionReturn | Backward) -> Iterator[Hit]:
                 yield Hit("LA310", part.term.site, message, trail, "reduce both alike: sum over features, average over samples")
 
 
-def _addends(value: Value) -> list[Tensor]:
+def _addends(value: Value | None) -> list[Tensor]:
     """The terms of a sum, without constant factors; nothing where a path is not known."""
     found = tensors(value)
     if len(found) != 1:
         return []
     term = unscaled(found[0])
     if term.op == "add":
-        return [one for name in ("input", "other") for one in _addends(term.args[name])]
+        return [one for name in ("input", "other") for one in _addends(term.arg(name))]
     return [term]
 
 
@@ -653,7 +662,7 @@ def _signed_addends(value: Value) -> Iterator[Value]:
         term = unscaled(value)
         if term.op in ("add", "sub"):
             for name in ("input", "other"):
-                yield from _signed_addends(term.args[name])
+                yield from _signed_addends(term.arg(name) or UNKNOWN)
             return
         yield term
     else:

@@ -29,6 +29,7 @@ from lossaudit.check.values import (
     ABSENT,
     ITERATED,
     UNKNOWN,
+    BoundMethod,
     ClassVal,
     Const,
     DictVal,
@@ -261,8 +262,18 @@ class Interpreter:
             return ListVal(list(value.items), UNKNOWN if value.open_items else None)
         names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
         if any(name in self.contracts.loaders for name in names):
-            return ListVal([], Unknown(data=True))
+            return ListVal([], self._batch(value))
         return ListVal([], UNKNOWN)
+
+    def _batch(self, loader: Instance) -> Value:
+        """What a loader yields: what its ``collate_fn`` makes of samples, if that is a function of the project."""
+        data = Unknown(data=True)
+        collate = self.force(loader.bound.get("collate_fn", UNKNOWN))
+        if not isinstance(collate, (Function, BoundMethod)):
+            return data
+        frame = Frame(self.project.module(Path(loader.site.path)), Scope())
+        with self.silent():
+            return calls.call_value(self, frame, collate, Arguments([ListVal([], data)]), loader.site)
 
     def any_element(self, more: ListVal) -> Value:
         """One value that stands for every element."""
