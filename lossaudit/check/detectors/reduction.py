@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.detectors.results import Part, leaves, mentions, parts, unscaled
+from lossaudit.check.detectors.results import Part, leaves, mentions, parts, reached, unscaled
 from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import (
     AttrAssign,
@@ -37,14 +37,28 @@ from lossaudit.check.values import (
     constant,
     integer,
     number,
-    operands,
     tensors,
     walk_terms,
 )
 
 # LA301: a vector is back-propagated --------------------------------------------------------------------------------
 
-_ELEMENTWISE = ("neg", "mul", "div", "add", "sub", "pow", "abs", "square", "to", "float", "double", "clamp", "clone", "flatten")
+_ELEMENTWISE = (
+    "neg",
+    "mul",
+    "div",
+    "add",
+    "sub",
+    "pow",
+    "abs",
+    "square",
+    "to",
+    "float",
+    "double",
+    "clamp",
+    "clone",
+    "flatten",
+)
 
 
 @detector("LA301", Backward)
@@ -55,32 +69,47 @@ def unreduced_loss_backward(event: Backward) -> Iterator[Hit]:
         return
     losses = [_unreduced(term) for term in found]
     if all(loss is not None for loss in losses) and losses[0] is not None:
-        message = f"`backward()` on a loss with `reduction=\"none\"`: {_loss_name(losses[0])} gives one value a sample"
-        yield Hit("LA301", event.site, message, _made_by(losses[0], event.site), "reduce it first, for example with `.mean()`")
+        message = f'`backward()` on a loss with `reduction="none"`: {_loss_name(losses[0])} gives one value a sample'
+        yield Hit(
+            "LA301",
+            event.site,
+            message,
+            _made_by(losses[0], event.site),
+            "reduce it first, for example with `.mean()`",
+        )
 
 
 def _unreduced(term: Tensor) -> Tensor | None:
     """The loss without reduction of which ``term`` is still more than one number; None where that is not proven."""
-    if term.kind is Kind.LOSS and "reduction" in term.args:
-        return term if reduction_of(term.args) == "none" and not _is_one_sample(term) else None
-    if term.op in _ELEMENTWISE:
-        return next((loss for one in operands(term) if (loss := _unreduced(one)) is not None), None)
-    if term.op in ("mean", "sum"):
-        dims = reduced_dims(term.args)
-        leaves_some = bool(dims) and min(dims) >= 0 and max(dims) + 1 > len(dims)
-        inner = tensors(term.arg("input")) if leaves_some else ()
-        return _unreduced(inner[0]) if len(inner) == 1 else None
+    for one in reached(term, _ELEMENTWISE):
+        if one.kind is Kind.LOSS and "reduction" in one.args:
+            if reduction_of(one.args) == "none" and not _is_one_sample(one):
+                return one
+        elif one.op in ("mean", "sum") and (loss := _partly_reduced(one)) is not None:
+            return loss
     return None
+
+
+def _partly_reduced(term: Tensor) -> Tensor | None:
+    """The loss, where a reduction over some dimensions leaves one at least: dimension 1 is only there beside a dimension 0."""
+    dims = reduced_dims(term.args)
+    leaves_some = bool(dims) and min(dims) >= 0 and max(dims) + 1 > len(dims)
+    inner = tensors(term.arg("input")) if leaves_some else ()
+    return _unreduced(inner[0]) if len(inner) == 1 else None
 
 
 def _is_one_sample(loss: Tensor) -> bool:
     """Unbatched, or a batch of one that was made in sight: then there is only one number."""
-    prediction = next(iter(loss.args.values()))
+    prediction = next(iter(loss.args.values()), None)
     shape = common_shape(prediction)
-    if shape.exact and (shape.rank == 0 or shape.dims[0] == 1 or (shape.rank == 1 and loss.op in _OVER_CLASSES)):
+    if shape.exact and (
+        shape.rank == 0 or shape.dims[0] == 1 or (shape.rank == 1 and loss.op in _OVER_CLASSES)
+    ):
         return True
     return any(
-        one.op == "unsqueeze" and integer(one.arg("dim")) == 0 for value in tensors(prediction) for one in walk_terms(value)
+        one.op == "unsqueeze" and integer(one.arg("dim")) == 0
+        for value in tensors(prediction)
+        for one in walk_terms(value)
     )
 
 
@@ -97,10 +126,10 @@ def kl_div_built_with_mean(event: Construct) -> Iterator[Hit]:
     """``KLDivLoss`` with its default reduction."""
     instance = event.instance
     is_plain = isinstance(instance.cls, External) or "forward" not in _members(instance.cls)
-    if isinstance(instance.entry, LossClass) and instance.entry.loss.name == "kl_div" and is_plain:
-        if reduction_of(instance.bound) == "mean":
-            message = '`KLDivLoss` with `reduction="mean"` divides by the number of classes as well'
-            yield Hit("LA302", event.site, message, (), _BATCHMEAN)
+    is_divergence = isinstance(instance.entry, LossClass) and instance.entry.loss.name == "kl_div"
+    if is_divergence and is_plain and reduction_of(instance.bound) == "mean":
+        message = '`KLDivLoss` with `reduction="mean"` divides by the number of classes as well'
+        yield Hit("LA302", event.site, message, (), _BATCHMEAN)
 
 
 def _members(cls: ClassVal) -> set[str]:
@@ -174,8 +203,15 @@ def mean_over_classes(event: FunctionReturn | Backward) -> Iterator[Hit]:
         products = [_soft_cross_entropy(term) for term in part.terms]
         if all(products) and products[0] is not None:
             message = "a cross-entropy with soft targets is averaged over the classes as well: smaller by their number"
-            trail = (Step(products[0].source.site, f"{op_label(products[0].source)} makes one log-probability a class"),)
-            yield Hit("LA304", part.term.site, message, trail, "sum over the classes first: `.sum(dim=1).mean()`")
+            trail = (
+                Step(
+                    products[0].source.site,
+                    f"{op_label(products[0].source)} makes one log-probability a class",
+                ),
+            )
+            yield Hit(
+                "LA304", part.term.site, message, trail, "sum over the classes first: `.sum(dim=1).mean()`"
+            )
 
 
 def _may_be_a_count(value: Value) -> bool:
@@ -232,13 +268,14 @@ def _same_logits(term: Tensor, logs: Tensor) -> bool:
 
 def _softmax_inputs(term: Tensor) -> set[int]:
     """The identities of the scores that an activation in ``term`` reads, whatever temperature divides them."""
-    reads = (one.args["input"] for one in walk_terms(term, 20) if one.op in ("softmax", "log_softmax"))
+    activations = (one for one in walk_terms(term, 20) if one.op in ("softmax", "log_softmax"))
+    reads = (value for one in activations if (value := one.arg("input")) is not None)
     return {id(_untempered(score)) for value in reads for score in alternatives(value)}
 
 
 def _untempered(value: Value) -> Value:
     while isinstance(value, Tensor) and value.op in ("mul", "div", "to", "float", "detach"):
-        value = value.args["input"]
+        value = value.arg("input") or UNKNOWN
     return value
 
 
@@ -262,11 +299,18 @@ def masked_mean(event: FunctionReturn | Backward) -> Iterator[Hit]:
 
 def _is_normalised(part: Part, mask: Tensor) -> bool:
     """Whether the mean is later divided by the mean of the mask, or scaled by something that holds it."""
-    return any(mentions(value, mask) or _shares_leaf(value, mask) for value in (*part.divisors, *part.factors))
+    return any(
+        mentions(value, mask) or _shares_leaf(value, mask) for value in (*part.divisors, *part.factors)
+    )
 
 
 def _shares_leaf(value: Value, mask: Tensor) -> bool:
-    own = {id(one) for term in walk_terms(mask) for one in term.args.values() if not isinstance(one, (Const, Tensor))}
+    own = {
+        id(one)
+        for term in walk_terms(mask)
+        for one in term.args.values()
+        if not isinstance(one, (Const, Tensor))
+    }
     return bool((own - {id(UNKNOWN)}) & leaves(value))
 
 
@@ -300,7 +344,9 @@ def _is_elementwise_loss(term: Tensor) -> bool:
     if term.op in ("abs", "square", "pow") and inner:
         return all(unscaled(one).op == "sub" for one in inner)
     if term.op in ("view", "flatten", "squeeze", "sum") and inner:
-        return (term.op != "sum" or bool(reduced_dims(term.args))) and all(_is_elementwise_loss(one) for one in inner)
+        return (term.op != "sum" or bool(reduced_dims(term.args))) and all(
+            _is_elementwise_loss(one) for one in inner
+        )
     return False
 
 
@@ -310,21 +356,35 @@ _LAYOUT = (
 )  # fmt: skip
 
 
-def _is_data_mask(term: Tensor) -> bool:
+def _is_data_mask(term: Tensor, depth: int = 0) -> bool:
     """Ones and zeros by which data are marked as real: a comparison of given values, not of anything computed."""
-    while term.op in _LAYOUT and len(tensors(term.arg("input"))) == 1:
-        term = tensors(term.arg("input"))[0]
-    if term.op == "logical_and":
-        return all(_is_data_mask(one) for name in ("input", "other") for one in tensors(term.arg(name)))
-    if term.op == "logical_not":
-        inner = tensors(term.arg("input"))
-        return bool(inner) and all(one.op == "eq" and _is_data_mask(one) or _is_data_mask(one) for one in inner)
-    if term.op not in ("ne", "gt", "ge", "lt", "le") or term.data is None:
-        return False
+    term = _root(term)
     left, right = term.arg("input"), term.arg("other")
+    if term.op == "logical_and" and depth < _MAX_NESTING:
+        return all(_is_data_mask(one, depth + 1) for side in (left, right) for one in tensors(side))
+    if term.op == "logical_not" and depth < _MAX_NESTING:
+        inner = [_root(one) for one in tensors(left)]
+        return bool(inner) and all(_marks_filling(one) or _is_data_mask(one, depth + 1) for one in inner)
+    if term.op not in ("ne", "gt", "ge", "lt", "le"):
+        return False
     if _is_count_up(left) or _is_count_up(right):
         return term.op != "ne"
-    return _is_given_data(left) and (_is_plain_limit(term.op, right) or _is_label(right))
+    return _is_given_data(left) and (
+        _is_plain_limit(term.op, right) or (term.op == "ne" and _is_label(right))
+    )
+
+
+_MAX_NESTING = 4
+
+
+def _marks_filling(term: Tensor) -> bool:
+    """``target == ignore``, which is then negated."""
+    right = term.arg("other")
+    return (
+        term.op == "eq"
+        and _is_given_data(term.arg("input"))
+        and (number(right) is not None or _is_label(right))
+    )
 
 
 def _is_count_up(value: Value | None) -> bool:
@@ -344,7 +404,9 @@ def _is_given_data(value: Value | None) -> bool:
     if isinstance(value, Unknown):
         return value.is_given
     found = tensors(value)
-    return bool(found) and all(_root(one).op in _LAYOUT and _is_given_data(_root(one).arg("input")) for one in found)
+    return bool(found) and all(
+        _root(one).op in _LAYOUT and _is_given_data(_root(one).arg("input")) for one in found
+    )
 
 
 def _is_plain_limit(op: str, value: Value | None) -> bool:
@@ -393,7 +455,11 @@ def _way_in(event: AttrAssign) -> Iterator[Step]:
     if isinstance(target, Instance):
         yield Step(target.site, "the caller built the criterion here")
         return
-    owner = function.owner.scope.vars.get("__init__") if function is not None and function.owner is not None else None
+    owner = (
+        function.owner.scope.vars.get("__init__")
+        if function is not None and function.owner is not None
+        else None
+    )
     for one in (function, owner):
         for param in one.node.params if isinstance(one, Function) else ():
             if isinstance(target, Unknown) and param.name == target.argument:
@@ -439,14 +505,21 @@ def _is_tensor_change(mutation: Mutation, event: FunctionReturn) -> bool:
         return False
     if mutation.operation.startswith("["):
         items = index_items(result.arg("index"))
-        return any(_selects_elements(item) for item in items) or (len(items) > 1 and any(is_slice(item) for item in items))
+        return any(_selects_elements(item) for item in items) or (
+            len(items) > 1 and any(is_slice(item) for item in items)
+        )
     if mentions(result.arg("other"), mutation.argument):
         return True
-    return any(_feeds_loss(term, mutation.site) for value in tensors(event.value) for term in walk_terms(value))
+    return any(
+        _feeds_loss(term, mutation.site) for value in tensors(event.value) for term in walk_terms(value)
+    )
 
 
 def _selects_elements(value: Value) -> bool:
-    return any(isinstance(one, Tensor) and (one.kind is Kind.HARD or one.dtype is Dtype.BOOL) for one in alternatives(value))
+    return any(
+        isinstance(one, Tensor) and (one.kind is Kind.HARD or one.dtype is Dtype.BOOL)
+        for one in alternatives(value)
+    )
 
 
 def _feeds_loss(term: Tensor, site: Site) -> bool:
@@ -472,10 +545,19 @@ def broadcast_prediction_target(event: LossCall) -> Iterator[Hit]:
 
 def _broadcast_hit(site: Site, where: str, column: Value | None, vector: Value | None) -> Hit:
     message = f"a column `[N, 1]` and a vector `[N]` meet in {where}: they broadcast to `[N, N]`"
-    steps = [Step(_shaped_at(value), words) for value, words in ((column, "this is a column"), (vector, "this is a vector"))
-             if tensors(value)]
+    steps = [
+        Step(_shaped_at(value), words)
+        for value, words in ((column, "this is a column"), (vector, "this is a vector"))
+        if tensors(value)
+    ]
     trail = tuple(step for step in steps if step.site != site)
-    return Hit("LA308", site, message, trail, "give both the same shape, for example with `.squeeze(1)` on the column")
+    return Hit(
+        "LA308",
+        site,
+        message,
+        trail,
+        "give both the same shape, for example with `.squeeze(1)` on the column",
+    )
 
 
 def _shaped_at(value: Value | None) -> Site:
@@ -502,10 +584,24 @@ def _is_layer_output(term: Tensor) -> bool:
     return term.kind in (Kind.SCORE, Kind.SIGMOID, Kind.RECTIFIED, Kind.TANH)
 
 
+_BROADCASTS = ("add", "sub", "mul", "div", "to", "float", "detach", "clone", "device_move")
+
+
 def _is_vector(term: Tensor) -> bool:
-    """One dimension, not of length one; or a column whose second dimension was squeezed away."""
-    if term.shape.rank == 1:
-        return term.shape.dims[0] != 1
+    """One dimension, not of length one; or a column whose second dimension was squeezed away.
+
+    What broadcasts with a vector ends in a dimension that is not of length one either, and so is no column.
+    """
+    if term.shape.rank is not None:
+        return _is_plain_vector(term)
+    return any(_is_plain_vector(one) or _is_squeezed_column(one) for one in reached(term, _BROADCASTS))
+
+
+def _is_plain_vector(term: Tensor) -> bool:
+    return term.shape.rank == 1 and term.shape.dims[0] != 1
+
+
+def _is_squeezed_column(term: Tensor) -> bool:
     inner = tensors(term.arg("input"))
     squeezes = term.op == "squeeze" and integer(term.arg("dim")) in (None, 1, -1)
     return squeezes and bool(inner) and all(_is_column(one) for one in inner)
@@ -516,17 +612,22 @@ def _is_vector(term: Tensor) -> bool:
 def broadcast_difference(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """The same by hand: a column minus a vector, then averaged."""
     for part in parts(event):
-        if part.op != "sub" or not any(one.op in ("mean", "sum") for one in _around(event, part)):
+        if part.op != "sub":
             continue
         left, right = part.operand("input"), part.operand("other")
         for column, vector in ((left, right), (right, left)):
-            if _column_meets_vector(column, vector) and _comes_from_layer(column) and _is_laid_out(vector):
+            is_pair = (
+                _column_meets_vector(column, vector) and _comes_from_layer(column) and _is_laid_out(vector)
+            )
+            if is_pair and any(one.op in ("mean", "sum") for one in _around(event, part)):
                 yield _broadcast_hit(part.term.site, "a difference", column, vector)
 
 
 def _around(event: FunctionReturn | Backward, inner: Part) -> list[Tensor]:
     """The terms of the result that hold ``inner``."""
-    return [term for value in tensors(event.value) for term in walk_terms(value) if mentions(term, inner.term)]
+    return [
+        term for value in tensors(event.value) for term in walk_terms(value) if mentions(term, inner.term)
+    ]
 
 
 def _comes_from_layer(value: Value | None) -> bool:
@@ -547,7 +648,9 @@ def averaged_twice(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """A mean is divided by the number of what it was taken over."""
     for part in parts(event):
         losses = [unscaled(one) for one in tensors(part.operand("input"))] if part.op == "div" else []
-        if not losses or not all(one.kind is Kind.LOSS and reduction_of(one.args) == "mean" for one in losses):
+        if not losses or not all(
+            one.kind is Kind.LOSS and reduction_of(one.args) == "mean" for one in losses
+        ):
             continue
         count = part.operand("other")
         if all(_counts_samples(count, loss) for loss in losses):
@@ -598,22 +701,43 @@ def mixed_reductions(event: FunctionReturn | Backward) -> Iterator[Hit]:
         for some, others in ((left, right), (right, left)):
             mean = next((one for one in some if _is_averaged(one)), None)
             total = next((one for one in others if _is_summed(one)), None)
-            is_first = not any(_is_summed(one) for one in some) and not any(_is_averaged(one) for one in others)
+            is_first = not any(_is_summed(one) for one in some) and not any(
+                _is_averaged(one) for one in others
+            )
             if mean is not None and total is not None and is_first:
-                message = "a sum over the batch is added to a mean over it: their balance depends on the batch size"
-                trail = (Step(mean.site, f"{_term_name(mean)} is a mean"), Step(total.site, f"{_term_name(total)} is a sum"))
-                yield Hit("LA310", part.term.site, message, trail, "reduce both alike: sum over features, average over samples")
+                message = (
+                    "a sum over the batch is added to a mean over it: their balance depends on the batch size"
+                )
+                trail = (
+                    Step(mean.site, f"{_term_name(mean)} is a mean"),
+                    Step(total.site, f"{_term_name(total)} is a sum"),
+                )
+                yield Hit(
+                    "LA310",
+                    part.term.site,
+                    message,
+                    trail,
+                    "reduce both alike: sum over features, average over samples",
+                )
 
 
 def _addends(value: Value) -> list[Tensor]:
     """The terms of a sum, without constant factors; nothing where a path is not known."""
-    found = tensors(value)
-    if len(found) != 1:
-        return []
-    term = unscaled(found[0])
-    if term.op == "add":
-        return [one for name in ("input", "other") for one in _addends(term.args[name])]
-    return [term]
+    out: list[Tensor] = []
+    stack = [value]
+    while stack and len(out) < _MAX_ADDENDS:
+        found = tensors(stack.pop())
+        if len(found) != 1:
+            return []
+        term = unscaled(found[0])
+        if term.op == "add":
+            stack += [one for name in ("other", "input") if (one := term.arg(name)) is not None]
+        else:
+            out.append(term)
+    return out
+
+
+_MAX_ADDENDS = 40
 
 
 def _is_averaged(term: Tensor) -> bool:
@@ -640,30 +764,35 @@ def _grows_with_batch(term: Tensor) -> bool:
 
 
 def _is_sample_wise(term: Tensor) -> bool:
-    return term.data or (term.module is not None and term.kind in (Kind.SCORE, Kind.RECTIFIED, Kind.SIGMOID, Kind.TANH))
+    return term.data or (
+        term.module is not None and term.kind in (Kind.SCORE, Kind.RECTIFIED, Kind.SIGMOID, Kind.TANH)
+    )
 
 
 def _is_gaussian_divergence(term: Tensor) -> bool:
     """``1 + v - m ** 2 - exp(v)``, in any order and with any signs, of values that were handed in."""
-    addends = list(_signed_addends(term))
+    addends = _signed_addends(term)
     exponents = [one.arg("input") for one in addends if isinstance(one, Tensor) and one.op == "exp"]
     squares = [one for one in addends if isinstance(one, Tensor) and one.op in ("pow", "square", "mul")]
     plain = [one for one in addends if isinstance(one, (Unknown, Tensor))]
     return bool(squares) and any(
-        value is not UNKNOWN and any(value is one for one in plain) for value in exponents if value is not None
+        value is not UNKNOWN and any(value is one for one in plain)
+        for value in exponents
+        if value is not None
     )
 
 
-def _signed_addends(value: Value) -> Iterator[Value]:
-    if isinstance(value, Tensor):
-        term = unscaled(value)
-        if term.op in ("add", "sub"):
-            for name in ("input", "other"):
-                yield from _signed_addends(term.args[name])
-            return
-        yield term
-    else:
-        yield value
+def _signed_addends(value: Value) -> list[Value]:
+    out: list[Value] = []
+    stack = [value]
+    while stack and len(out) < _MAX_ADDENDS:
+        one = stack.pop()
+        term = unscaled(one) if isinstance(one, Tensor) else one
+        if isinstance(term, Tensor) and term.op in ("add", "sub"):
+            stack += [part for name in ("input", "other") if (part := term.arg(name)) is not None]
+        else:
+            out.append(term)
+    return out
 
 
 # LA311: where the classes are --------------------------------------------------------------------------------------
@@ -688,7 +817,9 @@ def class_dimension(event: LossCall) -> Iterator[Hit]:
     else:
         return
     layer = _layer(found[0])
-    trail = (Step(layer.site, f"{op_label(layer)} puts the classes there"),) if layer.site != event.site else ()
+    trail = (
+        (Step(layer.site, f"{op_label(layer)} puts the classes there"),) if layer.site != event.site else ()
+    )
     yield Hit("LA311", event.site, message, trail, advice)
 
 
@@ -715,7 +846,12 @@ def _is_dealt_out(term: Tensor, event: LossCall) -> bool:
         return False
     source, dims = _through(inner[0]), sequence(term.arg("shape")) or []
     if source.op == "linear":
-        return inner[0].shape.exact and inner[0].shape.least_rank >= 3 and len(dims) >= 3 and integer(dims[-1]) != 1
+        return (
+            inner[0].shape.exact
+            and inner[0].shape.least_rank >= 3
+            and len(dims) >= 3
+            and integer(dims[-1]) != 1
+        )
     if source.op in ("conv2d", "conv3d") and len(dims) == 2:
         width = integer(dims[1])
         is_over_channels = width is not None and source.shape.exact and source.shape.dims[1] == width

@@ -7,7 +7,7 @@ A reduction can only be judged by what is done with its value later: ``(loss * m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lossaudit.check.events import Backward, FunctionReturn
 from lossaudit.check.values import (
@@ -71,9 +71,25 @@ class Part:
 
 def parts(event: FunctionReturn | Backward) -> Iterator[Part]:
     """The expressions of which the result is made, each once, outermost first. Nothing in inference code."""
-    if event.in_inference:
-        return
-    queue = [Part(group) for group in _groups(event.value)]
+    if _latest.event is not event:
+        _latest.event = event
+        _latest.parts = [] if event.in_inference else list(_taken_apart(event.value))
+    yield from _latest.parts
+
+
+@dataclass(slots=True)
+class _Latest:
+    """Several rules ask for the parts of the same event, one after the other."""
+
+    event: FunctionReturn | Backward | None = None
+    parts: list[Part] = field(default_factory=list)
+
+
+_latest = _Latest()
+
+
+def _taken_apart(value: Value) -> Iterator[Part]:
+    queue = [Part(group) for group in _groups(value)]
     seen: set[tuple[int, ...]] = set()
     while queue and len(seen) < _MAX_PARTS:
         part = queue.pop(0)
@@ -129,9 +145,8 @@ def unscaled(value: Tensor) -> Tensor:
     """``value`` without signs, constant factors and changes of element type or place."""
     while True:
         inner, other = value.arg("input"), value.arg("other")
-        if value.op in _SAME_NUMBERS and isinstance(inner, Tensor):
-            value = inner
-        elif value.op in ("mul", "div") and number(other) is not None and isinstance(inner, Tensor):
+        keeps = value.op in _SAME_NUMBERS or (value.op in ("mul", "div") and number(other) is not None)
+        if keeps and isinstance(inner, Tensor):
             value = inner
         elif value.op == "mul" and number(inner) is not None and isinstance(other, Tensor):
             value = other
@@ -139,7 +154,32 @@ def unscaled(value: Tensor) -> Tensor:
             return value
 
 
-_SAME_NUMBERS = ("neg", "to", "float", "double", "half", "bfloat16", "clone", "contiguous", "device_move", "nan_to_num")
+_SAME_NUMBERS = (
+    "neg",
+    "to",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "clone",
+    "contiguous",
+    "device_move",
+    "nan_to_num",
+)
+
+
+def reached(term: Tensor, ops: tuple[str, ...], limit: int = 100) -> Iterator[Tensor]:
+    """``term`` and the terms that lie below it on every path, behind operations of ``ops`` alone, each once."""
+    seen: set[int] = set()
+    stack = [term]
+    while stack and len(seen) < limit:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if one.op in ops:
+            stack += [value for value in one.args.values() if isinstance(value, Tensor)]
 
 
 def leaves(value: Value | None, limit: int = 200) -> set[int]:

@@ -226,13 +226,11 @@ def bind_parameters(
         elif param.kind == "**":
             out[param.name] = DictVal(dict(keywords), rest=UNKNOWN if arguments.open_keywords else None)
         elif param.kind != "kwonly" and positional:
-            out[param.name] = positional.pop(0)
+            out[param.name] = _received(positional.pop(0), param.name)
         elif param.name in keywords and param.kind != "posonly":
-            out[param.name] = keywords.pop(param.name)
+            out[param.name] = _received(keywords.pop(param.name), param.name)
         elif arguments.is_open:
-            out[param.name] = Unknown(
-                argument=param.name, usual=function.defaults.get(param.name), parameter=True
-            )
+            out[param.name] = _open_parameter(function, param.name)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
@@ -241,6 +239,11 @@ def bind_parameters(
 def _open_parameter(function: Function, name: str) -> Unknown:
     """What a caller whom nobody sees may have passed. A value of its own: what is computed from it twice is equal."""
     return Unknown(argument=name, usual=function.defaults.get(name), parameter=True)
+
+
+def _received(value: Value, name: str) -> Value:
+    """What the body sees of an argument: of a wholly unknown one, at least that it was handed in."""
+    return Unknown(argument=name) if value is UNKNOWN else value
 
 
 # Modules and losses ----------------------------------------------------------------------------------------------

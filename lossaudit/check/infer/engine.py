@@ -279,12 +279,13 @@ class Interpreter:
 
     def _batch(self, loader: Instance) -> Value:
         """What a data loader yields: what its collate function makes of samples, or data of which nothing is known."""
-        collate = loader.bound.get("collate_fn")
+        data = Unknown(data=True)
+        collate = self.force(loader.bound.get("collate_fn", UNKNOWN))
         if not isinstance(collate, (Function, BoundMethod, Partial)):
-            return Unknown(data=True)
+            return data
         frame = Frame(self.project.module(Path(loader.site.path)), Scope())
         with self.silent():
-            return calls.call_value(self, frame, collate, Arguments([Unknown(data=True)]), loader.site)
+            return calls.call_value(self, frame, collate, Arguments([ListVal([], data)]), loader.site)
 
     def any_element(self, more: ListVal) -> Value:
         """One value that stands for every element."""

@@ -6,7 +6,19 @@ from lossaudit.check.events import Mutation
 from lossaudit.check.infer.frame import Frame
 from lossaudit.check.values import Site, Tensor, Unknown, Value
 
-_VIEWS = ("view", "view_as", "flatten", "squeeze", "unsqueeze", "unflatten", "transpose", "t", "movedim", "permute", "detach")
+_VIEWS = (
+    "view",
+    "view_as",
+    "flatten",
+    "squeeze",
+    "unsqueeze",
+    "unflatten",
+    "transpose",
+    "t",
+    "movedim",
+    "permute",
+    "detach",
+)
 """Operations whose result shares its memory with the first operand (``reshape`` does wherever it can)."""
 
 
