@@ -185,6 +185,16 @@ def _exp(term: Tensor, depth: int) -> Interval:
     )
 
 
+def _log(term: Tensor, depth: int) -> Interval:
+    """Whatever float32 holds, its logarithm lies below 89."""
+    one = _input(term, depth)
+    return Interval(math.log(one.low) if one.low > 0 else -math.inf, math.log(one.high) if 0 < one.high < math.inf else EXP_LIMIT)
+
+
+def _log1p(term: Tensor, depth: int) -> Interval:
+    return Interval(0.0 if _input(term, depth).low >= 0 else -math.inf, EXP_LIMIT)
+
+
 def _clamp(term: Tensor, depth: int) -> Interval:
     one = _input(term, depth)
     low, high = number(term.arg("min")), number(term.arg("max"))
@@ -277,7 +287,7 @@ def _is_inner_product(term: Tensor) -> bool:
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(LAYOUT | SELECTION | {"detach", "mean", "amax", "amin", "median", "item", "nan_to_num", "sort", "topk"}, _input),
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "abs": _abs, "square": _square, "pow": _pow,
-    "exp": _exp, "clamp": _clamp, "clamp_min": _clamp, "clamp_max": _clamp, "minimum": _minimum, "maximum": _maximum,
+    "exp": _exp, "log": _log, "log1p": _log1p, "logit": _fixed(Interval(-EXP_LIMIT, EXP_LIMIT)), "clamp": _clamp, "clamp_min": _clamp, "clamp_max": _clamp, "minimum": _minimum, "maximum": _maximum,
     "max": _extremum(_maximum), "min": _extremum(_minimum), "sum": _sum, "where": _where, "matmul": _matmul,
     "linear": _matmul, "einsum": _einsum, "sigmoid": _fixed(UNIT), "softmax": _fixed(UNIT), "one_hot": _fixed(UNIT),
     "relu": lambda term, depth: _input(term, depth).meet(NOT_NEGATIVE),

@@ -81,7 +81,19 @@ def _fraction(term: Tensor, depth: int) -> Zero | None:
 def _reduction(term: Tensor, depth: int) -> Zero | None:
     """A sum or mean over a mask, or over something that a mask was multiplied onto: nothing may be selected."""
     mask = mask_in(term.arg("input"))
-    return None if mask is None else Zero(mask, "may select nothing")
+    return Zero(mask, "may select nothing") if mask is not None and may_be_empty(mask) else None
+
+
+def may_be_empty(mask: Tensor, depth: int = _DEPTH) -> bool:
+    """Whether the mask compares data with a constant. Two tensors that are compared may share an element by construction."""
+    if depth == 0 or mask.op not in ("logical_and", "eq", "ne", "lt", "le", "gt", "ge"):
+        return False
+    if mask.op == "logical_and":
+        found = [below for one, _ in sides(mask.args) for below in [strip(one, _KEEPS)] if below is not None]
+        return any(is_mask(one) and may_be_empty(one, depth - 1) for one in found)
+    return any(tensors(one) and not tensors(other) for one, other in sides(mask.args)) or not any(
+        tensors(one) for one, _ in sides(mask.args)
+    )
 
 
 def mask_in(value: Value | None, depth: int = _DEPTH) -> Tensor | None:
@@ -227,10 +239,10 @@ def _vanishing(term: Tensor, depth: int) -> Zero | None:
         return _floor(term, depth)
     square = squared(term)
     if square is not None:
-        return Zero(term, _MEETS if _is_difference(square) else "a sum of squares is 0 for a zero vector")
+        return Zero(term, _MEETS) if _is_difference(square) else zero_of(square)
     if term.op == "abs":
         inner = strip(term.arg("input"))
-        return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else None
+        return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else zero_of(inner)
     if term.op in ("mse_loss", "l1_loss"):
         return Zero(term, _MEETS)
     return _arithmetic_root(term, depth)

@@ -256,7 +256,7 @@ def lost_bound(event: OpEvent) -> Iterator[Hit]:
 def lost_summand(event: OpEvent) -> Iterator[Hit]:
     """An epsilon that the addition, or the constant that it was added to, does not keep."""
     term = event.term
-    if term.op not in ("add", "sub") or event.in_inference:
+    if term.op not in ("add", "sub") or event.in_inference or not term.certain:
         return
     for one, other in sides(term.args):
         value = usual_number(one)
