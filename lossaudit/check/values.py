@@ -120,7 +120,8 @@ class Tensor(Value):
     ``ident`` is shared by every value that is the same object at run time, so that in-place operations reach all its
     names. ``origin`` is the term that gave the value its kind; ``route`` how it travelled since. ``certain`` says that
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
-    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch.
+    dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch. ``guards`` are
+    the values that were tested on the way to the operation.
     """
 
     op: str
@@ -139,6 +140,7 @@ class Tensor(Value):
     data: bool = False
     module: Instance | None = None
     depth: int = 1
+    guards: tuple[Value, ...] = ()
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

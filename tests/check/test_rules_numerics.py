@@ -57,7 +57,7 @@ WRONG = [
     ("LA405", "return torch.log(torch.exp(x).sum(dim=1))"),
     ("LA405", "return x - x.exp().sum(1, keepdim=True).log()"),
     ("LA406", "return torch.log(F.relu(x))"),
-    ("LA406", "return torch.log(x.clamp(min=0))"),
+    ("LA406", "return torch.log(x.clamp(min=0)).sum()"),
     ("LA406", "return torch.log(torch.softmax(x, 1) * (y > 0))"),
     ("LA406", "return torch.log(1 - torch.softmax(x, 1)[:, 0])"),
     ("LA406", "return -torch.log(2 * (x * y).sum() / (x.sum() + y.sum() + 1))"),
@@ -65,17 +65,20 @@ WRONG = [
     ("LA407", "m = y != -1\nreturn (x.abs() * m).sum() / m.float().sum()"),
     ("LA407", "m = y.ne(0)\nreturn (net(x) * m).sum() / torch.count_nonzero(m)"),
     ("LA408", "return torch.sqrt(F.mse_loss(x, y))"),
-    ("LA408", "return ((x - y) ** 2).sum(dim=1).sqrt()"),
+    ("LA408", "return ((x - y) ** 2).sum(dim=1).sqrt().mean()"),
     ("LA408", "d = net(x) - y\nreturn (d * d).sum(1) ** 0.5"),
     ("LA408", "return torch.sqrt(F.relu(x))"),
-    ("LA408", "return torch.acos(F.cosine_similarity(x, y))"),
-    ("LA408", "return torch.acos(x.clamp(-1, 1))"),
+    ("LA408", "return torch.acos(F.cosine_similarity(x, y)).mean()"),
+    ("LA408", "return torch.acos(x.clamp(-1, 1)).mean()"),
     ("LA408", "return torch.acos(F.linear(F.normalize(x), F.normalize(y)))"),
     ("LA409", "return torch.log(torch.sigmoid(x).prod(dim=1))"),
     ("LA409", "return F.softmax(x, 1).prod(1).log().mean()"),
     ("LA410", "with torch.autocast('cuda'):\n    return F.binary_cross_entropy(x, y)"),
     ("LA410", "with torch.cuda.amp.autocast():\n    return nn.BCELoss()(x, y)"),
-    ("LA410", "with torch.amp.autocast(device_type='cuda' if t else 'cpu'):\n    return F.binary_cross_entropy(x, y)"),
+    (
+        "LA410",
+        "with torch.amp.autocast(device_type='cuda' if t else 'cpu'):\n    return F.binary_cross_entropy(x, y)",
+    ),
 ]
 
 
@@ -85,6 +88,11 @@ def test_is_found(tmp_path: Path, code: str, body: str) -> None:
 
 
 RIGHT = [
+    "return ((x - y) ** 2).sum(dim=1).sqrt()",
+    "return torch.acos(x.clamp(-1, 1))",
+    "return torch.asin(torch.where(x.abs() > t, x.abs() / y, x)).mean()",
+    "return 1 / (1 + torch.exp(-t * (x - y)))",
+    "z = torch.log(x / (1 - x)).mean(1)\nreturn torch.exp(z) / (1 + torch.exp(z))",
     "return torch.log(torch.softmax(x, 1) + 1e-8)",
     "return torch.log(torch.softmax(x, 1).clamp(min=1e-8))",
     "return torch.log(torch.softmax(x, 2).mean(0))",
@@ -188,9 +196,14 @@ def test_a_test_in_the_caller_guards_the_callee(tmp_path: Path) -> None:
 def test_the_trail_names_the_softmax_in_the_other_file(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("import torch\n\n\ndef head(x):\n    return torch.softmax(x, dim=1)\n")
     train = tmp_path / "train.py"
-    train.write_text("import torch\nfrom model import head\n\n\ndef loss(x):\n    return -torch.log(head(x)).mean()\n")
+    train.write_text(
+        "import torch\nfrom model import head\n\n\ndef loss(x):\n    return -torch.log(head(x)).mean()\n"
+    )
     (finding,) = check_files([train], CheckOptions(select=NUMERICS)).findings
-    assert [(Path(step.span.filename).name, step.span.start.row) for step in finding.trail][0] == ("model.py", 5)
+    assert [(Path(step.span.filename).name, step.span.start.row) for step in finding.trail][0] == (
+        "model.py",
+        5,
+    )
 
 
 KINDS = [
@@ -198,7 +211,10 @@ KINDS = [
     ("LA105", "return F.binary_cross_entropy_with_logits((1 + torch.exp(-net(x))).reciprocal(), y)"),
     ("LA106", "e = torch.exp(net(x))\nreturn F.cross_entropy(e / (1 + e), y)"),
     ("LA101", "e = torch.exp(net(x))\nreturn F.cross_entropy(e / e.sum(1, keepdim=True), y)"),
-    ("LA101", "z = net(x)\ne = (z - z.amax(1, keepdim=True)).exp()\nreturn F.cross_entropy(e / e.sum(1, keepdim=True), y)"),
+    (
+        "LA101",
+        "z = net(x)\ne = (z - z.amax(1, keepdim=True)).exp()\nreturn F.cross_entropy(e / e.sum(1, keepdim=True), y)",
+    ),
     ("LA102", "z = net(x)\nreturn F.cross_entropy(z - torch.logsumexp(z, 1, keepdim=True), y)"),
     ("LA102", "z = net(x)\nreturn F.cross_entropy(z - z.exp().sum(1, keepdim=True).log(), y)"),
 ]

@@ -91,7 +91,7 @@ def apply_op(
     if isinstance(operand, Unknown) and operand.foreign:
         return operand
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
-    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term, frame.guards))
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
     return _result(interp, frame, op, term)
 
 
@@ -131,6 +131,7 @@ def make_term(
         data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
         module=module,
         depth=depth if depth <= MAX_DEPTH else 1,
+        guards=frame.guards,
     )
 
 
