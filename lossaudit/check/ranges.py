@@ -319,7 +319,7 @@ _RULES: dict[str, Rule] = {
 def can_be_large(value: Value | None, depth: int = _DEPTH) -> bool:
     """Whether ``exp`` of it can overflow: raw scores, or an argument of the function as it stands.
 
-    An argument that was shifted or scaled by something unknown may be a schedule or a similarity with a temperature.
+    An argument that was shifted or scaled may be a schedule, a density or a similarity with a temperature.
     """
     if isinstance(value, Unknown):
         return value.origin == "" and not value.data
@@ -335,7 +335,7 @@ def _grows(term: Tensor, depth: int) -> bool:
     if term.op == "getitem" and not _selects_by_mask(term):
         return can_be_large(term.arg("input"), depth)
     if term.op in ("add", "sub", "mul", "div"):
-        return _combination_grows(term, depth)
+        return _combination_grows(term)
     return term.kind is Kind.SCORE
 
 
@@ -343,21 +343,13 @@ def _selects_by_mask(term: Tensor) -> bool:
     return any(one.kind is Kind.HARD or one.dtype is Dtype.BOOL for one in tensors(term.arg("index")))
 
 
-def _combination_grows(term: Tensor, depth: int) -> bool:
+def _combination_grows(term: Tensor) -> bool:
+    """Raw scores, times constants, less other scores, or divided by a temperature."""
     if term.kind is Kind.SCORE:
         return True
-    left, right = term.arg("input"), term.arg("other")
-    if number(right) is not None:
-        return can_be_large(left, depth)
-    if number(left) is not None:
-        return term.op != "div" and can_be_large(right, depth)
-    found = sole(left)
-    return (
-        found is not None
-        and found.kind is Kind.SCORE
-        and term.op in ("div", "sub", "add")
-        and not is_shifted(term)
-    )
+    found = sole(term.arg("input"))
+    is_score = found is not None and found.kind is Kind.SCORE
+    return is_score and term.op in ("div", "sub", "add") and not is_shifted(term)
 
 
 def is_shifted(value: Value | None) -> bool:

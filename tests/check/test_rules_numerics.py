@@ -92,6 +92,7 @@ RIGHT = [
     "return torch.acos(x.clamp(-1, 1))",
     "return torch.asin(torch.where(x.abs() > t, x.abs() / y, x)).mean()",
     "return 1 / (1 + torch.exp(-t * (x - y)))",
+    "return 1 / (1 + torch.exp(0.05 * (x - 12)))",
     "z = torch.log(x / (1 - x)).mean(1)\nreturn torch.exp(z) / (1 + torch.exp(z))",
     "return torch.log(torch.softmax(x, 1) + 1e-8)",
     "return torch.log(torch.softmax(x, 1).clamp(min=1e-8))",
