@@ -305,7 +305,9 @@ def _hits_in_scalar(event: FunctionReturn, ops: frozenset[str], judge: Judge) ->
 
 
 def _reads_model(term: Tensor) -> bool:
-    return reads_layers(term) or any(one.kind is Kind.LOSS for one in walk_terms(term, LIMIT))
+    return reads_layers(term) or any(
+        one.kind is Kind.LOSS or one.op == "parameter" for one in walk_terms(term, LIMIT)
+    )
 
 
 def _carries_gradient(term: Tensor) -> bool:
