@@ -42,10 +42,9 @@ class LossCall(Event):
 
 @dataclass(frozen=True, slots=True)
 class OpEvent(Event):
-    """An operation made a tensor. ``guards`` are the values that were tested before."""
+    """An operation made a tensor."""
 
     term: Tensor
-    guards: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

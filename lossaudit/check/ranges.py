@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lossaudit.check.forms import LAYOUT, SELECTION, same_term, sides, sole, strip
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.values import Tensor, Value, number, tensors, walk_terms
+from lossaudit.check.values import Tensor, TupleVal, Unknown, Value, number, tensors, walk_terms
 
 EXP_LIMIT = 80.0
 """Up to here ``exp`` stays finite in float32, a sum of some thousands included."""
@@ -72,7 +72,7 @@ def _input(term: Tensor, depth: int) -> Interval:
 
 
 def _fixed(interval: Interval) -> Rule:
-    return lambda term, depth: interval
+    return lambda _term, _depth: interval
 
 
 def _both(term: Tensor, depth: int) -> tuple[Interval, Interval]:
@@ -185,6 +185,19 @@ def _exp(term: Tensor, depth: int) -> Interval:
     )
 
 
+def _log(term: Tensor, depth: int) -> Interval:
+    """Whatever float32 holds, its logarithm lies below 89."""
+    one = _input(term, depth)
+    return Interval(
+        math.log(one.low) if one.low > 0 else -math.inf,
+        math.log(one.high) if 0 < one.high < math.inf else EXP_LIMIT,
+    )
+
+
+def _log1p(term: Tensor, depth: int) -> Interval:
+    return Interval(0.0 if _input(term, depth).low >= 0 else -math.inf, EXP_LIMIT)
+
+
 def _clamp(term: Tensor, depth: int) -> Interval:
     one = _input(term, depth)
     low, high = number(term.arg("min")), number(term.arg("max"))
@@ -232,18 +245,25 @@ def _where(term: Tensor, depth: int) -> Interval:
     return Interval(min(a.low, b.low), max(a.high, b.high))
 
 
-def _matmul(term: Tensor, depth: int) -> Interval:
+def _matmul(term: Tensor, _depth: int) -> Interval:
     other = term.arg("other") if "other" in term.args else term.arg("weight")
     has_bias = term.op == "linear" and number(term.arg("bias")) is None and bool(tensors(term.arg("bias")))
     return SYMMETRIC_UNIT if _is_unit(term.arg("input")) and _is_unit(other) and not has_bias else ANY
 
 
-def _einsum(term: Tensor, depth: int) -> Interval:
-    from lossaudit.check.values import TupleVal  # noqa: PLC0415
-
+def _einsum(term: Tensor, _depth: int) -> Interval:
     packed = term.arg("operands")
     vectors = packed.items if isinstance(packed, TupleVal) else ()
     return SYMMETRIC_UNIT if len(vectors) == 2 and all(_is_unit(one) for one in vectors) else ANY
+
+
+def is_cosine(term: Tensor) -> bool:
+    """Whether the term is the cosine of two vectors: the library's, or an inner product of unit vectors."""
+    if term.op == "cosine_similarity":
+        return True
+    if term.op in ("matmul", "linear", "einsum"):
+        return (_einsum if term.op == "einsum" else _matmul)(term, 1) == SYMMETRIC_UNIT
+    return term.op == "sum" and _is_inner_product(term)
 
 
 def _is_unit(value: Value | None) -> bool:
@@ -277,7 +297,7 @@ def _is_inner_product(term: Tensor) -> bool:
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(LAYOUT | SELECTION | {"detach", "mean", "amax", "amin", "median", "item", "nan_to_num", "sort", "topk"}, _input),
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "abs": _abs, "square": _square, "pow": _pow,
-    "exp": _exp, "clamp": _clamp, "clamp_min": _clamp, "clamp_max": _clamp, "minimum": _minimum, "maximum": _maximum,
+    "exp": _exp, "log": _log, "log1p": _log1p, "logit": _fixed(Interval(-EXP_LIMIT, EXP_LIMIT)), "clamp": _clamp, "clamp_min": _clamp, "clamp_max": _clamp, "minimum": _minimum, "maximum": _maximum,
     "max": _extremum(_maximum), "min": _extremum(_minimum), "sum": _sum, "where": _where, "matmul": _matmul,
     "linear": _matmul, "einsum": _einsum, "sigmoid": _fixed(UNIT), "softmax": _fixed(UNIT), "one_hot": _fixed(UNIT),
     "relu": lambda term, depth: _input(term, depth).meet(NOT_NEGATIVE),
@@ -297,38 +317,39 @@ _RULES: dict[str, Rule] = {
 
 
 def can_be_large(value: Value | None, depth: int = _DEPTH) -> bool:
-    """Whether nothing in sight keeps the numbers below the limit of ``exp``."""
-    if number(value) is not None or depth == 0:
-        return False
+    """Whether ``exp`` of it can overflow: raw scores, or an argument of the function as it stands.
+
+    An argument that was shifted or scaled may be a schedule, a density or a similarity with a temperature.
+    """
+    if isinstance(value, Unknown):
+        return value.origin == "" and not value.data
     options = tensors(value)
-    if not options:
-        return value is not None and number(value) is None  # a value of unknown origin
-    return all(bounds(one).high > EXP_LIMIT and _grows(one, depth - 1) for one in options)
+    return bool(options) and depth > 0 and all(_grows(one, depth - 1) for one in options)
 
 
 def _grows(term: Tensor, depth: int) -> bool:
-    if term.op in LAYOUT or term.op == "detach":
+    if bounds(term).high <= EXP_LIMIT:
+        return False
+    if term.op in LAYOUT or term.op in ("detach", "neg"):
         return can_be_large(term.arg("input"), depth)
-    if term.op == "getitem":
-        return not _selects_by_mask(term) and can_be_large(term.arg("input"), depth)
-    if term.op in ("masked_select", "masked_fill", "where", "clamp", "minimum", "nan_to_num", "setitem"):
-        return False  # somebody took care of some of the values; which, is not in sight
-    if term.op in ("mul", "div"):
-        return _product_grows(term, depth)
-    return True
+    if term.op == "getitem" and not _selects_by_mask(term):
+        return can_be_large(term.arg("input"), depth)
+    if term.op in ("add", "sub", "mul", "div"):
+        return _combination_grows(term)
+    return term.kind is Kind.SCORE
 
 
 def _selects_by_mask(term: Tensor) -> bool:
     return any(one.kind is Kind.HARD or one.dtype is Dtype.BOOL for one in tensors(term.arg("index")))
 
 
-def _product_grows(term: Tensor, depth: int) -> bool:
-    """A bounded factor times something unknown (a cosine by a temperature) proves nothing."""
-    for one, other in sides(term.args):
-        if sole(one) is not None and bounds(one).is_finite and number(other) is None:
-            found = sole(other)
-            return term.op == "mul" and found is not None and found.kind is Kind.SCORE
-    return True
+def _combination_grows(term: Tensor) -> bool:
+    """Raw scores, times constants, less other scores, or divided by a temperature."""
+    if term.kind is Kind.SCORE:
+        return True
+    found = sole(term.arg("input"))
+    is_score = found is not None and found.kind is Kind.SCORE
+    return is_score and term.op in ("div", "sub", "add") and not is_shifted(term)
 
 
 def is_shifted(value: Value | None) -> bool:

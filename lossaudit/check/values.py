@@ -160,7 +160,8 @@ class Tensor(Value):
     it is proven to be a tensor (and not, say, an array that has a method of the same name). ``class_dim`` is the
     dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
     ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
-    ``stored`` is the assignment that made it a plain attribute of a module while the module was built.
+    ``stored`` is the assignment that made it a plain attribute of a module while the module was built. ``guards`` are the
+    values that were tested on the way to the operation.
     """
 
     op: str
@@ -182,6 +183,7 @@ class Tensor(Value):
     module: Instance | None = None
     depth: int = 1
     stored: Site | None = None
+    guards: tuple[Value, ...] = ()
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

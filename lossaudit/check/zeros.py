@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from lossaudit.check.forms import LAYOUT, is_softmax, one_minus, same_term, selected, sides, sole, strip
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.ranges import bounds, exponent
-from lossaudit.check.values import Tensor, TupleVal, Unknown, Value, constant, integer, number, tensors
+from lossaudit.check.ranges import bounds, exponent, is_cosine
+from lossaudit.check.values import Tensor, TupleVal, Unknown, Value, constant, number, tensors
 
 _DEPTH = 12
 _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_not", "isnan", "any"})
@@ -48,7 +48,7 @@ def is_mask(term: Tensor) -> bool:
     return term.op in _COMPARISONS and (term.kind is Kind.HARD or term.dtype is Dtype.BOOL)
 
 
-def _rectified(term: Tensor, depth: int) -> Zero | None:
+def _rectified(term: Tensor, _depth: int) -> Zero | None:
     if bounds(term.arg("input")).low > 0:
         return None
     return Zero(term, f"`{term.op}` gives exactly 0 for every negative number")
@@ -78,10 +78,22 @@ def _fraction(term: Tensor, depth: int) -> Zero | None:
     return zero_of(term.arg("input"), depth) or overlap(term)
 
 
-def _reduction(term: Tensor, depth: int) -> Zero | None:
+def _reduction(term: Tensor, _depth: int) -> Zero | None:
     """A sum or mean over a mask, or over something that a mask was multiplied onto: nothing may be selected."""
     mask = mask_in(term.arg("input"))
-    return None if mask is None else Zero(mask, "may select nothing")
+    return Zero(mask, "may select nothing") if mask is not None and may_be_empty(mask) else None
+
+
+def may_be_empty(mask: Tensor, depth: int = _DEPTH) -> bool:
+    """Whether the mask compares data with a constant. Two tensors that are compared may share an element by construction."""
+    if depth == 0 or mask.op not in ("logical_and", "eq", "ne", "lt", "le", "gt", "ge"):
+        return False
+    if mask.op == "logical_and":
+        found = [below for one, _ in sides(mask.args) for below in [strip(one, _KEEPS)] if below is not None]
+        return any(is_mask(one) and may_be_empty(one, depth - 1) for one in found)
+    return any(tensors(one) and not tensors(other) for one, other in sides(mask.args)) or not any(
+        tensors(one) for one, _ in sides(mask.args)
+    )
 
 
 def mask_in(value: Value | None, depth: int = _DEPTH) -> Tensor | None:
@@ -114,7 +126,7 @@ def _indexed(term: Tensor, depth: int) -> Zero | None:
     return zero_of(term.arg("input"), depth)
 
 
-def _complement(term: Tensor, depth: int) -> Zero | None:
+def _complement(term: Tensor, _depth: int) -> Zero | None:
     """``1 - p`` of a softmax: a confident one rounds to exactly 1. ``1 - mask`` is a mask."""
     whole = one_minus(term)
     found = selected(whole)
@@ -128,7 +140,7 @@ def _complement(term: Tensor, depth: int) -> Zero | None:
 
 _RULES = {
     "relu": _rectified, "relu6": _rectified, "clamp": _clamped, "clamp_min": _clamped, "mul": _product, "div": _fraction,
-    "sum": _reduction, "mean": _reduction, "count_nonzero": lambda term, depth: Zero(term, "counts what may not occur"),
+    "sum": _reduction, "mean": _reduction, "count_nonzero": lambda term, _depth: Zero(term, "counts what may not occur"),
     "pow": _power, "sqrt": _through, "square": _through, "abs": _through, "prod": _through, "getitem": _indexed,
     "select": _through, "narrow": _through, "unbind": _through, "chunk": _through, "sub": _complement, "rsub": _complement,
 }  # fmt: skip
@@ -227,10 +239,10 @@ def _vanishing(term: Tensor, depth: int) -> Zero | None:
         return _floor(term, depth)
     square = squared(term)
     if square is not None:
-        return Zero(term, _MEETS if _is_difference(square) else "a sum of squares is 0 for a zero vector")
+        return Zero(term, _MEETS) if _is_difference(square) else zero_of(square)
     if term.op == "abs":
         inner = strip(term.arg("input"))
-        return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else None
+        return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else zero_of(inner)
     if term.op in ("mse_loss", "l1_loss"):
         return Zero(term, _MEETS)
     return _arithmetic_root(term, depth)
@@ -284,6 +296,17 @@ def _is_difference(term: Tensor) -> bool:
     return term.op == "sub" and number(term.arg("input")) is None and number(term.arg("other")) is None
 
 
-def reduces(term: Tensor) -> bool:
-    """Whether a reduction runs over a dimension or over all of them."""
-    return integer(term.arg("dim")) is not None or constant(term.arg("dim")) is None
+# Where an arc cosine is singular -----------------------------------------------------------------------------------
+
+
+def reaches_one(value: Value | None) -> bool:
+    """Whether the value is 1 or -1 at its extreme: clamped to exactly that, or a cosine of two vectors."""
+    options = [strip(term) for term in tensors(value)]
+    return bool(options) and all(one is not None and _reaches_one(one) for one in options)
+
+
+def _reaches_one(term: Tensor) -> bool:
+    if term.op in ("clamp", "clamp_min", "clamp_max"):
+        limits = {number(term.arg("min")), number(term.arg("max"))}
+        return bool(limits & {1.0, -1.0})
+    return is_cosine(term)

@@ -471,8 +471,8 @@ FRAMEWORK = Framework(
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
     vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),
     own_methods=(
-        "acos", "arccos", "asin", "clamp", "clamp_min", "clamp_max", "contiguous", "cuda", "detach", "exp", "expand",
-        "gather", "half", "logsumexp", "log_softmax", "masked_fill", "narrow", "permute", "reciprocal", "relu", "rsqrt",
+        "acos", "arccos", "asin", "clamp", "clamp_min", "clamp_max", "contiguous", "cuda", "detach", "double", "exp", "expand",
+        "float", "gather", "half", "long", "logsumexp", "log_softmax", "masked_fill", "narrow", "permute", "pow", "reciprocal", "relu", "rsqrt",
         "scatter", "sigmoid", "softmax", "sqrt", "square", "tanh", "topk", "unbind", "unsqueeze",
     ),
 )  # fmt: skip

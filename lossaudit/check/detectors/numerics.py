@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import made_words
-from lossaudit.check.events import LossCall, OpEvent
+from lossaudit.check.events import FunctionReturn, LossCall, OpEvent
 from lossaudit.check.forms import (
     LAYOUT,
     SELECTION,
@@ -20,11 +20,11 @@ from lossaudit.check.forms import (
     strip,
     written_out,
 )
-from lossaudit.check.kinds import Dtype
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.ranges import bounds, can_be_large, exponent, is_shifted
-from lossaudit.check.terms import LIMIT, gradient_cuts, unknown_leaves
-from lossaudit.check.values import Step, Tensor, Unknown, Value, number, tensors, walk_terms
-from lossaudit.check.zeros import Zero, empty_denominator, overlap, vanishing, zero_of
+from lossaudit.check.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
+from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, number, tensors, walk_terms
+from lossaudit.check.zeros import Zero, empty_denominator, is_mask, overlap, reaches_one, vanishing, zero_of
 
 
 def _is_trained(event: OpEvent) -> bool:
@@ -117,7 +117,9 @@ def log_of_product(event: OpEvent) -> Iterator[Hit]:
 def _multiplies_probabilities(product: Tensor) -> bool:
     factors = product.arg("input")
     if isinstance(factors, Unknown):
-        return factors.origin == "" and not factors.data  # an argument: over a dimension it is likelihoods that one multiplies
+        return (
+            factors.origin == "" and not factors.data
+        )  # an argument: over a dimension it is likelihoods that one multiplies
     inside = bounds(factors)
     return inside.low >= 0 and inside.high <= 1
 
@@ -137,7 +139,7 @@ def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
         return
     if form.name == "softmax" and is_shifted(form.argument):
         return
-    if _is_guarded(event, form.argument):
+    if _is_guarded(event.term, form.argument):
         return
     consequence = "the gradient is NaN" if form.name == "sigmoid" else "the value is not finite"
     message = f"hand-written {form.name}: `exp` overflows for scores above 88 in float32, and {consequence}"
@@ -157,7 +159,7 @@ def hand_written_logsumexp(event: OpEvent) -> Iterator[Hit]:
         or is_shifted(form.argument)
     ):
         return
-    if not _is_guarded(event, form.argument):
+    if not _is_guarded(event.term, form.argument):
         message = "hand-written logsumexp: `exp` overflows for scores above 88 in float32"
         yield Hit("LA405", event.site, message, (), "use `torch.logsumexp(x, dim)`")
 
@@ -256,7 +258,7 @@ def lost_bound(event: OpEvent) -> Iterator[Hit]:
 def lost_summand(event: OpEvent) -> Iterator[Hit]:
     """An epsilon that the addition, or the constant that it was added to, does not keep."""
     term = event.term
-    if term.op not in ("add", "sub") or event.in_inference:
+    if term.op not in ("add", "sub") or event.in_inference or not term.certain:
         return
     for one, other in sides(term.args):
         value = usual_number(one)
@@ -276,15 +278,49 @@ def _larger(dtype: Dtype) -> str:
 
 
 # LA406, LA407, LA408: singular points --------------------------------------------------------------------------------
+#
+# What hurts is the gradient, so there must be one: the value was computed from a layer or a loss, or a function returns a
+# scalar that was computed from it, as losses do. Geometry, assignment and plots divide and take roots as they like.
+
+Judge = Callable[[Tensor], Hit | None]
 
 
-def _is_guarded(event: OpEvent, *values: Value | None) -> bool:
-    """Whether a condition on the way here looked at something that ``values`` were computed from."""
-    if not event.guards:
+def _hits_of(event: OpEvent, judge: Judge) -> Iterator[Hit]:
+    """What ``judge`` says of an operation on what a layer or a loss computed."""
+    hit = None if event.in_inference else judge(event.term)
+    if hit is not None and _reads_model(event.term):
+        yield hit
+
+
+def _hits_in_scalar(event: FunctionReturn, ops: frozenset[str], judge: Judge) -> Iterator[Hit]:
+    """What ``judge`` says of the operations from which a returned scalar was computed."""
+    if event.in_inference:
+        return
+    for value in alternatives(event.value):
+        if isinstance(value, Tensor) and value.shape.rank == 0:
+            for term in walk_terms(value, LIMIT):
+                hit = judge(term) if term.op in ops else None
+                if hit is not None:
+                    yield hit
+
+
+def _reads_model(term: Tensor) -> bool:
+    return reads_layers(term) or any(
+        one.kind is Kind.LOSS or one.op == "parameter" for one in walk_terms(term, LIMIT)
+    )
+
+
+def _carries_gradient(term: Tensor) -> bool:
+    return term.certain and not (term.inference or term.detached or term.data)
+
+
+def _is_guarded(term: Tensor, *values: Value | None) -> bool:
+    """Whether a condition on the way to ``term`` looked at something that ``values`` were computed from."""
+    if not term.guards:
         return False
-    wanted = {mark for value in values for term in tensors(value) for mark in _marks(term)}
+    wanted = {mark for value in values for one in tensors(value) for mark in _marks(one)}
     wanted |= {id(value) for value in values if isinstance(value, Unknown)}
-    return any(wanted & _marks_of(guard) for guard in event.guards)
+    return any(wanted & _marks_of(guard) for guard in term.guards)
 
 
 def _marks_of(guard: Value) -> set[int]:
@@ -295,47 +331,35 @@ def _marks(term: Tensor) -> set[int]:
     return {one.ident for one in walk_terms(term, LIMIT)} | {id(leaf) for leaf in unknown_leaves(term)}
 
 
-def _zero_trail(event: OpEvent, zero: Zero) -> tuple[Step, ...]:
-    return (
-        Step(zero.term.site, f"this {zero.words}" if zero.words.startswith(("is", "may")) else zero.words),
-    )
+def _zero_trail(zero: Zero) -> tuple[Step, ...]:
+    return (Step(zero.term.site, zero.words),)
 
 
-@detector("LA406", OpEvent)
-def unguarded_log(event: OpEvent) -> Iterator[Hit]:
+def judge_log(term: Tensor) -> Hit | None:
     """The logarithm of what can be exactly zero."""
-    term = event.term
-    if term.op != "log" or not _is_trained(event):
-        return
     argument = term.arg("input")
-    zero = zero_of(argument)
-    if zero is None or _is_pure_mask(argument) or _is_guarded(event, argument):
-        return
+    zero = zero_of(argument) if _carries_gradient(term) else None
+    if zero is None or _is_pure_mask(argument) or _is_guarded(term, argument):
+        return None
     message = "logarithm of a value that can be exactly 0: -inf, and a gradient of NaN"
-    yield Hit(
-        "LA406", event.site, message, _zero_trail(event, zero), "add an epsilon, or `clamp(min=eps)` first"
-    )
+    return Hit("LA406", term.site, message, _zero_trail(zero), "add an epsilon, or `clamp(min=eps)` first")
 
 
 def _is_pure_mask(value: Value | None) -> bool:
     """``mask.log()`` is minus infinity on purpose."""
-    return all(term.op in LAYOUT or gradient_cuts(term) for term in tensors(value))
-
-
-@detector("LA407", OpEvent)
-def unguarded_division(event: OpEvent) -> Iterator[Hit]:
-    """A mean over what a mask selects, where it may select nothing."""
-    term = event.term
-    if term.op != "div" or not _is_trained(event):
-        return
-    divisor = term.arg("other")
-    zero = empty_denominator(divisor) or _empty_overlap(term)
-    if zero is None or _is_guarded(event, divisor) or not _is_differentiable(term.arg("input")):
-        return
-    message = "division by a sum that is 0 when nothing is selected: 0 / 0 is NaN, in the value and in every gradient"
-    yield Hit(
-        "LA407", event.site, message, _zero_trail(event, zero), "bound it below, for example `.clamp(min=1)`"
+    return all(
+        is_mask(one) or gradient_cuts(one) for term in tensors(value) if (one := strip(term)) is not None
     )
+
+
+def judge_division(term: Tensor) -> Hit | None:
+    """A mean over what a mask selects, where it may select nothing."""
+    divisor = term.arg("other")
+    zero = (empty_denominator(divisor) or _empty_overlap(term)) if _carries_gradient(term) else None
+    if zero is None or _is_guarded(term, divisor) or not _is_differentiable(term.arg("input")):
+        return None
+    message = "division by a sum that is 0 when nothing is selected: 0 / 0 is NaN, in the value and in every gradient"
+    return Hit("LA407", term.site, message, _zero_trail(zero), "bound it below, for example `.clamp(min=1)`")
 
 
 def _is_differentiable(value: Value | None) -> bool:
@@ -353,51 +377,77 @@ def _empty_overlap(term: Tensor) -> Zero | None:
     return parts[0] if parts and not has_constant else None
 
 
-@detector("LA408", OpEvent)
-def infinite_gradient_at_zero(event: OpEvent) -> Iterator[Hit]:
+def judge_root(term: Tensor) -> Hit | None:
     """A root, or a power below one, of what can be exactly zero."""
-    term = event.term
-    if term.op not in ("sqrt", "pow") or not _is_trained(event):
-        return
     power = 0.5 if term.op == "sqrt" else exponent(term)
-    if power is None or not 0 < power < 1:
-        return
+    if power is None or not 0 < power < 1 or not _carries_gradient(term):
+        return None
     argument = term.arg("input")
     zero = vanishing(argument)
-    if zero is None or _is_guarded(event, argument):
-        return
+    if zero is None or _is_guarded(term, argument):
+        return None
     what = "square root" if power == 0.5 else f"power {power:g}"
     message = f"{what} of a value that can be exactly 0: its gradient there is infinite"
     advice = "add an epsilon inside the root, or use `torch.linalg.vector_norm` for a distance"
-    yield Hit("LA408", event.site, message, _zero_trail(event, zero), advice)
+    return Hit("LA408", term.site, message, _zero_trail(zero), advice)
+
+
+def judge_angle(term: Tensor) -> Hit | None:
+    """The arc cosine of a cosine that can be exactly 1."""
+    argument = term.arg("input")
+    if not _carries_gradient(term) or not reaches_one(argument) or _is_guarded(term, argument):
+        return None
+    message = f"`{term.op}` of a value that can be exactly 1: its gradient there is infinite"
+    found = tensors(argument)[0]
+    trail = (Step(found.site, "this reaches 1 and -1"),)
+    return Hit("LA408", term.site, message, trail, "clamp to [-1 + 1e-6, 1 - 1e-6] first")
+
+
+_ROOTS = frozenset({"sqrt", "pow", "acos", "asin"})
+
+
+def judge_singular_gradient(term: Tensor) -> Hit | None:
+    """LA408 of one operation."""
+    return judge_angle(term) if term.op in ("acos", "asin") else judge_root(term)
+
+
+@detector("LA406", OpEvent)
+def unguarded_log(event: OpEvent) -> Iterator[Hit]:
+    """In the computation of a model or a loss."""
+    if event.term.op == "log":
+        yield from _hits_of(event, judge_log)
+
+
+@detector("LA406", FunctionReturn)
+def unguarded_log_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
+    """In what a function returns as a scalar."""
+    yield from _hits_in_scalar(event, frozenset({"log"}), judge_log)
+
+
+@detector("LA407", OpEvent)
+def unguarded_division(event: OpEvent) -> Iterator[Hit]:
+    """In the computation of a model or a loss."""
+    if event.term.op == "div":
+        yield from _hits_of(event, judge_division)
+
+
+@detector("LA407", FunctionReturn)
+def unguarded_division_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
+    """In what a function returns as a scalar."""
+    yield from _hits_in_scalar(event, frozenset({"div"}), judge_division)
 
 
 @detector("LA408", OpEvent)
-def infinite_gradient_of_angle(event: OpEvent) -> Iterator[Hit]:
-    """The arc cosine of a cosine that can be exactly 1."""
-    term = event.term
-    if term.op not in ("acos", "asin") or not _is_trained(event):
-        return
-    argument = term.arg("input")
-    inside = bounds(argument)
-    if inside.high != 1 and inside.low != -1:
-        return
-    if _is_guarded(event, argument) or _has_lost_bound(argument):
-        return
-    message = f"`{term.op}` of a value that can be exactly 1: its gradient there is infinite"
-    found = tensors(argument)[0]
-    advice = "clamp to [-1 + 1e-6, 1 - 1e-6] first"
-    yield Hit("LA408", event.site, message, (Step(found.site, "this reaches 1 and -1"),), advice)
+def infinite_gradient_at_zero(event: OpEvent) -> Iterator[Hit]:
+    """In the computation of a model or a loss."""
+    if event.term.op in _ROOTS:
+        yield from _hits_of(event, judge_singular_gradient)
 
 
-def _has_lost_bound(value: Value | None) -> bool:
-    """An epsilon that rounding removed is LA404."""
-    return any(
-        one.op in _BOUNDED
-        and any(usual_number(one.arg(name)) not in (None, 1, -1) for name in ("min", "max"))
-        for one in (strip(term) for term in tensors(value))
-        if one is not None
-    )
+@detector("LA408", FunctionReturn)
+def infinite_gradient_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
+    """In what a function returns as a scalar."""
+    yield from _hits_in_scalar(event, _ROOTS, judge_singular_gradient)
 
 
 # LA410 -----------------------------------------------------------------------------------------------------------

@@ -301,6 +301,16 @@ def _float(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) 
     return UNKNOWN
 
 
+def _int(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
+    """A number taken out of a tensor keeps its term, so that a test of it is known as a test of the tensor."""
+    value = arguments.positional[0] if len(arguments.positional) == 1 else UNKNOWN
+    if isinstance(value, Tensor):
+        item = interp.contracts.methods.get("item")
+        return calls.apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
+    known = number(value)
+    return UNKNOWN if known is None else Const(int(known))
+
+
 def _parsed(text: str) -> Value:
     try:
         return Const(float(text))
@@ -376,7 +386,7 @@ FUNCTIONS: dict[str, Special] = {
     "builtins.range": _range, "builtins.enumerate": _enumerate, "builtins.zip": _zip, "builtins.list": _listing,
     "builtins.set": _listing, "builtins.sorted": _listing, "builtins.tuple": _tuple, "builtins.dict": _dict,
     "builtins.iter": _first, "builtins.reversed": _reversed, "builtins.map": _map, "builtins.sum": _sum,
-    "builtins.next": _next, "builtins.type": _type, "builtins.float": _float, "builtins.print": _print,
+    "builtins.next": _next, "builtins.type": _type, "builtins.float": _float, "builtins.int": _int, "builtins.print": _print,
     "builtins.globals": _globals, "builtins.slice": _slice, "functools.partial": _partial,
     "collections.OrderedDict": _dict, "collections.namedtuple": _namedtuple,
     "collections.defaultdict": _defaultdict, "collections.deque": _listing, NAMED_TUPLE: _make_named,

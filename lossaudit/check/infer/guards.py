@@ -26,9 +26,8 @@ def tested_values(interp: Interpreter, frame: Frame, test: ir.Expr) -> tuple[Val
     """The tensors and unknown values that a condition mentions. Nothing is run again for it."""
     found: list[Value] = []
     for node in _mentions(test):
-        for value in alternatives(_peek(interp, frame, node)):
-            if isinstance(value, Tensor) or (isinstance(value, Unknown) and value is not UNKNOWN):
-                found.append(value)
+        values = alternatives(_peek(interp, frame, node))
+        found += [v for v in values if isinstance(v, Tensor) or (isinstance(v, Unknown) and v is not UNKNOWN)]
     return tuple(found[:MAX_GUARDS])
 
 

@@ -105,7 +105,7 @@ def apply_op(
     if isinstance(operand, Unknown) and operand.foreign and not certain:
         return operand  # arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
-    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term, frame.guards))
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
     if op.activation is not None:
         return _activated(interp, frame, op.activation, args, term)
     return _result(interp, frame, op, term)
@@ -162,6 +162,7 @@ def make_term(
         data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
         module=module,
         depth=depth if depth <= MAX_DEPTH else 1,
+        guards=frame.guards,
     )
 
 

@@ -561,6 +561,8 @@ def _broadcast_shape(args: Args, shape: Shape) -> Shape:
         return common_shape(left)
     if number(left) is not None:
         return common_shape(right)
+    if isinstance(right, Unknown) and right.origin in ("size", "int"):
+        return common_shape(left)  # a number of Python's
     a, b = common_shape(left), common_shape(right)
     if not (a.exact and b.exact):
         return Shape((None,) * max(a.least_rank, b.least_rank), exact=False)
