@@ -15,6 +15,7 @@ from lossaudit.check.kinds import Kind
 from lossaudit.check.values import (
     ABSENT,
     NONE,
+    SCALARS,
     UNKNOWN,
     BoundMethod,
     ClassVal,
@@ -113,18 +114,20 @@ def run_function(
     key = (id(function.node), id(receiver))
     if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
         return UNKNOWN
-    interp.called.add(id(function.node))
     contexts = frame.contexts | function.contexts
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts)
-    scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    scope.vars |= bind_parameters(interp, function, arguments, receiver)
+    is_general = not any(isinstance(value, (Const, Function, ClassVal, External)) for value in scope.vars.values())
     interp.stack.append(key)
     try:
         value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
+    if is_general:
+        interp.covered.add(key)
     interp.emit(FunctionReturn, lambda: FunctionReturn(site, inner.contexts, function, value))
     return value
 
@@ -168,7 +171,7 @@ def _moved(value: Value, step: Step) -> Value:
 
 
 def bind_parameters(
-    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None, site: Site
+    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None
 ) -> dict[str, Value]:
     """The variables with which a body starts."""
     positional = list(arguments.certain_positional())
@@ -188,10 +191,29 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = UNKNOWN
+            out[param.name] = annotated(interp, function, param)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
+
+
+def annotated(interp: Interpreter, function: Function, param: ir.Param) -> Value:
+    """An unknown argument, with what the annotation promises of it: a scalar, or a tensor."""
+    name = _annotation(interp, function, param)
+    if name.startswith("builtins.") and name.removeprefix("builtins.") in SCALARS:
+        return Unknown(origin=name.removeprefix("builtins."))
+    if name in interp.contracts.tensor_types:
+        return Tensor("input", {}, Site(function.module.filename, param.id))
+    return UNKNOWN
+
+
+def _annotation(interp: Interpreter, function: Function, param: ir.Param) -> str:
+    """The dotted name of a plain annotation."""
+    node = param.annotation
+    if not isinstance(node, (ir.Name, ir.Attribute)):
+        return ""
+    value = interp.eval(Frame(function.module, function.closure), node)
+    return value.name if isinstance(value, External) else ""
 
 
 # Modules and losses ----------------------------------------------------------------------------------------------

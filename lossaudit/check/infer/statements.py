@@ -440,7 +440,7 @@ def _for(interp: Interpreter, frame: Frame, node: ir.For) -> Flow:
         flow = _unrolled(interp, frame, node, more.items)
     else:
         element = interp.any_element(more)
-        flow = _repeated(interp, frame, node.body, lambda: assign(interp, frame, node.target, element))
+        flow = _repeated(interp, frame, node, lambda: assign(interp, frame, node.target, element))
     if flow is not Flow.NEXT:
         return flow
     return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
@@ -479,15 +479,15 @@ def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> 
     return flow
 
 
-def _repeated(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], start: Callable[[], None]) -> Flow:
+def _repeated(interp: Interpreter, frame: Frame, node: ir.For | ir.While, start: Callable[[], None]) -> Flow:
     """A loop of unknown length: two passes, each a path that can really be taken; then the join of both ends."""
-    _widen(interp, frame, body)
+    _widen(interp, frame, node)
     ends: list[Changes] = []
     interp.heap.begin()
     try:
         for last in (False, True):
             start()
-            flow = _iteration(interp, frame, body)
+            flow = _iteration(interp, frame, node.body)
             if last or flow is not Flow.NEXT:
                 break
             ends.append(_snapshot(interp))
@@ -507,25 +507,41 @@ def _snapshot(interp: Interpreter) -> Changes:
     return changes
 
 
-def _widen(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> None:
+def _widen(interp: Interpreter, frame: Frame, node: ir.For | ir.While) -> None:
     """Numbers and flags that the loop changes are not constant in it."""
-    for node in ir.walk(body):
-        targets = node.targets if isinstance(node, ir.Assign) else (node.target,) if isinstance(node, ir.AugAssign) else ()
-        for target in targets:
-            if isinstance(target, ir.Name):
-                if isinstance(frame.scope.vars.get(target.name), Const):
-                    interp.bind_name(frame, target.name, UNKNOWN)
-            elif isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
-                owner = frame.scope.vars.get(target.value.name)
-                if isinstance(owner, Instance) and isinstance(owner.attrs.get(target.attr), Const):
-                    interp.heap.set(owner.attrs, target.attr, UNKNOWN)
+    for target in _changed_in(node):
+        if isinstance(target, ir.Name):
+            if isinstance(frame.scope.vars.get(target.name), Const):
+                interp.bind_name(frame, target.name, UNKNOWN)
+        elif isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
+            owner = frame.scope.vars.get(target.value.name)
+            if isinstance(owner, Instance) and isinstance(owner.attrs.get(target.attr), Const):
+                interp.heap.set(owner.attrs, target.attr, UNKNOWN)
+
+
+_changed_cache: dict[int, tuple[ir.Node, tuple[ir.Expr, ...]]] = {}
+
+
+def _changed_in(node: ir.For | ir.While) -> tuple[ir.Expr, ...]:
+    """The names and attributes that a loop body assigns; found once a loop."""
+    cached = _changed_cache.get(id(node))
+    if cached is None or cached[0] is not node:
+        cached = (node, tuple(target for one in ir.walk(node.body) for target in _plain_targets(one)))
+        _changed_cache[id(node)] = cached
+    return cached[1]
+
+
+def _plain_targets(node: ir.Node) -> tuple[ir.Expr, ...]:
+    if isinstance(node, ir.Assign):
+        return node.targets
+    return (node.target,) if isinstance(node, ir.AugAssign) else ()
 
 
 def _while(interp: Interpreter, frame: Frame, node: ir.While) -> Flow:
-    _widen(interp, frame, node.body)
+    _widen(interp, frame, node)  # before the test is read
     if interp.truth(interp.eval(frame, node.test)) is False:
         return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
-    return _repeated(interp, frame, node.body, lambda: None)
+    return _repeated(interp, frame, node, lambda: None)
 
 
 # Definitions -----------------------------------------------------------------------------------------------------
