@@ -16,6 +16,7 @@ from lossaudit.check.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
     NONE,
+    SCALARS,
     UNKNOWN,
     BoundMethod,
     ClassVal,
@@ -133,13 +134,13 @@ def run_function(
     if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
         acts.opaque(interp, site)
         return UNKNOWN
-    interp.called.add(id(function.node))
     contexts = entered(frame.contexts, function.contexts)
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts)
-    scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    scope.vars |= bind_parameters(interp, function, arguments, receiver)
+    is_general = not any(isinstance(value, (Const, Function, ClassVal, External)) for value in scope.vars.values())
     interp.stack.append(key)
     since = fresh_ident()
     try:
@@ -147,6 +148,8 @@ def run_function(
             value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
+    if is_general:
+        interp.covered.add(key)
     interp.emit(
         FunctionReturn,
         lambda: FunctionReturn(site, inner.contexts, function, value, receiver, since, inner.assigned),
@@ -193,7 +196,7 @@ def _moved(value: Value, step: Step) -> Value:
 
 
 def bind_parameters(
-    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None, site: Site
+    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None
 ) -> dict[str, Value]:
     """The variables with which a body starts."""
     positional = list(arguments.certain_positional())
@@ -213,10 +216,29 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = keywords.pop(param.name)
         elif arguments.is_open:
-            out[param.name] = Unknown(parameter=True)
+            out[param.name] = annotated(interp, function, param)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
+
+
+def annotated(interp: Interpreter, function: Function, param: ir.Param) -> Value:
+    """An unknown argument, with what the annotation promises of it: a scalar, or a tensor."""
+    name = _annotation(interp, function, param)
+    if name.startswith("builtins.") and name.removeprefix("builtins.") in SCALARS:
+        return Unknown(origin=name.removeprefix("builtins."), parameter=param.name)
+    if name in interp.contracts.tensor_types:
+        return Tensor("input", {}, Site(function.module.filename, param.id))
+    return Unknown(parameter=param.name)
+
+
+def _annotation(interp: Interpreter, function: Function, param: ir.Param) -> str:
+    """The dotted name of a plain annotation."""
+    node = param.annotation
+    if not isinstance(node, (ir.Name, ir.Attribute)):
+        return ""
+    value = interp.eval(Frame(function.module, function.closure), node)
+    return value.name if isinstance(value, External) else ""
 
 
 # Modules and losses ----------------------------------------------------------------------------------------------
