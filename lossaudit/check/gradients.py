@@ -28,7 +28,7 @@ _MAKES_DATA = frozenset({
     "zeros", "zeros_like", "full_like", "new_zeros", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
     "argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli",
 })  # fmt: skip
-_NOT_VALUES = ("size", "int", "str", "number")
+_NOT_VALUES = ("size", "int", "float", "bool", "str", "number")
 
 
 @dataclass(slots=True)
@@ -97,6 +97,8 @@ def _below(found: Obstacles, term: Tensor, is_target: bool) -> list[tuple[Value,
         found.cuts.append(term)
     elif term.kind is Kind.HARD:
         found.decides = True
+    elif term.op == "input":
+        found.open = not is_target
     elif _may_be_leaf(term):
         found.open = True
     elif term.op not in _MAKES_DATA:
@@ -181,7 +183,7 @@ def _lost_at(cut: Tensor) -> tuple[bool, list[Tensor]]:
             elif not (value.foreign or value.data or value.parameter or value.origin in _NOT_VALUES):
                 return True, []
         elif isinstance(value, Tensor):
-            if value.unrecorded or value.inference:
+            if value.unrecorded:
                 continue
             if is_cut(value):
                 deeper.append(value)

@@ -62,7 +62,7 @@ def gradient_cuts(term: Tensor) -> list[Tensor]:
         if isinstance(value, Tensor):
             if value.kind is Kind.HARD:
                 cuts.append(value)
-            elif value.module is not None or value.op in ("parameter", "opaque"):
+            elif value.module is not None or value.op in ("parameter", "opaque", "input"):
                 return []
             elif not value.detached:
                 stack += value.args.values()

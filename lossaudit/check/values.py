@@ -7,7 +7,7 @@ so it does not matter through which variables, functions, attributes or files a 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,6 +89,11 @@ class Unknown(Value):
     site: Site | None = None
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether it is a number, a flag or a text, never a tensor."""
+        return self.origin in SCALARS
+
+    @property
     def is_given(self) -> bool:
         """Whether it came from outside, as it is: an argument of an unseen caller or what a loader yields, or a part of that."""
         return bool(self.argument) or self.data or self.origin == ITERATED
@@ -103,6 +108,10 @@ class Unknown(Value):
         origin = ITERATED if self.argument else self.origin
         whole = None if self is UNKNOWN else self
         return Unknown(origin=origin, data=self.data, of=whole, at=index, parameter=self.parameter, owner=self)
+
+
+SCALARS = frozenset({"int", "float", "bool", "str"})
+"""Origins of unknown values that are plain Python scalars."""
 
 
 UNKNOWN = Unknown()
@@ -339,11 +348,14 @@ class Union(Value):
 
 def alternatives(value: Value) -> tuple[Value, ...]:
     """The alternatives of a union; the value itself otherwise."""
-    return value.alternatives if isinstance(value, Union) else (value,)
+    return value.alternatives if type(value) is Union else (value,)
 
 
 def join(values: Iterable[Value]) -> Value:
     """What holds whichever of ``values`` it is."""
+    values = list(values)
+    if len(values) == 1:
+        return values[0]
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
@@ -389,8 +401,10 @@ def same(left: Value, right: Value) -> bool:
 
 def feasible(value: Value) -> tuple[Value, ...]:
     """The alternatives that can be a tensor or a callable at all: None would have raised."""
-    kept = tuple(one for one in alternatives(value) if not _is_nothing(one))
-    return kept or alternatives(value)
+    if type(value) is not Union:
+        return (value,)
+    kept = tuple(one for one in value.alternatives if not _is_nothing(one))
+    return kept or value.alternatives
 
 
 def _is_nothing(value: Value) -> bool:
@@ -399,7 +413,9 @@ def _is_nothing(value: Value) -> bool:
 
 def tensors(value: Value | None) -> tuple[Tensor, ...]:
     """The alternatives of ``value`` if each of them is a tensor; nothing otherwise. This is what proof rests on."""
-    if value is None:
+    if type(value) is Tensor:
+        return (value,)
+    if type(value) is not Union:
         return ()
     options = feasible(value)
     if all(isinstance(one, Tensor) for one in options):
@@ -409,6 +425,8 @@ def tensors(value: Value | None) -> tuple[Tensor, ...]:
 
 def sole_tensor(value: Value | None) -> Tensor | None:
     """A tensor that speaks for all alternatives: they agree on kind and class dimension. None otherwise."""
+    if type(value) is Tensor:
+        return value
     options = tensors(value)
     if not options or len({(option.kind, option.class_dim) for option in options}) > 1:
         return None
@@ -423,6 +441,8 @@ def common_kind(value: Value | None) -> Kind:
 
 def common_shape(value: Value | None) -> Shape:
     """What the shapes of all alternatives agree on."""
+    if type(value) is Tensor:
+        return value.shape
     options = tensors(value)
     if not options:
         return ANY_SHAPE
@@ -432,17 +452,35 @@ def common_shape(value: Value | None) -> Shape:
     return shape
 
 
-def operands(term: Tensor) -> Iterator[Tensor]:
+def operands(term: Tensor) -> list[Tensor]:
     """The tensors that went into ``term``, through unions, tuples and lists of arguments."""
-    stack = list(reversed(list(term.args.values())))
+    return tensor_operands(term.args)
+
+
+def tensor_operands(args: Mapping[str, Value]) -> list[Tensor]:
+    """The tensors among arguments, through unions, tuples and lists."""
+    found: list[Tensor] = []
+    for value in args.values():
+        kind = type(value)
+        if kind is Tensor:
+            found.append(value)  # type: ignore[arg-type]
+        elif kind is Union or kind is TupleVal or kind is ListVal:
+            _collect_tensors(value, found)
+    return found
+
+
+def _collect_tensors(value: Value, found: list[Tensor]) -> None:
+    stack = [value]
     while stack:
-        value = stack.pop()
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, Union):
-            stack.extend(value.alternatives)
-        elif isinstance(value, (TupleVal, ListVal)):
-            stack.extend(value.items)
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            found.append(one)
+        elif isinstance(one, Union):
+            stack.extend(reversed(one.alternatives))
+        elif isinstance(one, (TupleVal, ListVal)):
+            stack.extend(reversed(one.items))
+            if one.rest is not None:
+                stack.append(one.rest)
 
 
 def walk_terms(term: Tensor, limit: int = 400) -> Iterator[Tensor]:

@@ -78,7 +78,7 @@ def _reads_input(term: Tensor, since: int) -> bool:
 
 
 def _is_input(value: Value) -> bool:
-    return any(isinstance(one, Unknown) and not one.origin.startswith(("size", "int")) for one in alternatives(value))
+    return any(isinstance(one, Unknown) and not (one.is_scalar or one.origin in ("size", "number")) for one in alternatives(value))
 
 
 @dataclass(slots=True)
@@ -349,6 +349,12 @@ def _periods(test: Value | None) -> list[Value]:
             stack += value.args.values()
         elif isinstance(value, Tensor) and value.op == "remainder":
             out.append(value.args.get("other", ABSENT))
+        elif isinstance(value, Unknown) and isinstance(value.owner, TupleVal):
+            left_and_right = value.owner.items
+            if value.name == "%":
+                out.append(left_and_right[1])
+            elif value.name in ("==", "!="):
+                stack += left_and_right
     return out
 
 
@@ -622,12 +628,17 @@ def _is_before(value: Value, before: Value) -> bool:
 def _is_of_the_batch(value: Value, settings: set[int]) -> bool:
     """A tensor, or an argument of the call, that is no setting of the loss."""
     if isinstance(value, Tensor):
-        return value.op not in _NUMBERS and not all(id(leaf) in settings for leaf in unknown_leaves(value))
+        return value.op not in _NUMBERS and _reads_the_batch(value, settings)
     return isinstance(value, Unknown) and (value.parameter or value.data) and id(value) not in settings
 
 
 def _is_computed_from_batch(value: Tensor, settings: set[int]) -> bool:
-    return _is_surely_tensor(value) and any(id(leaf) not in settings for leaf in unknown_leaves(value))
+    return _is_surely_tensor(value) and _reads_the_batch(value, settings)
+
+
+def _reads_the_batch(value: Tensor, settings: set[int]) -> bool:
+    is_given = any(one.op == "input" for one in walk_terms(value, LIMIT))
+    return is_given or any(id(leaf) not in settings for leaf in unknown_leaves(value))
 
 
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg", "floor_divide", "remainder", "size", "numel", "rsub"})

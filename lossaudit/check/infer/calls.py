@@ -17,6 +17,7 @@ from lossaudit.check.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
     NONE,
+    SCALARS,
     UNKNOWN,
     BoundMethod,
     ClassVal,
@@ -137,15 +138,15 @@ def run_function(
     if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
         acts.opaque(interp, site)
         return UNKNOWN
-    interp.called.add(id(function.node))
     contexts = entered(frame.contexts, function.contexts)
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
     inner.autocast = function.autocast or frame.autocast
-    scope.vars |= bind_parameters(interp, function, arguments, receiver, site)
+    scope.vars |= bind_parameters(interp, function, arguments, receiver)
     inner.parameters = tuple(scope.vars.values())
+    is_general = not any(isinstance(value, (Const, Function, ClassVal, External)) for value in scope.vars.values())
     interp.stack.append(key)
     since = fresh_ident()
     try:
@@ -154,6 +155,8 @@ def run_function(
     finally:
         interp.stack.pop()
     frame.mutations += inner.mutations[:MAX_MUTATIONS]
+    if is_general:
+        interp.covered.add(key)
     interp.emit(
         FunctionReturn,
         lambda: FunctionReturn(
@@ -210,7 +213,7 @@ def _moved(value: Value, step: Step) -> Value:
 
 
 def bind_parameters(
-    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None, site: Site
+    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None
 ) -> dict[str, Value]:
     """The variables with which a body starts."""
     positional = list(arguments.certain_positional())
@@ -230,15 +233,33 @@ def bind_parameters(
         elif param.name in keywords and param.kind != "posonly":
             out[param.name] = _received(keywords.pop(param.name), param.name)
         elif arguments.is_open:
-            out[param.name] = _open_parameter(function, param.name)
+            out[param.name] = _open_parameter(interp, function, param)
         else:
             out[param.name] = function.defaults.get(param.name, UNKNOWN)
     return out
 
 
-def _open_parameter(function: Function, name: str) -> Unknown:
-    """What a caller whom nobody sees may have passed. A value of its own: what is computed from it twice is equal."""
-    return Unknown(argument=name, usual=function.defaults.get(name), parameter=True)
+def _open_parameter(interp: Interpreter, function: Function, param: ir.Param) -> Unknown:
+    """What a caller whom nobody sees may have passed. A value of its own: what is computed from it twice is equal.
+
+    An annotation that promises a plain Python scalar is believed.
+    """
+    promised = _annotation(interp, function, param).removeprefix("builtins.")
+    return Unknown(
+        origin=promised if promised in SCALARS else "",
+        argument=param.name,
+        usual=function.defaults.get(param.name),
+        parameter=True,
+    )
+
+
+def _annotation(interp: Interpreter, function: Function, param: ir.Param) -> str:
+    """The dotted name of a plain annotation."""
+    node = param.annotation
+    if not isinstance(node, (ir.Name, ir.Attribute)):
+        return ""
+    value = interp.eval(Frame(function.module, function.closure), node)
+    return value.name if isinstance(value, External) else ""
 
 
 def _received(value: Value, name: str) -> Value:

@@ -53,10 +53,10 @@ from lossaudit.check.values import (
     join,
 )
 
-MAX_STEPS = 60_000
+MAX_STEPS = 20_000
 """Calls and statements that one root may run."""
-MAX_SECONDS = 4.0
-"""Wall-clock limit of one root: a guard against what the step limit does not foresee."""
+MAX_SECONDS = 8.0
+"""CPU time limit of one root: a guard against what the step limit does not foresee."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 
@@ -77,7 +77,7 @@ class Interpreter:
         self.project_methods = project_methods
         self.heap = Heap()
         self.stack: list[tuple[int, int]] = []
-        self.called: set[int] = set()
+        self.covered: set[tuple[int, int]] = set()
         self.assigning: set[tuple[int, str]] = set()
         self.class_stack: list[ClassVal] = []
         self.star_modules: dict[str, Module] = {}
@@ -86,6 +86,7 @@ class Interpreter:
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
         self._only_definitions = False
+        self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
         self._silence = 0
@@ -101,7 +102,7 @@ class Interpreter:
             OutOfBudget: The present root has had its share.
         """
         self._steps += 1
-        if self._steps > MAX_STEPS or (self._steps % 256 == 0 and time.monotonic() > self._deadline):
+        if self._steps > MAX_STEPS or (self._steps % 256 == 0 and time.thread_time() > self._deadline):
             raise OutOfBudget
 
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
@@ -395,7 +396,7 @@ class Interpreter:
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
         self._steps = 0
-        self._deadline = time.monotonic() + MAX_SECONDS
+        self._deadline = time.thread_time() + MAX_SECONDS
         self.stack.clear()
         self.class_stack.clear()
         try:
@@ -452,11 +453,15 @@ class Interpreter:
         made: list[Value] = []
         self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
         self.instances.pop(id(cls.node), None)
-        return [one for one in made if isinstance(one, Instance)]
+        found = [one for one in made if isinstance(one, Instance)]
+        self._tried += found  # kept: what is remembered of an object goes by its identity
+        return found
 
     def _run_methods(self, cls: ClassVal, built: list[Instance]) -> None:
         for instance in built:
             for function in self._methods(cls):
+                if (id(function.node), id(instance)) in self.covered:
+                    continue
                 objects.set_training(self, instance, Const(value=True))
                 self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
 

@@ -124,6 +124,8 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
         return _sequence_op(interp, op, left, right)
     if op == "|" and isinstance(left, DictVal) and isinstance(right, DictVal):
         return DictVal({**left.entries, **right.entries}, right.rest or left.rest)
+    if _is_scalar(left) and _is_scalar(right):
+        return Unknown(origin="float", owner=TupleVal((left, right)), name=op)
     name = _OPS.get(op)
     if name is None or not (_may_be_tensor(left) and _may_be_tensor(right)):
         return UNKNOWN
@@ -137,8 +139,17 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
 
 
+UNKNOWN_SCALAR = Unknown(origin="float")
+
+
+def _is_scalar(value: Value) -> bool:
+    return isinstance(value, Const) or (isinstance(value, Unknown) and value.is_scalar)
+
+
 def _may_be_tensor(value: Value) -> bool:
     """Whether arithmetic with it can be tensor arithmetic: numbers count, strings and containers do not."""
+    if type(value) is Tensor or type(value) is Unknown:
+        return True
     return any(
         isinstance(one, (Tensor, Unknown)) or (isinstance(one, Const) and isinstance(one.value, (int, float)))
         for one in feasible(value)
@@ -186,8 +197,8 @@ def _unary(interp: Interpreter, frame: Frame, node: ir.UnaryOp) -> Value:
         return UNKNOWN if truth is None else Const(not truth)
     if isinstance(value, Const) and isinstance(value.value, (int, float)):
         return _fold_unary(node.op, value.value)
-    if not _may_be_tensor(value) or node.op == "+":
-        return value if node.op == "+" else UNKNOWN
+    if not _may_be_tensor(value) or node.op == "+" or _is_scalar(value):
+        return value if node.op == "+" else UNKNOWN_SCALAR if _is_scalar(value) else UNKNOWN
     name = "neg" if node.op == "-" else "logical_not"
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": value}, frame.site(node.id), certain=False)
 
@@ -239,8 +250,8 @@ def _compare_two(interp: Interpreter, frame: Frame, op: str, left: Value, right:
         return _fold_comparison(op, left.value, right.value)
     if op in ("in", "not in"):
         return _membership(interp, left, right, negated=op == "not in")
-    if op in ("==", "!=") and isinstance(left, (Instance, Function)):
-        return UNKNOWN
+    if isinstance(left, (Instance, Function)) or (_is_scalar(left) and _is_scalar(right)):
+        return Unknown(origin="bool", owner=TupleVal((left, right)), name=op)
     if _may_be_tensor(left) and _may_be_tensor(right) and (_is_tensor(left) or _is_tensor(right)):
         args = {"input": left, "other": right}
         return apply_op(interp, frame, interp.contracts.ops[_OPS[op]], args, site, certain=False)

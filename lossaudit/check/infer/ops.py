@@ -34,8 +34,8 @@ from lossaudit.check.values import (
     feasible,
     integer,
     join,
-    operands,
     sole_tensor,
+    tensor_operands,
 )
 
 if TYPE_CHECKING:
@@ -138,22 +138,19 @@ def make_term(
     operand = next(iter(args.values()), None)
     source = sole_tensor(operand)
     fact = KIND_RULES[op.kind](args, source)
-    shape = SHAPE_RULES[op.shape](args, common_shape(operand))
-    term = Tensor(op.name, args, site, module=module)
-    inputs = list(operands(term))
+    inputs = tensor_operands(args)
     depth = 1 + max((one.depth for one in inputs), default=0)
-    is_known_tensor = certain or any(one.certain for one in inputs)
     return Tensor(
         op.name,
         args if depth <= MAX_DEPTH else {},
         site,
         kind=fact.kind,
         class_dim=fact.class_dim,
-        shape=shape,
+        shape=SHAPE_RULES[op.shape](args, common_shape(operand)),
         dtype=mixed_dtype(interp, frame, op.name, result_dtype(op.dtype, args, source)),
         origin=fact.origin,
         route=_route(fact, source),
-        certain=is_known_tensor,
+        certain=certain or any(one.certain for one in inputs),
         detached=op.detaches or (bool(inputs) and all(one.detached for one in inputs)),
         inference=_in_inference(frame) or any(one.inference for one in inputs),
         unrecorded="no_grad" in frame.contexts,

@@ -497,7 +497,7 @@ def _for(interp: Interpreter, frame: Frame, node: ir.For) -> Flow:
         def start() -> None:
             assign(interp, frame, node.target, element)
 
-        flow = _repeated(interp, frame, node.body, start, frame.site(node.id))
+        flow = _repeated(interp, frame, node, start)
     if flow is not Flow.NEXT:
         return flow
     return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
@@ -539,18 +539,16 @@ def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], loo
     return flow
 
 
-def _repeated(
-    interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], start: Callable[[], None], site: Site
-) -> Flow:
+def _repeated(interp: Interpreter, frame: Frame, node: ir.For | ir.While, start: Callable[[], None]) -> Flow:
     """A loop of unknown length: two passes, each a path that can really be taken; then the join of both ends."""
-    _widen(interp, frame, body)
+    _widen(interp, frame, node)
     ends: list[Changes] = []
     loop = Nested()
     interp.heap.begin()
     try:
         for last in (False, True):
             start()
-            flow = _iteration(interp, frame, body, loop)
+            flow = _iteration(interp, frame, node.body, loop)
             if last or flow is not Flow.NEXT:
                 break
             ends.append(_snapshot(interp))
@@ -559,7 +557,7 @@ def _repeated(
         raise
     ends.append(interp.heap.retreat())
     interp.heap.merge(ends)
-    _loop_done(interp, frame, loop, site)
+    _loop_done(interp, frame, loop, frame.site(node.id))
     return flow if flow in (Flow.RETURN, Flow.RAISE) and len(ends) == 1 else Flow.NEXT
 
 
@@ -577,20 +575,18 @@ def _snapshot(interp: Interpreter) -> Changes:
     return changes
 
 
-def _widen(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...]) -> None:
+def _widen(interp: Interpreter, frame: Frame, node: ir.For | ir.While) -> None:
     """Numbers and flags that the loop changes are not constant in it."""
-    for node in ir.walk(body):
-        targets = node.targets if isinstance(node, ir.Assign) else (node.target,) if isinstance(node, ir.AugAssign) else ()
-        for target in targets:
-            if isinstance(target, ir.Name):
-                held = frame.scope.vars.get(target.name)
-                if isinstance(held, Const):
-                    interp.bind_name(frame, target.name, _varying(held))
-            elif isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
-                owner = frame.scope.vars.get(target.value.name)
-                held = owner.attrs.get(target.attr) if isinstance(owner, Instance) else None
-                if isinstance(owner, Instance) and isinstance(held, Const):
-                    interp.heap.set(owner.attrs, target.attr, _varying(held))
+    for target in _changed_in(node):
+        if isinstance(target, ir.Name):
+            held = frame.scope.vars.get(target.name)
+            if isinstance(held, Const):
+                interp.bind_name(frame, target.name, _varying(held))
+        elif isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
+            owner = frame.scope.vars.get(target.value.name)
+            held = owner.attrs.get(target.attr) if isinstance(owner, Instance) else None
+            if isinstance(owner, Instance) and isinstance(held, Const):
+                interp.heap.set(owner.attrs, target.attr, _varying(held))
 
 
 def _varying(held: Const) -> Value:
@@ -599,11 +595,29 @@ def _varying(held: Const) -> Value:
     return Unknown(origin="number") if is_number else UNKNOWN
 
 
+_changed_cache: dict[int, tuple[ir.Node, tuple[ir.Expr, ...]]] = {}
+
+
+def _changed_in(node: ir.For | ir.While) -> tuple[ir.Expr, ...]:
+    """The names and attributes that a loop body assigns; found once a loop."""
+    cached = _changed_cache.get(id(node))
+    if cached is None or cached[0] is not node:
+        cached = (node, tuple(target for one in ir.walk(node.body) for target in _plain_targets(one)))
+        _changed_cache[id(node)] = cached
+    return cached[1]
+
+
+def _plain_targets(node: ir.Node) -> tuple[ir.Expr, ...]:
+    if isinstance(node, ir.Assign):
+        return node.targets
+    return (node.target,) if isinstance(node, ir.AugAssign) else ()
+
+
 def _while(interp: Interpreter, frame: Frame, node: ir.While) -> Flow:
-    _widen(interp, frame, node.body)
+    _widen(interp, frame, node)  # before the test is read
     if interp.truth(interp.eval(frame, node.test)) is False:
         return interp.exec_block(frame, node.orelse) if node.orelse else Flow.NEXT
-    return _repeated(interp, frame, node.body, lambda: None, frame.site(node.id))
+    return _repeated(interp, frame, node, lambda: None)
 
 
 # Definitions -----------------------------------------------------------------------------------------------------
