@@ -164,7 +164,8 @@ def read(value: Value | None) -> Formula | None:
         plain = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)
         return number(value.value) if plain and abs(value.value) < 1e12 else None  # type: ignore[arg-type]
     if isinstance(value, Unknown):
-        is_number = value is not UNKNOWN and not (value.foreign or value.data or value.origin)
+        is_other = value.foreign or value.data or (value.origin and not value.is_scalar)
+        is_number = value is not UNKNOWN and not is_other
         return symbol(("value", id(value))) if is_number else None
     if isinstance(value, Union):
         return _common([read(one) for one in feasible(value)])

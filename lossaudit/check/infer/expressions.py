@@ -124,8 +124,6 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
         return _sequence_op(interp, op, left, right)
     if op == "|" and isinstance(left, DictVal) and isinstance(right, DictVal):
         return DictVal({**left.entries, **right.entries}, right.rest or left.rest)
-    if _is_scalar(left) and _is_scalar(right):
-        return Unknown(origin="float", owner=TupleVal((left, right)), name=op)
     name = _OPS.get(op)
     if name is None or not (_may_be_tensor(left) and _may_be_tensor(right)):
         return UNKNOWN
@@ -137,9 +135,6 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
     if op in ("+", "-"):
         acts.collected(interp, frame, left, right, site)
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
-
-
-UNKNOWN_SCALAR = Unknown(origin="float")
 
 
 def _is_scalar(value: Value) -> bool:
@@ -197,8 +192,8 @@ def _unary(interp: Interpreter, frame: Frame, node: ir.UnaryOp) -> Value:
         return UNKNOWN if truth is None else Const(not truth)
     if isinstance(value, Const) and isinstance(value.value, (int, float)):
         return _fold_unary(node.op, value.value)
-    if not _may_be_tensor(value) or node.op == "+" or _is_scalar(value):
-        return value if node.op == "+" else UNKNOWN_SCALAR if _is_scalar(value) else UNKNOWN
+    if not _may_be_tensor(value) or node.op == "+":
+        return value if node.op == "+" else UNKNOWN
     name = "neg" if node.op == "-" else "logical_not"
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": value}, frame.site(node.id), certain=False)
 
