@@ -146,7 +146,7 @@ def run_function(
     inner.autocast = function.autocast or frame.autocast
     scope.vars |= bind_parameters(interp, function, arguments, receiver)
     inner.parameters = tuple(scope.vars.values())
-    is_general = not any(isinstance(value, (Const, Function, ClassVal, External)) for value in scope.vars.values())
+    is_general = not contexts and all(isinstance(one, Unknown) or one is receiver for one in inner.parameters)
     interp.stack.append(key)
     since = fresh_ident()
     try:
