@@ -27,7 +27,7 @@ from lossaudit.check.values import (
 # LA208: a tensor that .to(device) does not know -------------------------------------------------------------------
 
 _FACTORIES = frozenset({
-    "tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
+    "tensor", "as_tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
 })  # fmt: skip
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "maximum", "minimum", "lerp"})
 _RECASTS = frozenset({"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"})

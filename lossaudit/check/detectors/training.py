@@ -36,8 +36,15 @@ from lossaudit.check.values import (
 
 # LA503: the device of what a loss makes -----------------------------------------------------------------------------
 
-_MADE_ON_THE_CPU = frozenset({"zeros", "tensor", "float_tensor", "long_tensor", "arange", "eye", "linspace", "randint", "from_numpy", "as_tensor"})
-_TAKES_A_DEVICE = _MADE_ON_THE_CPU | {"zeros_like", "full_like", "new_zeros"}
+_MADE_ON_THE_CPU = frozenset({
+    "zeros", "ones", "empty", "rand", "full", "tensor", "float_tensor", "long_tensor", "as_tensor", "from_numpy", "arange",
+    "eye", "linspace", "randint", "hann_window",
+})  # fmt: skip
+_MADE_LIKE_ANOTHER = frozenset({
+    "zeros_like", "ones_like", "empty_like", "rand_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
+    "new_tensor",
+})  # fmt: skip
+_TAKES_A_DEVICE = _MADE_ON_THE_CPU | _MADE_LIKE_ANOTHER
 _NUMBERS = ("size", "numel", "item", "tolist")
 _WORDS = {
     "cuda": "`.cuda()` picks a GPU inside a loss",

@@ -12,7 +12,8 @@ from lossaudit.check.infer import acts, builtins, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
-from lossaudit.check.kinds import Kind
+from lossaudit.check.infer.transfer import dtype_of
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
@@ -79,7 +80,8 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
 
 def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, site: Site) -> Value:
     if callee.foreign:
-        return Unknown(foreign=True, owner=callee)
+        dtype = dtype_of(next(iter(arguments.all_values()), None)) if callee.name == "astype" else None
+        return Unknown(foreign=True, owner=callee, dtype=dtype or Dtype.UNKNOWN)
     acts.unknown_call(interp, callee, arguments, site)
     first = arguments.positional[0] if len(arguments.positional) == 1 else None
     if callee.name == "scale" and isinstance(first, Tensor) and any(one.kind is Kind.LOSS for one in weighted_terms(first)):

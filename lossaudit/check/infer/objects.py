@@ -73,7 +73,7 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         return value.items[value.names.index(name)]
     if isinstance(value, Unknown):
         if value.foreign:
-            return value
+            return Unknown(foreign=True, owner=value, name=name, site=site)
         if name == "device":
             return Unknown(origin="device")
         if name == "shape":

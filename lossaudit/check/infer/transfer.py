@@ -793,6 +793,8 @@ def _is_device(value: Value) -> bool:
 def _data_dtype(value: Value | None) -> Dtype:
     while isinstance(value, (ListVal, TupleVal)) and value.items:
         value = value.items[0]
+    if isinstance(value, Unknown):
+        return value.dtype
     found = constant(value)
     if isinstance(found, bool):
         return Dtype.BOOL
