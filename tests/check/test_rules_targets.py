@@ -305,6 +305,8 @@ def test_exponentials_that_modulate_nothing(tmp_path: Path) -> None:
         ("self.w = nn.Parameter(torch.tensor([1.0, 2.0]))", "(self.w * (a - b)).mean()", False),
         ("self.register_buffer('w', torch.tensor([1.0, 2.0]))", "(self.w * (a - b)).mean()", False),
         ("self.w = w", "(self.w * (a - b)).mean()", False),
+        ("self.w = torch.linspace(0, 1, 9)", "self.w[b] * a.mean()", False),  # perhaps a number for the epoch
+        ("self.w = torch.linspace(0, 1, 9)", "self.w[b] * F.cross_entropy(a, b)", True),
         ("self.w = torch.tensor([1.0, 2.0])", "(a - b).mean() * len(self.w)", False),
     ],
 )
