@@ -20,6 +20,7 @@ from lossaudit.check.values import (
     alternatives,
     constant,
     feasible,
+    number,
     operands,
     walk_terms,
 )
@@ -82,12 +83,16 @@ def _stored(value: Value) -> Tensor | None:
 def _is_left_behind(value: Tensor) -> bool:
     """Made by a factory on the processor."""
     made: Value | None = value
-    while isinstance(made, Tensor) and (made.op in LAYOUT or made.op in _RECASTS):
+    while isinstance(made, Tensor) and (made.op in LAYOUT or made.op in _RECASTS or _is_rescaled(made)):
         made = made.arg("input")
     if not isinstance(made, Tensor) or made.op not in _FACTORIES:
         return False
     device = constant(made.arg("device"))
     return made.arg("device") is None or device is None or device == "cpu"
+
+
+def _is_rescaled(term: Tensor) -> bool:
+    return term.op in ("mul", "div", "add", "sub") and number(term.arg("other")) is not None
 
 
 def _meets(term: Tensor, name: str, kept: Tensor, labels: set[Key]) -> bool:

@@ -8,7 +8,7 @@ from lossaudit.check.builtin_losses import built_in, loss_of
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, op_label
-from lossaudit.check.events import Backward, Construct, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.events import Backward, Construct, ExternalCall, FunctionReturn, LossCall, OpEvent
 from lossaudit.check.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
 from lossaudit.check.infer.transfer import SLICE, index_items
 from lossaudit.check.kinds import Dtype, Kind
@@ -19,6 +19,7 @@ from lossaudit.check.values import (
     UNKNOWN,
     Const,
     External,
+    Instance,
     Step,
     Tensor,
     TupleVal,
@@ -212,16 +213,36 @@ def _are_indices(event: LossCall, target: Tensor) -> bool:
 @detector("LA201", Construct)
 def loss_constructed_with_tensors(event: Construct) -> Iterator[Hit]:
     """``nn.CrossEntropyLoss(prediction, target)`` builds a module with odd settings, and no loss."""
-    instance = event.instance
+    given = _given_tensors(event.instance)
+    predictions = tensors(given[0]) if given is not None else ()
+    if predictions and all(_is_predicted(one) for one in predictions):
+        trail = (Step(predictions[0].source.site, f"{op_label(predictions[0].source)} makes the prediction"),)
+        yield _constructed(event.instance, trail)
+
+
+_OF_TENSORS = ("backward", "item", "detach")
+
+
+@detector("LA201", ExternalCall)
+def loss_module_used_as_loss(event: ExternalCall) -> Iterator[Hit]:
+    """The module is then used as the loss that it is not: ``loss.backward()``."""
+    method = event.name.rpartition(".")[2]
+    if method in _OF_TENSORS and isinstance(event.receiver, Instance) and _given_tensors(event.receiver) is not None:
+        yield _constructed(event.receiver, (Step(event.site, f"`.{method}()` takes it for a loss"),))
+
+
+def _given_tensors(instance: Instance) -> tuple[Value, Value] | None:
+    """The first two settings of a loss of the framework, where neither is a plain constant."""
     if not isinstance(instance.cls, External) or not isinstance(instance.entry, LossClass):
-        return
+        return None
     first, second = [*instance.bound.values(), NONE, NONE][:2]
-    predictions = tensors(first)
-    if predictions and all(_is_predicted(one) for one in predictions) and not isinstance(second, Const):
-        name = instance.class_name
-        message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
-        trail = tuple(Step(one.source.site, f"{op_label(one.source)} makes the prediction") for one in predictions[:1])
-        yield Hit("LA201", event.site, message, trail, f"write `{name}()(prediction, target)`")
+    return None if isinstance(first, Const) or isinstance(second, Const) else (first, second)
+
+
+def _constructed(instance: Instance, trail: tuple[Step, ...]) -> Hit:
+    name = instance.class_name
+    message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
+    return Hit("LA201", instance.site, message, trail, f"write `{name}()(prediction, target)`")
 
 
 def _is_predicted(term: Tensor) -> bool:
@@ -299,21 +320,26 @@ def padding_in_loss(event: LossCall) -> Iterator[Hit]:
     if not padded or any(one is None or one[0] == ignored for one in padded):
         return
     value, step = next(one for one in padded if one is not None)
-    message = f"the target is padded with {value:g}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
-    advice = f"pass `ignore_index={value:g}` to the loss, or pad the targets with {ignored}"
+    words = "the tokenizer's `pad_token_id`" if value is None else f"{value:g}"
+    if value is None and ignored >= 0:
+        return
+    message = f"the target is padded with {words}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
+    advice = f"pass that value as `ignore_index` to the loss, or pad the targets with {ignored}"
     steps = [step]
     if event.criterion is not None and event.criterion.site != event.site:
         steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
     yield Hit("LA209", event.site, message, tuple(steps), advice)
 
 
-def _padding(target: Value) -> tuple[float, Step] | None:
-    """The value with which the target was padded, and where that is in sight."""
+def _padding(target: Value) -> tuple[float | None, Step] | None:
+    """The value with which the target was padded (None: a tokenizer's, never negative), and where that is in sight."""
     made = _uncut(target)
-    if isinstance(made, Tensor) and made.op == "pad_sequence":
-        value = number(made.arg("padding_value"))
-        return None if value is None else (value, Step(made.site, f"`pad_sequence` fills up with {value:g}"))
-    return None
+    if not isinstance(made, Tensor) or made.op != "pad_sequence":
+        return None
+    given = made.arg("padding_value")
+    value, step = number(given), Step(made.site, "`pad_sequence` fills up the targets here")
+    is_token = isinstance(given, Unknown) and given.origin == "pad_token_id"
+    return (value, step) if value is not None or is_token else None
 
 
 def _uncut(value: Value) -> Value:
