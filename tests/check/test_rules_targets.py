@@ -351,7 +351,11 @@ def test_a_module_that_moves_its_tensors_itself(tmp_path: Path) -> None:
         ("pad_sequence(t, padding_value=-100)", "F.cross_entropy(x, y.view(-1))", False),
         ("pad_sequence(t, padding_value=pad)", "F.cross_entropy(x, y.view(-1))", False),
         ("pad_sequence(t, padding_value=pad.pad_token_id)", "F.cross_entropy(x, y.view(-1))", True),
-        ("pad_sequence(t, padding_value=pad.pad_token_id)", "F.cross_entropy(x, y, ignore_index=pad.pad_token_id)", False),
+        (
+            "pad_sequence(t, padding_value=pad.pad_token_id)",
+            "F.cross_entropy(x, y, ignore_index=pad.pad_token_id)",
+            False,
+        ),
         ("pad_sequence(t)", "F.cross_entropy(x, y.view(-1), ignore_index=0)", False),
         ("pad_sequence(t)", "F.cross_entropy(x, y[y != 0])", False),
         ("pad_sequence(t)", "F.cross_entropy(x, y, reduction='none')", False),

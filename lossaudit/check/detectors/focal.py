@@ -112,7 +112,9 @@ def _weighting_of_call(loss: Tensor) -> tuple[str, Step] | None:
     names = ("pos_weight",) if loss.op.startswith("binary") else ("weight",)
     for name in names:
         if _is_given(loss.arg(name)):
-            return "class weights" if name == "weight" else "`pos_weight`", Step(loss.site, "the loss is computed here")
+            return "class weights" if name == "weight" else "`pos_weight`", Step(
+                loss.site, "the loss is computed here"
+            )
     return None
 
 
@@ -153,8 +155,14 @@ def focal_on_reduced_loss(event: OpEvent) -> Iterator[Hit]:
 
 
 def _reduction(loss: Tensor) -> Step | None:
-    if loss.kind is Kind.LOSS and loss.op in _CROSS_ENTROPIES and constant(loss.arg("reduction")) in ("mean", "sum"):
-        return Step(loss.site, f"`reduction={constant(loss.arg('reduction'))!r}`: the loss is one number from here on")
+    if (
+        loss.kind is Kind.LOSS
+        and loss.op in _CROSS_ENTROPIES
+        and constant(loss.arg("reduction")) in ("mean", "sum")
+    ):
+        return Step(
+            loss.site, f"`reduction={constant(loss.arg('reduction'))!r}`: the loss is one number from here on"
+        )
     if loss.op in ("mean", "sum") and constant(loss.arg("dim")) is None:
         inner = unwrapped(loss.arg("input"))
         if isinstance(inner, Tensor) and inner.kind is Kind.LOSS and inner.op in _CROSS_ENTROPIES:

@@ -31,7 +31,9 @@ _FACTORIES = frozenset({
     "tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
 })  # fmt: skip
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "maximum", "minimum", "lerp"})
-_RECASTS = frozenset({"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"})
+_RECASTS = frozenset(
+    {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
+)
 _MOVERS = ("to", "cuda", "_apply")
 
 
@@ -53,7 +55,9 @@ def _keeps_tensors(module: Instance) -> bool:
     if not any(isinstance(one, Tensor) and one.stored is not None for one in kept):
         return False
     bases = module.cls.mro if isinstance(module.cls, ClassVal) else ()
-    return not any(name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS)
+    return not any(
+        name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS
+    )
 
 
 def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -48,7 +48,11 @@ def smoothing_weights_as_target(event: LossCall) -> Iterator[Hit]:
         rows, logits = read(target), event.args.get(event.loss.prediction)
         if isinstance(rows, Rows) and rows.blame is not None and logits is not None:
             rows = settled(rows, key_of(_logits(logits)), event.loss.class_dim or 1, logits)
-            yield from _judged(rows, is_batch=rows.spread, use=Step(event.site, f"{loss_label(event)} reads them as its target"))
+            yield from _judged(
+                rows,
+                is_batch=rows.spread,
+                use=Step(event.site, f"{loss_label(event)} reads them as its target"),
+            )
 
 
 def _logits(value: Value) -> Value:
@@ -138,11 +142,19 @@ def _same_as_built_in(term: Tensor) -> Hit | None:
     loss = loss_of(term)
     if loss is not None and loss.rows.shared is not None and loss.level is Level.BATCH and loss.rows.is_mixed:
         message = "label smoothing written by hand: the framework has it"
-        return Hit("LA205", term.site, message, (), "use `F.cross_entropy(logits, labels, label_smoothing=s)`")
+        return Hit(
+            "LA205", term.site, message, (), "use `F.cross_entropy(logits, labels, label_smoothing=s)`"
+        )
     found = built_in(term)
     if found is None:
         return None
-    return Hit("LA205", term.site, f"this is {found.name}, which the framework has built in", (), f"use `{found.call}`")
+    return Hit(
+        "LA205",
+        term.site,
+        f"this is {found.name}, which the framework has built in",
+        (),
+        f"use `{found.call}`",
+    )
 
 
 # LA203: the element type of the target ----------------------------------------------------------------------------
@@ -160,7 +172,9 @@ def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
     if event.loss.target_expects == "class_indices":
         if all(_is_integer_one_hot(one) for one in targets):
             message = f"an integer one-hot tensor is the target of {loss_label(event)}: class probabilities are floats"
-            yield _target_hit(event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`")
+            yield _target_hit(
+                event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`"
+            )
         elif all(one.dtype.is_float and _are_indices(event, one) for one in targets):
             message = f"float class indices are the target of {loss_label(event)}, which takes integers"
             yield _target_hit(event, targets[0], message, "keep the labels as integers: `labels.long()`")
@@ -171,7 +185,9 @@ def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
 
 def _target_hit(event: LossCall, target: Tensor, message: str, advice: str) -> Hit:
     made = _dtype_source(target)
-    steps = [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    steps = (
+        [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    )
     if event.criterion is not None and event.criterion.site != event.site:
         steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
     return Hit("LA203", event.site, message, tuple(steps), advice)
@@ -227,7 +243,11 @@ _OF_TENSORS = ("backward", "item", "detach")
 def loss_module_used_as_loss(event: ExternalCall) -> Iterator[Hit]:
     """The module is then used as the loss that it is not: ``loss.backward()``."""
     method = event.name.rpartition(".")[2]
-    if method in _OF_TENSORS and isinstance(event.receiver, Instance) and _given_tensors(event.receiver) is not None:
+    if (
+        method in _OF_TENSORS
+        and isinstance(event.receiver, Instance)
+        and _given_tensors(event.receiver) is not None
+    ):
         yield _constructed(event.receiver, (Step(event.site, f"`.{method}()` takes it for a loss"),))
 
 
@@ -260,7 +280,19 @@ _NOT_TARGETS = {
 }
 """What no target of such a loss can be, whatever stands in the place of the prediction."""
 _PREDICTED = (Kind.SCORE, Kind.LOG_PROBABILITY, Kind.SIGMOID, Kind.LOG_SIGMOID, Kind.PROBABILITY)
-_FILLED = ("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "randint", "one_hot")
+_FILLED = (
+    "zeros",
+    "ones",
+    "full",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "randint",
+    "one_hot",
+)
 
 
 @detector("LA202", LossCall)
@@ -275,7 +307,9 @@ def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
     is_predicted = all(one.kind in _PREDICTED and _is_predicted(one) for one in targets)
     if not is_predicted:
         return
-    if all(_is_label(one) for one in feasible(given)) or (is_impossible and all(_is_data(one) for one in feasible(given))):
+    if all(_is_label(one) for one in feasible(given)) or (
+        is_impossible and all(_is_data(one) for one in feasible(given))
+    ):
         source = targets[0].source
         message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
         trail = (Step(source.site, f"{op_label(source)} makes the prediction"), *targets[0].route)
@@ -301,7 +335,11 @@ def _is_data(value: Value) -> bool:
         made = made.arg("input") or UNKNOWN
     while isinstance(made, Unknown) and made.of is not None:
         made = made.of
-    return isinstance(made, Unknown) and not made.foreign and bool(made.parameter or made.data or made.origin == ITERATED)
+    return (
+        isinstance(made, Unknown)
+        and not made.foreign
+        and bool(made.parameter or made.data or made.origin == ITERATED)
+    )
 
 
 # LA209: padding that counts ---------------------------------------------------------------------------------------
@@ -315,7 +353,9 @@ def padding_in_loss(event: LossCall) -> Iterator[Hit]:
         return
     if constant(event.args.get("reduction")) not in ("mean", "sum"):
         return
-    targets = tensors(event.args.get(event.loss.target)) or feasible(event.args.get(event.loss.target) or UNKNOWN)
+    targets = tensors(event.args.get(event.loss.target)) or feasible(
+        event.args.get(event.loss.target) or UNKNOWN
+    )
     padded = [_padding(one) for one in targets]
     if not padded or any(one is None or one[0] == ignored for one in padded):
         return
