@@ -259,6 +259,7 @@ def test_swapped_arguments(tmp_path: Path, call: str, wrong: bool) -> None:
         ("F.cross_entropy(x, y, reduction='none')", []),
         ("F.cross_entropy(x, y, weight=w, reduction='none')", ["LA206"]),
         ("F.cross_entropy(x, y, weight=maybe, reduction='none')", []),
+        ("F.cross_entropy(x, y, weight=None if maybe is None else maybe.to(x), reduction='none')", []),
         ("F.cross_entropy(x, y, label_smoothing=0.1, reduction='none')", ["LA206"]),
         ("0.25 * F.cross_entropy(x, y, reduction='none')", ["LA206"]),
         ("mask * F.cross_entropy(x, y, reduction='none')", []),

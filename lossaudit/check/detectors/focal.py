@@ -10,7 +10,7 @@ from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import OpEvent
 from lossaudit.check.formulas import key_of
 from lossaudit.check.kinds import Kind
-from lossaudit.check.values import Step, Tensor, Unknown, Value, constant, feasible, number, tensors
+from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, constant, number
 
 _CROSS_ENTROPIES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
 _MAX_FACTORS = 12
@@ -122,8 +122,7 @@ def _is_given(value: Value | None) -> bool:
     """Certainly not None: a tensor, or what a caller has to pass."""
     if isinstance(value, Unknown):
         return bool(value.parameter) and not value.may_be_none
-    found = tensors(value)
-    return bool(found) and len(found) == len(feasible(value)) if value is not None else False
+    return value is not None and all(isinstance(one, Tensor) for one in alternatives(value))
 
 
 def _is_weight(value: Value | None, loss: Tensor) -> bool:
