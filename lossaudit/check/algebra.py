@@ -128,7 +128,9 @@ def _common_factor(monomials: list[Monomial]) -> Mapping[Symbol, int]:
 def _divided(monomial: Monomial, factor: Mapping[Symbol, int]) -> Monomial:
     if not factor:
         return monomial
-    return frozenset((name, power - factor.get(name, 0)) for name, power in monomial if power > factor.get(name, 0))
+    return frozenset(
+        (name, power - factor.get(name, 0)) for name, power in monomial if power > factor.get(name, 0)
+    )
 
 
 def _evaluated(polynomial: Polynomial, symbol: Symbol, replacement: Ratio) -> Ratio:

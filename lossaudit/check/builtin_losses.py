@@ -162,7 +162,19 @@ def _squared(value: Value | None) -> Tensor | None:
     return None
 
 
-_PARTS = ("getitem", "mean", "roll", "narrow", "select", "index_select", "flip", "amax", "max", "sum", "detach")
+_PARTS = (
+    "getitem",
+    "mean",
+    "roll",
+    "narrow",
+    "select",
+    "index_select",
+    "flip",
+    "amax",
+    "max",
+    "sum",
+    "detach",
+)
 
 
 def _compares(difference: Tensor | None) -> bool:
@@ -170,16 +182,23 @@ def _compares(difference: Tensor | None) -> bool:
     if difference is None:
         return False
     sides = [difference.arg("input"), difference.arg("other")]
-    if any(plain_number(side) is not None or not isinstance(unwrapped(side), (Tensor, Unknown)) for side in sides):
+    if any(
+        plain_number(side) is not None or not isinstance(unwrapped(side), (Tensor, Unknown)) for side in sides
+    ):
         return False
-    return _whole(sides[0]) != _whole(sides[1]) and not _may_broadcast(common_shape(sides[0]), common_shape(sides[1]))
+    return _whole(sides[0]) != _whole(sides[1]) and not _may_broadcast(
+        common_shape(sides[0]), common_shape(sides[1])
+    )
 
 
 def _may_broadcast(left: Shape, right: Shape) -> bool:
     """Known to differ in rank, or a column against a vector: a mistake of its own."""
     if left.exact and right.exact:
         return left.rank != right.rank
-    return any(one.rank == 1 and bool(other.dims) and other.dims[-1] == 1 for one, other in ((left, right), (right, left)))
+    return any(
+        one.rank == 1 and bool(other.dims) and other.dims[-1] == 1
+        for one, other in ((left, right), (right, left))
+    )
 
 
 def _whole(value: Value | None) -> Key:
@@ -208,7 +227,11 @@ class _Log:
 
 def _summands(value: Value | None, sign: int) -> Iterator[tuple[int, Value]]:
     inner = unwrapped(value)
-    if isinstance(inner, Tensor) and inner.op in ("add", "sub") and plain_number(inner.arg("alpha")) in (None, 1):
+    if (
+        isinstance(inner, Tensor)
+        and inner.op in ("add", "sub")
+        and plain_number(inner.arg("alpha")) in (None, 1)
+    ):
         yield from _summands(inner.arg("input"), sign)
         yield from _summands(inner.arg("other"), sign if inner.op == "add" else -sign)
     elif isinstance(inner, Tensor) and inner.op == "neg":
@@ -222,7 +245,9 @@ def _binary(summands: list[tuple[int, Value]], reduction: str) -> BuiltIn | None
     parts = [_labelled_log(value, sign) for sign, value in summands]
     if len(parts) != 2 or parts[0] is None or parts[1] is None:
         return None
-    by_complement = {weight_complement: (label, log) for label, weight_complement, log in (parts[0], parts[1])}
+    by_complement = {
+        weight_complement: (label, log) for label, weight_complement, log in (parts[0], parts[1])
+    }
     if by_complement.keys() != {True, False}:
         return None
     (label, log), (other_label, other_log) = by_complement[False], by_complement[True]
@@ -230,7 +255,9 @@ def _binary(summands: list[tuple[int, Value]], reduction: str) -> BuiltIn | None
     if not fits:
         return None
     if log.scores:
-        return BuiltIn("binary cross-entropy on scores", f"F.binary_cross_entropy_with_logits(scores, target{reduction})")
+        return BuiltIn(
+            "binary cross-entropy on scores", f"F.binary_cross_entropy_with_logits(scores, target{reduction})"
+        )
     return BuiltIn("binary cross-entropy", f"F.binary_cross_entropy(probabilities, target{reduction})")
 
 
@@ -275,7 +302,9 @@ def _log_of(value: Value | None) -> _Log | None:
     probability = unwrapped(guarded if complement is None else complement)
     if probability is None:
         return None
-    scores = isinstance(probability, Tensor) and (probability.kind is Kind.SIGMOID or _is_logistic(probability))
+    scores = isinstance(probability, Tensor) and (
+        probability.kind is Kind.SIGMOID or _is_logistic(probability)
+    )
     return _Log(key_of(probability), complement=complement is not None, scores=scores)
 
 
@@ -290,7 +319,9 @@ def _without_epsilon(value: Value | None) -> Value | None:
 
 def _is_logistic(term: Tensor) -> bool:
     """``1 / (1 + exp(-x))``."""
-    below = _term(term.arg("other"), "add") if term.op == "div" and plain_number(term.arg("input")) == 1 else None
+    below = (
+        _term(term.arg("other"), "add") if term.op == "div" and plain_number(term.arg("input")) == 1 else None
+    )
     if below is None:
         return False
     one = plain_number(below.arg("input")) == 1

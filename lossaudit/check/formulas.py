@@ -200,7 +200,12 @@ def _agree(left: Formula, right: Formula) -> bool:
     if isinstance(left, Ratio) and isinstance(right, Ratio):
         return left.equals(right)
     if isinstance(left, Form) and isinstance(right, Form):
-        alike = (left.base, left.dim, left.level, left.averaged) == (right.base, right.dim, right.level, right.averaged)
+        alike = (left.base, left.dim, left.level, left.averaged) == (
+            right.base,
+            right.dim,
+            right.level,
+            right.averaged,
+        )
         return alike and _agree(left.rows, right.rows)
     if isinstance(left, Rows) and isinstance(right, Rows):
         return left.at.keys() == right.at.keys() and left.soft.keys() == right.soft.keys() and (
@@ -372,7 +377,9 @@ def _mask(value: Value | None) -> Rows | None:
         value = value.arg("input")
     rows = read(value)
     is_one_hot = isinstance(rows, Rows) and rows.every.is_zero and len(rows.at) == 1 and not rows.soft
-    return rows if isinstance(rows, Rows) and is_one_hot and next(iter(rows.at.values())).equals(WHOLE) else None
+    return (
+        rows if isinstance(rows, Rows) and is_one_hot and next(iter(rows.at.values())).equals(WHOLE) else None
+    )
 
 
 def _clamp(term: Tensor) -> Formula | None:
@@ -385,7 +392,12 @@ def _clamp(term: Tensor) -> Formula | None:
 
 def _get_item(term: Tensor) -> Formula | None:
     source, items = term.arg("input"), index_items(term.arg("index"))
-    if isinstance(source, Tensor) and _unwrapped(source).op == "eye" and len(items) == 1 and _are_labels(items[0]):
+    if (
+        isinstance(source, Tensor)
+        and _unwrapped(source).op == "eye"
+        and len(items) == 1
+        and _are_labels(items[0])
+    ):
         length = ratio(_unwrapped(source).arg("n"))
         return Rows(at={key_of(items[0]): WHOLE}, lengths=() if length is None else (length,))
     found = read(source)
@@ -422,7 +434,12 @@ def _picked(form: Form, labels: Value | None, term: Tensor) -> Form | None:
 
 def _gather(term: Tensor) -> Formula | None:
     form, dim = read(term.arg("input")), integer(term.arg("dim"))
-    if not isinstance(form, Form) or form.level is not Level.ENTRY or dim is None or not form.over_classes(dim):
+    if (
+        not isinstance(form, Form)
+        or form.level is not Level.ENTRY
+        or dim is None
+        or not form.over_classes(dim)
+    ):
         return None
     return _picked(form, term.arg("index"), term)
 
@@ -450,7 +467,11 @@ def _reduced(term: Tensor, *, average: bool) -> Formula | None:
 def _reduced_samples(form: Form, dims: list[int], term: Tensor, *, average: bool) -> Form | None:
     if dims in ([1], [-1]):
         picked = term.arg("input")
-        return form if isinstance(picked, Tensor) and picked.op in ("gather", "neg") and _is_column(picked) else None
+        return (
+            form
+            if isinstance(picked, Tensor) and picked.op in ("gather", "neg") and _is_column(picked)
+            else None
+        )
     if dims not in ([], [0]):
         return None
     whole = replace(form, level=Level.BATCH)
@@ -597,7 +618,9 @@ def _mul(term: Tensor) -> Formula | None:
     return _product(read(left), read(right), left, right, term)
 
 
-def _product(a: Formula | None, b: Formula | None, left: Value | None, right: Value | None, term: Tensor) -> Formula | None:
+def _product(
+    a: Formula | None, b: Formula | None, left: Value | None, right: Value | None, term: Tensor
+) -> Formula | None:
     if isinstance(a, Ratio) and b is not None:
         return _scaled(b, a)
     if isinstance(b, Ratio) and a is not None:
@@ -627,7 +650,9 @@ def _product_of_rows(left: Rows, right: Rows, term: Tensor) -> Rows | None:
         a, b = left.at.get(key, NOTHING), right.at.get(key, NOTHING)
         at[key] = left.every * b + a * right.every + a * b
     lengths = (*left.lengths, *right.lengths)
-    return Rows(left.every * right.every, {k: w for k, w in at.items() if not w.is_zero}, blame=term, lengths=lengths)
+    return Rows(
+        left.every * right.every, {k: w for k, w in at.items() if not w.is_zero}, blame=term, lengths=lengths
+    )
 
 
 def _div(term: Tensor) -> Formula | None:
@@ -710,4 +735,6 @@ def _substituted(rows: Rows, renamed: Mapping[Symbol, Ratio]) -> Rows:
 
     at = {key: new(weight) for key, weight in rows.at.items()}
     soft = {key: (value, new(weight)) for key, (value, weight) in rows.soft.items()}
-    return replace(rows, every=new(rows.every), at=at, soft=soft, lengths=tuple(new(one) for one in rows.lengths))
+    return replace(
+        rows, every=new(rows.every), at=at, soft=soft, lengths=tuple(new(one) for one in rows.lengths)
+    )

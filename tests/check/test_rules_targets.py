@@ -222,6 +222,9 @@ def test_element_type_of_the_target(tmp_path: Path, call: str, wrong: bool) -> N
         ("nn.CrossEntropyLoss(net(x), y)", True),
         ("nn.CrossEntropyLoss(net(x).softmax(1), y)", True),
         ("nn.CrossEntropyLoss(x.softmax(0), ignore_index=1)", False),
+        ("nn.CrossEntropyLoss(x, y).backward()", True),
+        ("nn.CrossEntropyLoss(x, y).item()", True),
+        ("nn.CrossEntropyLoss(w).to(x)", False),
         ("nn.CrossEntropyLoss(net(w).softmax(0))", False),
         ("nn.BCEWithLogitsLoss(pos_weight=w)(net(x), y)", False),
     ],
@@ -256,6 +259,7 @@ def test_swapped_arguments(tmp_path: Path, call: str, wrong: bool) -> None:
         ("F.cross_entropy(x, y, reduction='none')", []),
         ("F.cross_entropy(x, y, weight=w, reduction='none')", ["LA206"]),
         ("F.cross_entropy(x, y, weight=maybe, reduction='none')", []),
+        ("F.cross_entropy(x, y, weight=None if maybe is None else maybe.to(x), reduction='none')", []),
         ("F.cross_entropy(x, y, label_smoothing=0.1, reduction='none')", ["LA206"]),
         ("0.25 * F.cross_entropy(x, y, reduction='none')", ["LA206"]),
         ("mask * F.cross_entropy(x, y, reduction='none')", []),
@@ -296,6 +300,7 @@ def test_exponentials_that_modulate_nothing(tmp_path: Path) -> None:
     ("stored", "used", "wrong"),
     [
         ("self.w = torch.tensor([1.0, 2.0])", "(self.w * (a - b)).mean()", True),
+        ("self.w = torch.FloatTensor([1, 2, 1]) / 16", "(self.w * (a - b)).mean()", True),
         ("self.w = torch.tensor(w)", "F.cross_entropy(a, b, weight=self.w)", True),
         ("self.w = torch.tensor(w)", "(self.w * (a - b)).mean()", False),  # perhaps a single number
         ("self.w = torch.tensor([1.0, 2.0])", "(self.w.to(a) * (a - b)).mean()", False),
@@ -305,6 +310,8 @@ def test_exponentials_that_modulate_nothing(tmp_path: Path) -> None:
         ("self.w = nn.Parameter(torch.tensor([1.0, 2.0]))", "(self.w * (a - b)).mean()", False),
         ("self.register_buffer('w', torch.tensor([1.0, 2.0]))", "(self.w * (a - b)).mean()", False),
         ("self.w = w", "(self.w * (a - b)).mean()", False),
+        ("self.w = torch.linspace(0, 1, 9)", "self.w[b] * a.mean()", False),  # perhaps a number for the epoch
+        ("self.w = torch.linspace(0, 1, 9)", "self.w[b] * F.cross_entropy(a, b)", True),
         ("self.w = torch.tensor([1.0, 2.0])", "(a - b).mean() * len(self.w)", False),
     ],
 )
@@ -344,6 +351,12 @@ def test_a_module_that_moves_its_tensors_itself(tmp_path: Path) -> None:
         ("pad_sequence(t)", "F.cross_entropy(x, y.view(-1))", True),
         ("pad_sequence(t, padding_value=-100)", "F.cross_entropy(x, y.view(-1))", False),
         ("pad_sequence(t, padding_value=pad)", "F.cross_entropy(x, y.view(-1))", False),
+        ("pad_sequence(t, padding_value=pad.pad_token_id)", "F.cross_entropy(x, y.view(-1))", True),
+        (
+            "pad_sequence(t, padding_value=pad.pad_token_id)",
+            "F.cross_entropy(x, y, ignore_index=pad.pad_token_id)",
+            False,
+        ),
         ("pad_sequence(t)", "F.cross_entropy(x, y.view(-1), ignore_index=0)", False),
         ("pad_sequence(t)", "F.cross_entropy(x, y[y != 0])", False),
         ("pad_sequence(t)", "F.cross_entropy(x, y, reduction='none')", False),

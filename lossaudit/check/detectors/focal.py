@@ -10,7 +10,7 @@ from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import OpEvent
 from lossaudit.check.formulas import key_of
 from lossaudit.check.kinds import Kind
-from lossaudit.check.values import Step, Tensor, Unknown, Value, constant, feasible, number, tensors
+from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, constant, number
 
 _CROSS_ENTROPIES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
 _MAX_FACTORS = 12
@@ -112,7 +112,9 @@ def _weighting_of_call(loss: Tensor) -> tuple[str, Step] | None:
     names = ("pos_weight",) if loss.op.startswith("binary") else ("weight",)
     for name in names:
         if _is_given(loss.arg(name)):
-            return "class weights" if name == "weight" else "`pos_weight`", Step(loss.site, "the loss is computed here")
+            return "class weights" if name == "weight" else "`pos_weight`", Step(
+                loss.site, "the loss is computed here"
+            )
     return None
 
 
@@ -120,8 +122,7 @@ def _is_given(value: Value | None) -> bool:
     """Certainly not None: a tensor, or what a caller has to pass."""
     if isinstance(value, Unknown):
         return bool(value.argument) and not value.may_be_none
-    found = tensors(value)
-    return bool(found) and len(found) == len(feasible(value)) if value is not None else False
+    return value is not None and all(isinstance(one, Tensor) for one in alternatives(value))
 
 
 def _is_weight(value: Value | None, loss: Tensor) -> bool:
@@ -153,8 +154,14 @@ def focal_on_reduced_loss(event: OpEvent) -> Iterator[Hit]:
 
 
 def _reduction(loss: Tensor) -> Step | None:
-    if loss.kind is Kind.LOSS and loss.op in _CROSS_ENTROPIES and constant(loss.arg("reduction")) in ("mean", "sum"):
-        return Step(loss.site, f"`reduction={constant(loss.arg('reduction'))!r}`: the loss is one number from here on")
+    if (
+        loss.kind is Kind.LOSS
+        and loss.op in _CROSS_ENTROPIES
+        and constant(loss.arg("reduction")) in ("mean", "sum")
+    ):
+        return Step(
+            loss.site, f"`reduction={constant(loss.arg('reduction'))!r}`: the loss is one number from here on"
+        )
     if loss.op in ("mean", "sum") and constant(loss.arg("dim")) is None:
         inner = unwrapped(loss.arg("input"))
         if isinstance(inner, Tensor) and inner.kind is Kind.LOSS and inner.op in _CROSS_ENTROPIES:

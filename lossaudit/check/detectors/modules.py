@@ -8,7 +8,8 @@ from lossaudit.check.contracts import LossClass, load_contracts
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import BaseInit, FunctionReturn
-from lossaudit.check.formulas import LAYOUT
+from lossaudit.check.formulas import LAYOUT, Key, key_of
+from lossaudit.check.kinds import Kind
 from lossaudit.check.values import (
     ClassVal,
     Instance,
@@ -19,7 +20,7 @@ from lossaudit.check.values import (
     alternatives,
     constant,
     feasible,
-    integer,
+    number,
     operands,
     walk_terms,
 )
@@ -30,7 +31,9 @@ _FACTORIES = frozenset({
     "tensor", "as_tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
 })  # fmt: skip
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "maximum", "minimum", "lerp"})
-_RECASTS = frozenset({"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"})
+_RECASTS = frozenset(
+    {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
+)
 _MOVERS = ("to", "cuda", "_apply")
 
 
@@ -52,16 +55,20 @@ def _keeps_tensors(module: Instance) -> bool:
     if not any(isinstance(one, Tensor) and one.stored is not None for one in kept):
         return False
     bases = module.cls.mro if isinstance(module.cls, ClassVal) else ()
-    return not any(name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS)
+    return not any(
+        name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS
+    )
 
 
 def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The stored tensors of which ``value`` is made, each with the operation that meets another tensor."""
-    for term in walk_terms(value):
+    terms = list(walk_terms(value))
+    labels = {key_of(term.arg("target")) for term in terms if term.kind is Kind.LOSS}
+    for term in terms:
         for name, argument in term.args.items():
             for option in feasible(argument):
                 kept = _stored(option)
-                if kept is not None and _meets(term, name, kept):
+                if kept is not None and _meets(term, name, kept, labels):
                     yield kept, term
 
 
@@ -80,7 +87,7 @@ def _stored(value: Value) -> Tensor | None:
 def _is_left_behind(value: Tensor) -> bool:
     """Made by a factory on the processor."""
     made: Value | None = value
-    while isinstance(made, Tensor) and (made.op in LAYOUT or made.op in _RECASTS):
+    while isinstance(made, Tensor) and (made.op in LAYOUT or made.op in _RECASTS or _is_rescaled(made)):
         made = made.arg("input")
     if not isinstance(made, Tensor) or made.op not in _FACTORIES:
         return False
@@ -88,13 +95,17 @@ def _is_left_behind(value: Tensor) -> bool:
     return made.arg("device") is None or device is None or device == "cpu"
 
 
-def _meets(term: Tensor, name: str, kept: Tensor) -> bool:
+def _is_rescaled(term: Tensor) -> bool:
+    return term.op in ("mul", "div", "add", "sub") and number(term.arg("other")) is not None
+
+
+def _meets(term: Tensor, name: str, kept: Tensor, labels: set[Key]) -> bool:
     """Whether ``term`` needs ``kept`` on the device of another operand, and ``kept`` is no single number."""
     if name == "weight" and term.op in ("cross_entropy", "nll_loss"):
         return True
     if term.op == "getitem" and name == "input":
         index = term.arg("index")
-        return isinstance(index, (Tensor, Unknown)) and integer(index) is None
+        return (isinstance(index, Tensor) and index.op != "size") or key_of(index) in labels
     if term.op not in _ARITHMETIC or not _has_dimensions(kept):
         return False
     others = [one for one in operands(term) if _stored(one) is None and one.op != "size"]

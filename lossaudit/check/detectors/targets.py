@@ -8,7 +8,7 @@ from lossaudit.check.builtin_losses import built_in, loss_of
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, op_label
-from lossaudit.check.events import Backward, Construct, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.events import Backward, Construct, ExternalCall, FunctionReturn, LossCall, OpEvent
 from lossaudit.check.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
 from lossaudit.check.infer.transfer import SLICE, index_items
 from lossaudit.check.kinds import Dtype, Kind
@@ -19,6 +19,7 @@ from lossaudit.check.values import (
     UNKNOWN,
     Const,
     External,
+    Instance,
     Step,
     Tensor,
     TupleVal,
@@ -47,7 +48,11 @@ def smoothing_weights_as_target(event: LossCall) -> Iterator[Hit]:
         rows, logits = read(target), event.args.get(event.loss.prediction)
         if isinstance(rows, Rows) and rows.blame is not None and logits is not None:
             rows = settled(rows, key_of(_logits(logits)), event.loss.class_dim or 1, logits)
-            yield from _judged(rows, is_batch=rows.spread, use=Step(event.site, f"{loss_label(event)} reads them as its target"))
+            yield from _judged(
+                rows,
+                is_batch=rows.spread,
+                use=Step(event.site, f"{loss_label(event)} reads them as its target"),
+            )
 
 
 def _logits(value: Value) -> Value:
@@ -137,11 +142,19 @@ def _same_as_built_in(term: Tensor) -> Hit | None:
     loss = loss_of(term)
     if loss is not None and loss.rows.shared is not None and loss.level is Level.BATCH and loss.rows.is_mixed:
         message = "label smoothing written by hand: the framework has it"
-        return Hit("LA205", term.site, message, (), "use `F.cross_entropy(logits, labels, label_smoothing=s)`")
+        return Hit(
+            "LA205", term.site, message, (), "use `F.cross_entropy(logits, labels, label_smoothing=s)`"
+        )
     found = built_in(term)
     if found is None:
         return None
-    return Hit("LA205", term.site, f"this is {found.name}, which the framework has built in", (), f"use `{found.call}`")
+    return Hit(
+        "LA205",
+        term.site,
+        f"this is {found.name}, which the framework has built in",
+        (),
+        f"use `{found.call}`",
+    )
 
 
 # LA203: the element type of the target ----------------------------------------------------------------------------
@@ -159,7 +172,9 @@ def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
     if event.loss.target_expects == "class_indices":
         if all(_is_integer_one_hot(one) for one in targets):
             message = f"an integer one-hot tensor is the target of {loss_label(event)}: class probabilities are floats"
-            yield _target_hit(event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`")
+            yield _target_hit(
+                event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`"
+            )
         elif all(one.dtype.is_float and _are_indices(event, one) for one in targets):
             message = f"float class indices are the target of {loss_label(event)}, which takes integers"
             yield _target_hit(event, targets[0], message, "keep the labels as integers: `labels.long()`")
@@ -170,7 +185,9 @@ def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
 
 def _target_hit(event: LossCall, target: Tensor, message: str, advice: str) -> Hit:
     made = _dtype_source(target)
-    steps = [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    steps = (
+        [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
+    )
     if event.criterion is not None and event.criterion.site != event.site:
         steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
     return Hit("LA203", event.site, message, tuple(steps), advice)
@@ -212,16 +229,40 @@ def _are_indices(event: LossCall, target: Tensor) -> bool:
 @detector("LA201", Construct)
 def loss_constructed_with_tensors(event: Construct) -> Iterator[Hit]:
     """``nn.CrossEntropyLoss(prediction, target)`` builds a module with odd settings, and no loss."""
-    instance = event.instance
+    given = _given_tensors(event.instance)
+    predictions = tensors(given[0]) if given is not None else ()
+    if predictions and all(_is_predicted(one) for one in predictions):
+        trail = (Step(predictions[0].source.site, f"{op_label(predictions[0].source)} makes the prediction"),)
+        yield _constructed(event.instance, trail)
+
+
+_OF_TENSORS = ("backward", "item", "detach")
+
+
+@detector("LA201", ExternalCall)
+def loss_module_used_as_loss(event: ExternalCall) -> Iterator[Hit]:
+    """The module is then used as the loss that it is not: ``loss.backward()``."""
+    method = event.name.rpartition(".")[2]
+    if (
+        method in _OF_TENSORS
+        and isinstance(event.receiver, Instance)
+        and _given_tensors(event.receiver) is not None
+    ):
+        yield _constructed(event.receiver, (Step(event.site, f"`.{method}()` takes it for a loss"),))
+
+
+def _given_tensors(instance: Instance) -> tuple[Value, Value] | None:
+    """The first two settings of a loss of the framework, where neither is a plain constant."""
     if not isinstance(instance.cls, External) or not isinstance(instance.entry, LossClass):
-        return
+        return None
     first, second = [*instance.bound.values(), NONE, NONE][:2]
-    predictions = tensors(first)
-    if predictions and all(_is_predicted(one) for one in predictions) and not isinstance(second, Const):
-        name = instance.class_name
-        message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
-        trail = tuple(Step(one.source.site, f"{op_label(one.source)} makes the prediction") for one in predictions[:1])
-        yield Hit("LA201", event.site, message, trail, f"write `{name}()(prediction, target)`")
+    return None if isinstance(first, Const) or isinstance(second, Const) else (first, second)
+
+
+def _constructed(instance: Instance, trail: tuple[Step, ...]) -> Hit:
+    name = instance.class_name
+    message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
+    return Hit("LA201", instance.site, message, trail, f"write `{name}()(prediction, target)`")
 
 
 def _is_predicted(term: Tensor) -> bool:
@@ -239,7 +280,19 @@ _NOT_TARGETS = {
 }
 """What no target of such a loss can be, whatever stands in the place of the prediction."""
 _PREDICTED = (Kind.SCORE, Kind.LOG_PROBABILITY, Kind.SIGMOID, Kind.LOG_SIGMOID, Kind.PROBABILITY)
-_FILLED = ("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "randint", "one_hot")
+_FILLED = (
+    "zeros",
+    "ones",
+    "full",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "randint",
+    "one_hot",
+)
 
 
 @detector("LA202", LossCall)
@@ -254,7 +307,9 @@ def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
     is_predicted = all(one.kind in _PREDICTED and _is_predicted(one) for one in targets)
     if not is_predicted:
         return
-    if all(_is_label(one) for one in feasible(given)) or (is_impossible and all(_is_data(one) for one in feasible(given))):
+    if all(_is_label(one) for one in feasible(given)) or (
+        is_impossible and all(_is_data(one) for one in feasible(given))
+    ):
         source = targets[0].source
         message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
         trail = (Step(source.site, f"{op_label(source)} makes the prediction"), *targets[0].route)
@@ -280,7 +335,11 @@ def _is_data(value: Value) -> bool:
         made = made.arg("input") or UNKNOWN
     while isinstance(made, Unknown) and made.of is not None:
         made = made.of
-    return isinstance(made, Unknown) and not made.foreign and bool(made.argument or made.data or made.origin == ITERATED)
+    return (
+        isinstance(made, Unknown)
+        and not made.foreign
+        and bool(made.argument or made.data or made.origin == ITERATED)
+    )
 
 
 # LA209: padding that counts ---------------------------------------------------------------------------------------
@@ -294,26 +353,33 @@ def padding_in_loss(event: LossCall) -> Iterator[Hit]:
         return
     if constant(event.args.get("reduction")) not in ("mean", "sum"):
         return
-    targets = tensors(event.args.get(event.loss.target)) or feasible(event.args.get(event.loss.target) or UNKNOWN)
+    targets = tensors(event.args.get(event.loss.target)) or feasible(
+        event.args.get(event.loss.target) or UNKNOWN
+    )
     padded = [_padding(one) for one in targets]
     if not padded or any(one is None or one[0] == ignored for one in padded):
         return
     value, step = next(one for one in padded if one is not None)
-    message = f"the target is padded with {value:g}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
-    advice = f"pass `ignore_index={value:g}` to the loss, or pad the targets with {ignored}"
+    words = "the tokenizer's `pad_token_id`" if value is None else f"{value:g}"
+    if value is None and ignored >= 0:
+        return
+    message = f"the target is padded with {words}, and {loss_label(event)} ignores {ignored} only: the padding is learned"
+    advice = f"pass that value as `ignore_index` to the loss, or pad the targets with {ignored}"
     steps = [step]
     if event.criterion is not None and event.criterion.site != event.site:
         steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
     yield Hit("LA209", event.site, message, tuple(steps), advice)
 
 
-def _padding(target: Value) -> tuple[float, Step] | None:
-    """The value with which the target was padded, and where that is in sight."""
+def _padding(target: Value) -> tuple[float | None, Step] | None:
+    """The value with which the target was padded (None: a tokenizer's, never negative), and where that is in sight."""
     made = _uncut(target)
-    if isinstance(made, Tensor) and made.op == "pad_sequence":
-        value = number(made.arg("padding_value"))
-        return None if value is None else (value, Step(made.site, f"`pad_sequence` fills up with {value:g}"))
-    return None
+    if not isinstance(made, Tensor) or made.op != "pad_sequence":
+        return None
+    given = made.arg("padding_value")
+    value, step = number(given), Step(made.site, "`pad_sequence` fills up the targets here")
+    is_token = isinstance(given, Unknown) and given.origin == "pad_token_id"
+    return (value, step) if value is not None or is_token else None
 
 
 def _uncut(value: Value) -> Value:

@@ -74,8 +74,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
     if isinstance(value, Unknown):
         if value.foreign:
             return Unknown(foreign=True, owner=value, name=name, site=site)
-        if name == "device":
-            return Unknown(origin="device")
+        if name in ("device", "pad_token_id"):
+            return Unknown(origin=name)
         if name == "shape":
             return Unknown(origin="size", of=None if value is UNKNOWN else value)
         if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
