@@ -144,16 +144,17 @@ def _instance_method(
     if pairing is not None:
         pair(interp, frame, receiver, pairing, arguments, site)
         return NONE
+    dotted = f"{names[0] if names else receiver.class_name}.{name}"
     interp.emit(
         ExternalCall,
         lambda: ExternalCall(
-            site, frame.contexts, f"{names[0]}.{name}", receiver, tuple(arguments.positional), arguments.keywords
+            site, frame.contexts, dotted, receiver, tuple(arguments.positional), arguments.keywords
         ),
     )
     if name in ("backward", "manual_backward") and arguments.positional:
         back_propagate(interp, frame, arguments.positional[0], site, through=receiver)
     else:
-        acts.external_call(interp, f"{names[0]}.{name}", receiver, arguments, site)
+        acts.external_call(interp, dotted, receiver, arguments, site)
     return UNKNOWN
 
 
