@@ -25,7 +25,8 @@ from lossaudit.check.values import (
 
 CUTTING = frozenset({"detach", "item", "tolist", "numpy", "tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"})
 _MAKES_DATA = frozenset({
-    "zeros", "zeros_like", "full_like", "new_zeros", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
+    "zeros", "ones", "empty", "rand", "full", "zeros_like", "ones_like", "empty_like", "rand_like", "full_like", "new_zeros",
+    "new_ones", "new_empty", "new_full", "new_tensor", "hann_window", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
     "argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli",
 })  # fmt: skip
 _NOT_VALUES = ("size", "int", "float", "bool", "str", "number")

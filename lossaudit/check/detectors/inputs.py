@@ -314,8 +314,9 @@ def _hard_loss(call: Tensor) -> Iterator[Hit]:
     """A library's loss whose prediction is a decision on what a layer computed."""
     prediction = next(iter(call.args.values()), None)
     options = tensors(prediction)
-    if common_kind(prediction) is Kind.HARD and all(reads_layers(one) for one in options):
-        made = options[0].source
+    cuts = [cut for one in options for cut in gradient_cuts(one)]
+    if cuts and all(gradient_cuts(one) for one in options) and all(reads_layers(cut) for cut in cuts):
+        made = cuts[0].source
         trail = (Step(made.site, made_words(made)), *options[0].route)
         yield Hit("LA112", call.site, _no_gradient(made), trail, _DECIDE_LATER)
 

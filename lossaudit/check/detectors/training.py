@@ -9,6 +9,7 @@ from lossaudit.check import ir
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDone, OpEvent
 from lossaudit.check.gradients import first_cuts, obstacles, parts, summands
+from lossaudit.check.infer.transfer import sequence
 from lossaudit.check.kinds import Kind
 from lossaudit.check.liveness import lost_assignments
 from lossaudit.check.losses import has_forward_of_two, is_criterion, is_loss_function, returned_tensors
@@ -162,9 +163,18 @@ def _made_on(term: Tensor) -> str:
     text = _device_text(device) if device is not None else ""
     if text:
         return f'`device="{text}"` inside a loss: the other operands may lie elsewhere'
-    if term.op in _MADE_ON_THE_CPU and (device is None or constant(device) is None) and term.shape.least_rank >= 1 and _keeps_no_device(term):
+    names_none = device is None or constant(device) is None
+    if term.op in _MADE_ON_THE_CPU and names_none and _has_dimensions(term) and _keeps_no_device(term):
         return "a tensor made without `device=` lies on the CPU, whatever the loss is given"
     return ""
+
+
+def _has_dimensions(term: Tensor) -> bool:
+    """Whether it is no plain number; ``zeros(x.shape)`` has the dimensions of a batch."""
+    if term.shape.least_rank >= 1:
+        return True
+    lengths = sequence(term.arg("size")) or ()
+    return any(isinstance(length, Unknown) and length.origin == "size" for length in lengths)
 
 
 def _keeps_no_device(term: Tensor) -> bool:
