@@ -260,7 +260,7 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
             _emit_assignment(interp, frame, one, name, value, site)
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
-        elif isinstance(one, Unknown) and one.argument:
+        elif isinstance(one, Unknown):
             _emit_assignment(interp, frame, one, name, value, site)
 
 
@@ -276,7 +276,9 @@ def _emit_assignment(
     receiver = frame.receiver
     given = (*frame.parameters, *(receiver.given if isinstance(receiver, Instance) else ()))
     is_given = target is not receiver and any(target is one for one in given)
-    handed_in = is_given or isinstance(target, Unknown)
+    handed_in = is_given or (isinstance(target, Unknown) and bool(target.argument))
+    if isinstance(target, Unknown) and not handed_in:
+        return
     interp.emit(
         AttrAssign,
         lambda: AttrAssign(site, frame.contexts, target, name, value, frame.function, handed_in, before),
