@@ -142,7 +142,8 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         respect_gitignore=settings.respect_gitignore,
         force_exclude=options["force_exclude"],
         src=tuple(configuration.base / folder for folder in settings.src),
-        baseline=options["baseline"] or (settings.baseline and configuration.base / settings.baseline),
+        baseline=options["baseline"]
+        or (configuration.base / settings.baseline if settings.baseline else None),
         write_baseline=options["write_baseline"],
         debug=options["debug"],
     )
