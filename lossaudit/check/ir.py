@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 
 
 @dataclass(slots=True)
@@ -443,14 +442,20 @@ class ModuleIR:
     count: int
 
 
-@cache
-def _child_fields(kind: type[Node]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name != "id")
+_child_fields: dict[type[Node], tuple[str, ...]] = {}
+"""The names of the fields of a kind of node that can hold nodes; filled as kinds are met."""
+
+
+def _fields_of(kind: type[Node]) -> tuple[str, ...]:
+    names = _child_fields.get(kind)
+    if names is None:
+        names = _child_fields[kind] = tuple(f.name for f in fields(kind) if f.name != "id")
+    return names
 
 
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below ``node``."""
-    for name in _child_fields(type(node)):
+    for name in _fields_of(type(node)):
         value = getattr(node, name)
         if isinstance(value, Node):
             yield value

@@ -31,8 +31,10 @@ _FORWARD = ("forward", "__call__")
 
 
 def is_loss_function(event: FunctionReturn) -> bool:
-    """Whether the function that returned is a loss: ``forward`` of a module without layers, or a function of two tensors at
-    least, that yields a loss under contract, a full reduction, or a weighted sum of such.
+    """Whether the function that returned is a loss.
+
+    That is ``forward`` of a module without layers, or a function of two tensors at least, that yields a loss under contract, a
+    full reduction, or a weighted sum of such.
     """
     if not any(_is_loss_value(term, event.since) for term in returned_tensors(event.value)):
         return False

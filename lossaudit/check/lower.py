@@ -378,7 +378,7 @@ def _dotted(node: cst.BaseExpression | None) -> str:
 
 
 def _alias(low: Lowerer, node: cst.ImportAlias) -> ir.Alias:
-    asname = None if node.asname is None else _dotted(node.asname.name)  # type: ignore[arg-type]
+    asname = None if node.asname is None else _dotted(node.asname.name)
     return ir.Alias(low.new(node), _dotted(node.name), asname)
 
 
@@ -437,7 +437,7 @@ def _try(low: Lowerer, node: cst.Try | cst.TryStar) -> ir.Stmt:
 def _handler(low: Lowerer, node: cst.ExceptHandler | cst.ExceptStarHandler) -> ir.Handler:
     number = low.new(node)
     kind = low.maybe(node.type)
-    name = None if node.name is None else _dotted(node.name.name)  # type: ignore[arg-type]
+    name = None if node.name is None else _dotted(node.name.name)
     return ir.Handler(number, kind, name, low.suite(node.body))
 
 

@@ -58,10 +58,11 @@ def unpack(number: int) -> tuple[int, int, int, int]:
 
 
 def _place(node: Any) -> int:
-    row = node.lineno
-    return (
+    row: int = node.lineno
+    place: int = (
         (row << _COLUMN_BITS | node.col_offset) << _ROW_BITS | (node.end_lineno - row)
     ) << _COLUMN_BITS | node.end_col_offset
+    return place
 
 
 class Lowerer:

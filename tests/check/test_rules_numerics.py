@@ -201,7 +201,8 @@ def test_the_trail_names_the_softmax_in_the_other_file(tmp_path: Path) -> None:
         "import torch\nfrom model import head\n\n\ndef loss(x):\n    return -torch.log(head(x)).mean()\n"
     )
     (finding,) = check_files([train], CheckOptions(select=NUMERICS)).findings
-    assert [(Path(step.span.filename).name, step.span.start.row) for step in finding.trail][0] == (
+    first = finding.trail[0].span
+    assert (Path(first.filename).name, first.start.row) == (
         "model.py",
         5,
     )

@@ -89,7 +89,7 @@ def sigmoid_before_bce_with_logits(event: LossCall) -> Iterator[Hit]:
 
 def _is_made_by_sigmoid(event: LossCall) -> bool:
     """Not one column of a softmax: LA107 speaks of softmax, and one column of two is nobody's double sigmoid."""
-    return all(one.source.op != "getitem" and one.source.op != "select" for one in _prediction(event))
+    return all(one.source.op not in {"getitem", "select"} for one in _prediction(event))
 
 
 @detector("LA106", LossCall)

@@ -277,8 +277,7 @@ def _is_same(left: Value | None, right: Value | None) -> bool:
 
 def _before_a_step(loop: Nested) -> list[Act]:
     """The backward passes that stand before a step on some path; all of them where the paths are too many."""
-    everything = [act for act in all_acts(loop.passes[-1]) if act.kind == "backward"]
-    return everything
+    return [act for act in all_acts(loop.passes[-1]) if act.kind == "backward"]
 
 
 def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
@@ -386,10 +385,10 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
     window = _accumulation(ways) if ways is not None else None
     if record is None or ways is None or window is None or constant(window.every) == 1:
         return
-    acts, optimizers = record
+    acts, _ = record
     backwards = _backwards(ways)
     steps = [act for act in acts if act.kind == "step"]
-    clears_with_steps = all(_clears_only_after_steps(way, optimizers) for way in ways)
+    clears_with_steps = all(_clears_only_after_steps(way) for way in ways)
     if not clears_with_steps or not all(_same_scaler(step, backwards) for step in steps):
         return
     for act in backwards:
@@ -399,7 +398,7 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
             yield Hit("LA507", act.site, message, trail, "divide the loss by the number of micro-batches before `.backward()`")
 
 
-def _clears_only_after_steps(way: Path, optimizers: list[Instance]) -> bool:
+def _clears_only_after_steps(way: Path) -> bool:
     """A window ends with a step, and only then are the gradients cleared."""
     kinds = [act.kind for act in way.acts]
     return ("clear" in kinds) is ("step" in kinds)

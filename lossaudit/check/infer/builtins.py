@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check.events import PartialCall
 from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
-from lossaudit.check.infer.ops import size_of
+from lossaudit.check.infer.ops import apply_op, size_of
 from lossaudit.check.infer.transfer import SLICE
 from lossaudit.check.values import (
     ABSENT,
@@ -193,7 +193,7 @@ def _dict(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -
             out.rest = value.rest or out.rest
         else:
             _add_pairs(interp, out, value)
-    out.entries |= arguments.keywords
+    out.entries.update(arguments.keywords.items())
     return out
 
 
@@ -297,7 +297,7 @@ def _float(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) 
         return _parsed(text)
     if isinstance(value, Tensor):
         item = interp.contracts.methods.get("item")
-        return calls.apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
+        return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
     return UNKNOWN
 
 
@@ -306,7 +306,7 @@ def _int(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
     value = arguments.positional[0] if len(arguments.positional) == 1 else UNKNOWN
     if isinstance(value, Tensor):
         item = interp.contracts.methods.get("item")
-        return calls.apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
+        return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
     known = number(value)
     return UNKNOWN if known is None else Const(int(known))
 
@@ -364,7 +364,7 @@ def _import_module(interp: Interpreter, frame: Frame, arguments: Arguments, site
 
 
 def _globals(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
-    return DictVal(dict(frame.module.scope.vars))
+    return DictVal(dict(frame.module.scope.vars.items()))
 
 
 def _device(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:

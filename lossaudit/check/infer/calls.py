@@ -229,7 +229,7 @@ def bind_parameters(
             out[param.name] = TupleVal(tuple(positional), rest=rest)
             positional = []
         elif param.kind == "**":
-            out[param.name] = DictVal(dict(keywords), rest=UNKNOWN if arguments.open_keywords else None)
+            out[param.name] = DictVal(dict(keywords.items()), rest=UNKNOWN if arguments.open_keywords else None)
         elif param.kind != "kwonly" and positional:
             out[param.name] = _received(positional.pop(0), param.name)
         elif param.name in keywords and param.kind != "posonly":
@@ -369,9 +369,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
-    if name.rpartition(".")[2][:1].isupper() or name in contracts.contexts:
-        return build_external(interp, frame, name, arguments, site)
-    return Unknown(origin=name, site=site)
+    builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
+    return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
 
 
 def _foreign_argument(arguments: Arguments) -> Value | None:

@@ -182,7 +182,7 @@ def _sequence_op(interp: Interpreter, op: str, left: ListVal | TupleVal, right: 
 def _same_type(value: ListVal | TupleVal) -> Callable[[list[Value], Value | None], Value]:
     if isinstance(value, TupleVal):
         return lambda items, rest: TupleVal(tuple(items), rest=rest)
-    return lambda items, rest: ListVal(items, rest)
+    return ListVal
 
 
 def _unary(interp: Interpreter, frame: Frame, node: ir.UnaryOp) -> Value:

@@ -258,7 +258,7 @@ def _insert(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Va
 def _children(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
     if receiver.items is not None and not receiver.open_items:
         return ListVal(list(receiver.items))
-    modules = [v for v in receiver.attrs.values() if isinstance(v, Instance) and objects.is_module_instance(interp, v)]
+    modules: list[Value] = [v for v in receiver.attrs.values() if isinstance(v, Instance) and objects.is_module_instance(interp, v)]
     return ListVal(modules) if modules else ListVal([], rest=UNKNOWN)
 
 

@@ -139,8 +139,7 @@ def _external_member(interp: Interpreter, value: Instance, name: str) -> Value:
         return value.bound[name]
     if isinstance(value.cls, External) or value.cls.externals:
         return ExternalMethod(value, name)
-    getter = lookup_class(value.cls, "__getattr__")
-    return UNKNOWN if getter is None else UNKNOWN
+    return UNKNOWN
 
 
 def _bind_member(interp: Interpreter, frame: Frame, receiver: Value, member: Value, site: Site) -> Value:

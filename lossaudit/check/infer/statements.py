@@ -511,7 +511,9 @@ def _unrolled(interp: Interpreter, frame: Frame, node: ir.For, items: list[Value
         if not present:
             continue
 
-        def body(value: Value = join(present)) -> Flow:
+        value = join(present)
+
+        def body(value: Value = value) -> Flow:
             assign(interp, frame, node.target, value)
             return _iteration(interp, frame, node.body, loop)
 

@@ -573,7 +573,7 @@ def _broadcast_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _broadcast(left: Dim, right: Dim) -> Dim:
-    if left == right or right == 1:
+    if right in {left, 1}:
         return left
     return right if left == 1 else None
 
