@@ -64,13 +64,17 @@ class Construct(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttrAssign(Event):
-    """``target.name = value`` was executed in ``function``; ``before`` is what an object's attribute held until then."""
+    """``target.name = value`` was executed in ``function``; ``before`` is what an object's attribute held until then.
+
+    Within a ``forward``, terms with an ``ident`` from ``since`` on were made during that call.
+    """
 
     target: Value
     name: str
     value: Value
     function: Function | None
     before: Value | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

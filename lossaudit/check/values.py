@@ -246,7 +246,8 @@ class Instance(Value):
     """An object with attributes; mutable through the heap only.
 
     ``entry`` and ``bound`` hold the contract of the nearest base under contract and the arguments that its constructor
-    got; ``items`` the modules of a container, in order, ``open_items`` that there may be more.
+    got; ``items`` the modules of a container, in order, ``open_items`` that there may be more. ``initial`` is what the
+    attributes were when the constructor was done.
     """
 
     cls: ClassVal | External
@@ -257,6 +258,7 @@ class Instance(Value):
     items: list[Value] | None = None
     container: str = ""
     open_items: bool = False
+    initial: dict[str, Value] = field(default_factory=dict)
 
     @property
     def class_name(self) -> str:

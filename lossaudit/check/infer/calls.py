@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 MAX_CALL_DEPTH = 40
 INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
 """Methods that by their contract with the caller produce predictions and train nothing."""
+FORWARD_NAMES = frozenset({"forward", "__call__"})
+"""Methods that run when an object is called."""
 
 
 def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Arguments, site: Site) -> Value:
@@ -137,17 +139,21 @@ def run_function(
     contexts = entered(frame.contexts, function.contexts)
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
+    since = fresh_ident()
+    outer_forward = interp.forward_since
+    if function.owner is not None and function.name in FORWARD_NAMES:
+        interp.forward_since = since if outer_forward is None else outer_forward
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts)
     scope.vars |= bind_parameters(interp, function, arguments, receiver)
     is_general = not any(isinstance(value, (Const, Function, ClassVal, External)) for value in scope.vars.values())
     interp.stack.append(key)
-    since = fresh_ident()
     try:
         with interp.recorder.call():
             value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
+        interp.forward_since = outer_forward
     if is_general:
         interp.covered.add(key)
     interp.emit(

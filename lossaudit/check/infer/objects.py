@@ -251,7 +251,7 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
             interp.emit(
                 AttrAssign,
                 lambda one=one, before=before: AttrAssign(
-                    site, frame.contexts, one, name, value, frame.function, before
+                    site, frame.contexts, one, name, value, frame.function, before, interp.forward_since
                 ),
             )
         elif isinstance(one, Tensor):
@@ -383,6 +383,7 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
         _fill_fields(interp, instance, arguments)
     else:
         construct_external(interp, instance, arguments)
+    instance.initial = dict(instance.attrs)
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
     return instance
