@@ -81,7 +81,8 @@ class AttrAssign(Event):
     """``target.name = value`` was executed in ``function``; ``before`` is what an object's attribute held until then.
 
     ``target`` is an object, a tensor, or an unknown value that was handed in; ``handed_in`` says that the function, or the
-    constructor of the object to which the method belongs, got it as an argument.
+    constructor of the object to which the method belongs, got it as an argument. Within a ``forward``, terms with an ``ident``
+    from ``since`` on were made during that call.
     """
 
     target: Value
@@ -90,6 +91,7 @@ class AttrAssign(Event):
     function: Function | None
     handed_in: bool = False
     before: Value | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

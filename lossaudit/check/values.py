@@ -289,7 +289,7 @@ class Instance(Value):
 
     ``entry`` and ``bound`` hold the contract of the nearest base under contract and the arguments that its constructor
     got; ``items`` the modules of a container, in order, ``open_items`` that there may be more. ``given`` holds what the
-    constructor of a class of the project was called with.
+    constructor of a class of the project was called with, ``initial`` what the attributes were when it was done.
     """
 
     cls: ClassVal | External
@@ -301,6 +301,7 @@ class Instance(Value):
     container: str = ""
     open_items: bool = False
     given: tuple[Value, ...] = ()
+    initial: dict[str, Value] = field(default_factory=dict)
 
     @property
     def class_name(self) -> str:

@@ -558,9 +558,9 @@ def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
 
 
 def _sites_of(value: Value) -> dict[int, Site]:
-    """The losses that ``value`` carries with their graphs, by identity."""
+    """The losses that ``value`` carries with their graphs, by identity; what it may carry does not count."""
     out: dict[int, Site] = {}
-    stack, steps = [value], 0
+    stack, steps = list(alternatives(value)), 0
     while stack and steps < LIMIT:
         steps += 1
         one = stack.pop()
@@ -571,7 +571,7 @@ def _sites_of(value: Value) -> dict[int, Site]:
             if not (one.detached or one.unrecorded):
                 out[one.ident] = one.site
                 stack += [value for name, value in one.args.items() if name != "by"] if one.op in _CARRYING else []
-        else:
+        elif not isinstance(one, Union):
             stack += parts(one)
     return out
 
@@ -589,8 +589,10 @@ _SAME_VALUE = frozenset({
 def stateful_loss(event: AttrAssign) -> Iterator[Hit]:
     """A loss replaces its own parameter by what one batch makes of it."""
     owner, function = event.target, event.function
-    if event.before is None or function is None or function.name == "__init__" or not isinstance(owner, Instance):
+    if event.before is None or function is None or event.since is None or not isinstance(owner, Instance):
         return
+    if not _is_from_before(event.before, event.since, owner.initial.get(event.name)):
+        return  # an earlier statement of this call has set it anew
     if not (has_forward_of_two(owner) and is_criterion(owner)):
         return
     settings = {id(value) for value in owner.attrs.values()} | {id(event.before)}
@@ -598,6 +600,12 @@ def stateful_loss(event: AttrAssign) -> Iterator[Hit]:
     if any(_overwrites(one, event.before, settings, event.contexts) for one in found):
         message = f"`{event.name}` is replaced by what this batch makes of it: the next call starts from the wrong value"
         yield Hit("LA508", event.site, message, (), "keep the result in a local variable")
+
+
+def _is_from_before(value: Value, since: int, initial: Value | None) -> bool:
+    if isinstance(value, Tensor):
+        return value.ident < since
+    return value is initial
 
 
 def _overwrites(value: Tensor, before: Value, settings: set[int], contexts: frozenset[str]) -> bool:
@@ -617,7 +625,7 @@ def _overwrites(value: Tensor, before: Value, settings: set[int], contexts: froz
     sides = (first, term.args.get("other", ABSENT))
     if term.op in ("mul", "div") and "no_grad" not in contexts:
         return any(
-            _holds(one, before) and any(_is_computed_from_batch(part, settings) for part in tensors(other))
+            _holds(one, before) and any(_is_computed_from_batch(part, settings, before) for part in tensors(other))
             for one, other in (sides, sides[::-1])
         )
     return False
@@ -648,8 +656,10 @@ def _is_of_the_batch(value: Value, settings: set[int]) -> bool:
     return isinstance(value, Unknown) and (value.parameter or value.data) and id(value) not in settings
 
 
-def _is_computed_from_batch(value: Tensor, settings: set[int]) -> bool:
-    return _is_surely_tensor(value) and _reads_the_batch(value, settings)
+def _is_computed_from_batch(value: Tensor, settings: set[int], before: Value) -> bool:
+    """Something of the batch that is not the attribute itself: dividing by one's own sum is a normalisation."""
+    own = any(_is_before(one, before) for one in walk_terms(value, LIMIT))
+    return not own and _is_surely_tensor(value) and _reads_the_batch(value, settings)
 
 
 def _reads_the_batch(value: Tensor, settings: set[int]) -> bool:

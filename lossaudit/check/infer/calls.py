@@ -51,6 +51,8 @@ MAX_MUTATIONS = 20
 """How many changes of handed-in tensors a call tells its caller about."""
 INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
 """Methods that by their contract with the caller produce predictions and train nothing."""
+FORWARD_NAMES = frozenset({"forward", "__call__"})
+"""Methods that run when an object is called."""
 
 
 def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Arguments, site: Site) -> Value:
@@ -143,6 +145,10 @@ def run_function(
     contexts = entered(frame.contexts, function.contexts)
     if function.name in INFERENCE_NAMES:
         contexts |= {"inference"}
+    since = fresh_ident()
+    outer_forward = interp.forward_since
+    if function.owner is not None and function.name in FORWARD_NAMES:
+        interp.forward_since = since if outer_forward is None else outer_forward
     scope = Scope(parent=function.closure)
     inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
     inner.autocast = function.autocast or frame.autocast
@@ -150,12 +156,12 @@ def run_function(
     inner.parameters = tuple(scope.vars.values())
     is_general = not contexts and all(isinstance(one, Unknown) or one is receiver for one in inner.parameters)
     interp.stack.append(key)
-    since = fresh_ident()
     try:
         with interp.recorder.call():
             value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()
+        interp.forward_since = outer_forward
     frame.mutations += inner.mutations[:MAX_MUTATIONS]
     if is_general:
         interp.covered.add(key)

@@ -85,6 +85,7 @@ class Interpreter:
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self.forward_since: int | None = None
         self._only_definitions = False
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
@@ -399,6 +400,7 @@ class Interpreter:
         self._deadline = time.thread_time() + MAX_SECONDS
         self.stack.clear()
         self.class_stack.clear()
+        self.forward_since = None
         try:
             body()
         except (OutOfBudget, RecursionError):

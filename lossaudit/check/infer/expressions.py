@@ -132,7 +132,7 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
             return side
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
-    if op in ("+", "-"):
+    if op in ("+", "-") and isinstance(left, Tensor):
         acts.collected(interp, frame, left, right, site)
     return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
 

@@ -280,7 +280,9 @@ def _emit_assignment(
         return
     interp.emit(
         AttrAssign,
-        lambda: AttrAssign(site, frame.contexts, target, name, value, frame.function, handed_in, before),
+        lambda: AttrAssign(
+            site, frame.contexts, target, name, value, frame.function, handed_in, before, interp.forward_since
+        ),
     )
 
 
@@ -412,6 +414,7 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
         _fill_fields(interp, instance, arguments)
     else:
         construct_external(interp, instance, arguments)
+    instance.initial = dict(instance.attrs)
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
     return instance

@@ -77,6 +77,8 @@ def _aug_assign(interp: Interpreter, frame: Frame, node: ir.AugAssign) -> Flow:
         if more.rest is not None:
             interp.heap.set_field(before, "rest", more.rest)
         return Flow.NEXT
+    if isinstance(before, Union) and node.op in ("+", "-") and not isinstance(node.target, ir.Subscript):
+        acts.collected(interp, frame, before, value, frame.site(node.id))
     after = interp.binary(frame, node.op, before, value, frame.site(node.id))
     if isinstance(after, Tensor):
         note_mutation(frame, before, after, frame.site(node.id), f"{node.op}=")
