@@ -244,6 +244,66 @@ class PerSample:
     assert found(tmp_path, body) == []
 
 
+def test_a_generator_that_changes_and_restores_is_a_context_manager(tmp_path: Path) -> None:
+    body = """
+def replaced(owner, name, value):
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    yield owner
+    setattr(owner, name, before)
+
+def per_sample(criterion, p, y):
+    with replaced(criterion, "reduction", "none"):
+        return criterion(p, y)
+
+def loss(p, y):
+    return per_sample(nn.L1Loss(), p, y).mean()
+"""
+    assert found(tmp_path, body) == []
+
+
+def test_only_the_change_is_reported_and_not_its_undoing(tmp_path: Path) -> None:
+    body = """
+class PerSample:
+    def __init__(self, criterion, model):
+        if not hasattr(criterion, "reduction"):
+            criterion.reduction = model.reduction
+        self.criterion = criterion
+
+    def __call__(self, p, y):
+        before = self.criterion.reduction
+        self.criterion.reduction = "none"
+        losses = self.criterion(p, y)
+        self.criterion.reduction = before
+        return losses
+
+wrapped = PerSample(nn.L1Loss(), net)
+"""
+    assert lines(tmp_path, body, "LA306") == ['self.criterion.reduction = "none"']
+
+
+def test_a_loss_that_only_a_registry_builds_is_read_by_itself(tmp_path: Path) -> None:
+    body = """
+class Old(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l1 = nn.L1Loss(size_average=False)
+
+    def forward(self, p, y):
+        return self.l1(p, y)
+
+class New(nn.Module):
+    def forward(self, p, y):
+        return F.l1_loss(p, y)
+
+LOSSES = {"old": Old, "new": New}
+
+def build(name):
+    return LOSSES[name]()
+"""
+    assert lines(tmp_path, body, "LA303") == ["self.l1 = nn.L1Loss(size_average=False)"]
+
+
 @pytest.mark.parametrize("handed", ["nn.L1Loss()", "learner().criterion", "shared"])
 def test_the_change_is_found_whatever_is_handed_in(tmp_path: Path, handed: str) -> None:
     body = f"""

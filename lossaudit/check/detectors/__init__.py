@@ -107,9 +107,10 @@ class Vote:
 
 @dataclass(slots=True)
 class Collector:
-    """The findings of a run."""
+    """The findings of a run; ``votes`` counts the votes that are open."""
 
     hits: list[Hit] = field(default_factory=list)
+    votes: int = 0
 
     def add(self, hits: Iterable[Hit]) -> None:
         """Keep what a detector said."""
@@ -119,7 +120,11 @@ class Collector:
     def unanimous(self) -> Iterator[Vote]:
         """Open a vote; what all of its ballots agree on is kept."""
         vote = Vote(collector=self)
-        yield vote
+        self.votes += 1
+        try:
+            yield vote
+        finally:
+            self.votes -= 1
         if vote.ballots:
             self.add(vote.result())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lossaudit.check import ir
 from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.results import Part, leaves, mentions, parts, reached, unscaled
@@ -440,14 +441,18 @@ def _changes_criterion(event: AttrAssign) -> bool:
     sets_reduction = event.name == "reduction" and new in NAMES
     if isinstance(target, Instance):
         configured = target.bound.get(event.name)
-        if isinstance(target.entry, LossClass) and configured is not None:
+        is_known = isinstance(target.entry, LossClass) and configured is not None
+        if is_known and configured is not None and (sets_reduction or event.name != "reduction"):
             return new is NotImplemented or constant(configured) != new
     return sets_reduction
 
 
 def _is_protocol(function: Function | None) -> bool:
-    """A context manager changes and restores by its contract."""
-    return function is not None and function.name in ("__enter__", "__exit__", "__setattr__")
+    """A context manager changes and restores by its contract: a class that is one, or a generator."""
+    if function is None:
+        return False
+    is_generator = isinstance(function.node, ir.FunctionDef) and function.node.is_generator
+    return is_generator or function.name in ("__enter__", "__exit__", "__setattr__")
 
 
 def _way_in(event: AttrAssign) -> Iterator[Step]:

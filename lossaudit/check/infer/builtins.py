@@ -80,7 +80,7 @@ def _hasattr(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site
     name = constant(values[1]) if len(values) == 2 else None
     if isinstance(name, str) and isinstance(values[0], Instance):
         owner = values[0]
-        if name in owner.attrs or objects.lookup_class(owner.cls, name) is not None:
+        if name in owner.attrs or name in owner.bound or objects.lookup_class(owner.cls, name) is not None:
             return Const(value=True)
     return UNKNOWN
 

@@ -364,8 +364,8 @@ class Interpreter:
         self.classes.setdefault(cls.module.filename, []).append(cls)
 
     def note_instance(self, instance: Instance) -> None:
-        """Remember an object that was built in sight."""
-        if isinstance(instance.cls, ClassVal):
+        """Remember an object that was built in sight; what only some alternatives build is not."""
+        if isinstance(instance.cls, ClassVal) and not self.findings.votes:
             known = self.instances.setdefault(id(instance.cls.node), [])
             if all(one.site != instance.site for one in known) and len(known) < MAX_INSTANCES:
                 known.append(instance)
