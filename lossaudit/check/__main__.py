@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> int:
     result = check_files(files, CheckOptions(debug=True))
     for finding in result.findings:
         start = finding.span.start
-        sys.stdout.write(f"{finding.span.filename}:{start.row}:{start.column} {finding.code} {finding.message}\n")
+        sys.stdout.write(
+            f"{finding.span.filename}:{start.row}:{start.column} {finding.code} {finding.message}\n"
+        )
         for step in finding.trail:
             where = f"{step.span.filename}:{step.span.start.row}:{step.span.start.column}"
             sys.stdout.write(f"    {where} {step.message}\n")

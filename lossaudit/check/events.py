@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lossaudit.check.contracts.schema import Loss
-from lossaudit.check.trace import Nested
+from lossaudit.check.reasoning.trace import Nested
 from lossaudit.check.values import Autocast, Function, Instance, Site, Tensor, Unknown, Value
 
 

@@ -263,7 +263,9 @@ def _dict(low: Lowerer, node: cst.Dict) -> ir.Expr:
     return ir.Dict(number, tuple(keys), tuple(values))
 
 
-def _comprehension(low: Lowerer, node: cst.ListComp | cst.SetComp | cst.GeneratorExp | cst.DictComp) -> ir.Expr:
+def _comprehension(
+    low: Lowerer, node: cst.ListComp | cst.SetComp | cst.GeneratorExp | cst.DictComp
+) -> ir.Expr:
     number = low.new(node)
     generators: list[ir.Generator] = []
     clause: cst.CompFor | None = node.for_in

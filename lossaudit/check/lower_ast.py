@@ -113,7 +113,10 @@ class Lowerer:
         ]
         if node.vararg is not None:
             out.append(self.param(node.vararg, "*", None))
-        out += [self.param(arg, "kwonly", default) for arg, default in zip(node.kwonlyargs, node.kw_defaults, strict=True)]
+        out += [
+            self.param(arg, "kwonly", default)
+            for arg, default in zip(node.kwonlyargs, node.kw_defaults, strict=True)
+        ]
         if node.kwarg is not None:
             out.append(self.param(node.kwarg, "**", None))
         return tuple(out)
@@ -218,9 +221,12 @@ def _dict(low: Lowerer, node: ast.Dict) -> ir.Expr:
 
 def _generators(low: Lowerer, nodes: list[ast.comprehension]) -> tuple[ir.Generator, ...]:
     low.count += len(nodes)
-    return tuple([
-        ir.Generator(_place(node.target), low.expr(node.target), low.expr(node.iter), low.exprs(node.ifs)) for node in nodes
-    ])
+    return tuple(
+        [
+            ir.Generator(_place(node.target), low.expr(node.target), low.expr(node.iter), low.exprs(node.ifs))
+            for node in nodes
+        ]
+    )
 
 
 def _comprehension(kind: str) -> Callable[[Lowerer, Any], ir.Expr]:
@@ -375,7 +381,9 @@ def _with(low: Lowerer, node: ast.With | ast.AsyncWith) -> ir.Stmt:
     items = []
     for item in node.items:
         low.count += 1
-        items.append(ir.WithItem(_place(item.context_expr), low.expr(item.context_expr), low.maybe(item.optional_vars)))
+        items.append(
+            ir.WithItem(_place(item.context_expr), low.expr(item.context_expr), low.maybe(item.optional_vars))
+        )
     return ir.With(_place(node), tuple(items), low.block(node.body))
 
 
@@ -409,7 +417,9 @@ def _body(statements: list[ast.stmt]) -> tuple[tuple[ir.Stmt, ...], bool]:
 
 def _class(low: Lowerer, node: ast.ClassDef) -> ir.Stmt:
     decorators = low.exprs(node.decorator_list)
-    return ir.ClassDef(_place(node), node.name, low.args(node.bases, node.keywords), low.block(node.body), decorators)
+    return ir.ClassDef(
+        _place(node), node.name, low.args(node.bases, node.keywords), low.block(node.body), decorators
+    )
 
 
 def _match(low: Lowerer, node: ast.Match) -> ir.Stmt:
@@ -422,7 +432,9 @@ def _case(low: Lowerer, node: ast.match_case) -> ir.Case:
     literal = low.expr(pattern.value) if isinstance(pattern, ast.MatchValue) else None
     irrefutable = isinstance(pattern, ast.MatchAs) and pattern.pattern is None and node.guard is None
     captures = tuple(_captures(pattern))
-    return ir.Case(_place(pattern), literal, captures, irrefutable, low.maybe(node.guard), low.block(node.body))
+    return ir.Case(
+        _place(pattern), literal, captures, irrefutable, low.maybe(node.guard), low.block(node.body)
+    )
 
 
 def _captures(pattern: ast.pattern) -> list[str]:

@@ -63,7 +63,9 @@ class Project:
         normal = _normal(path)
         if normal not in self._modules:
             given = self.files.get(normal, path)
-            self._modules[normal] = Module(given, normal.parent.name if normal.stem == "__init__" else normal.stem)
+            self._modules[normal] = Module(
+                given, normal.parent.name if normal.stem == "__init__" else normal.stem
+            )
         return self._modules[normal]
 
     def loaded(self) -> Iterator[Module]:

@@ -109,7 +109,9 @@ class Unknown(Value):
         """A part of it, of which no more is known."""
         origin = ITERATED if self.argument else self.origin
         whole = None if self is UNKNOWN else self
-        return Unknown(origin=origin, data=self.data, of=whole, at=index, parameter=self.parameter, owner=self)
+        return Unknown(
+            origin=origin, data=self.data, of=whole, at=index, parameter=self.parameter, owner=self
+        )
 
 
 SCALARS = frozenset({"int", "float", "bool", "str"})

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from lossaudit.check.algebra import TooComplex, number, spelled, symbol
+from lossaudit.check.reasoning.algebra import TooComplex, number, spelled, symbol
 
 s, C = symbol("s"), symbol("C")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossaudit.check.builtin_losses import unwrapped
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import OpEvent
-from lossaudit.check.formulas import key_of
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reasoning.builtin_losses import unwrapped
+from lossaudit.check.reasoning.formulas import key_of
 from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, constant, number
 
 _CROSS_ENTROPIES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")

@@ -8,7 +8,7 @@ from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
 from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.kinds import Kind
-from lossaudit.check.terms import gradient_cuts, reads_layers, weighted_terms
+from lossaudit.check.reasoning.terms import gradient_cuts, reads_layers, weighted_terms
 from lossaudit.check.values import (
     Step,
     Tensor,
@@ -66,7 +66,11 @@ def nll_loss_without_log_softmax(event: LossCall) -> Iterator[Hit]:
     kind = _kind(event)
     if event.loss.expects == "log_probabilities" and (kind.is_probability or kind is Kind.SCORE):
         message = f"{loss_label(event)} expects log-probabilities and gets {kind.value}"
-        how = "raw logits to `cross_entropy`" if kind is Kind.SCORE else "`log_softmax` instead of the probabilities"
+        how = (
+            "raw logits to `cross_entropy`"
+            if kind is Kind.SCORE
+            else "`log_softmax` instead of the probabilities"
+        )
         yield _hit("LA103", event, message, f"pass {how}")
 
 
@@ -75,7 +79,11 @@ def bce_without_sigmoid(event: LossCall) -> Iterator[Hit]:
     """``BCELoss`` reads probabilities and gets raw scores."""
     if event.loss.expects == "binary_probabilities" and _kind(event) is Kind.SCORE:
         message = f"raw scores reach {loss_label(event)}, which expects probabilities in [0, 1]"
-        switch = "pass `from_logits=True`" if "from_logits" in event.args else "use `BCEWithLogitsLoss` on the scores"
+        switch = (
+            "pass `from_logits=True`"
+            if "from_logits" in event.args
+            else "use `BCEWithLogitsLoss` on the scores"
+        )
         yield _hit("LA104", event, message, f"{switch}, or apply a sigmoid first")
 
 
@@ -101,7 +109,9 @@ def sigmoid_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
         yield _hit("LA106", event, message, _undo(event))
     elif event.loss.expects == "probabilities" and _classes(event) != 1:
-        message = f"sigmoid output reaches {loss_label(event)}, which expects one distribution over the classes"
+        message = (
+            f"sigmoid output reaches {loss_label(event)}, which expects one distribution over the classes"
+        )
         advice = "for exclusive classes use a softmax; for independent labels a binary cross-entropy"
         yield _hit("LA106", event, message, advice)
 
@@ -184,8 +194,12 @@ def softmax_without_dimension(event: OpEvent) -> Iterator[Hit]:
     """No ``dim``: PyTorch then guesses, and guesses the batch for tensors of one or three dimensions."""
     term = event.term
     if term.op in _SOFTMAX and term.certain and constant(term.arg("dim")) is None:
-        message = f"`{term.op}` without `dim`: which dimension it normalises depends on the number of dimensions"
-        yield Hit("LA108", term.site, message, (), "say which dimension holds the classes, for example `dim=-1`")
+        message = (
+            f"`{term.op}` without `dim`: which dimension it normalises depends on the number of dimensions"
+        )
+        yield Hit(
+            "LA108", term.site, message, (), "say which dimension holds the classes, for example `dim=-1`"
+        )
 
 
 @detector("LA108", OpEvent)
@@ -210,11 +224,18 @@ def loss_of_softmax_over_the_batch(event: LossCall) -> Iterator[Hit]:
     """
     target = tensors(event.args.get(event.loss.target))
     is_read_by_rows = event.loss.class_dim == 1 or constant(event.args.get("reduction")) == "batchmean"
-    by_target = bool(target) and all(one.kind in _NORMALISED and _place(one) not in (None, 0) for one in target)
+    by_target = bool(target) and all(
+        one.kind in _NORMALISED and _place(one) not in (None, 0) for one in target
+    )
     if not (is_read_by_rows or by_target):
         return
     for one in _prediction(event):
-        if one.kind in _NORMALISED and one.source.op in _SOFTMAX and _place(one) == 0 and one.shape.least_rank >= 2:
+        if (
+            one.kind in _NORMALISED
+            and one.source.op in _SOFTMAX
+            and _place(one) == 0
+            and one.shape.least_rank >= 2
+        ):
             yield _over_batch(one.source)
 
 
@@ -283,7 +304,11 @@ def _shape_trail(term: Tensor) -> tuple[Step, ...]:
 @detector("LA110", LossCall)
 def cross_entropy_over_one_class(event: LossCall) -> Iterator[Hit]:
     """A softmax cross-entropy over one class is 0 whatever it reads."""
-    if event.loss.expects not in ("logits", "probabilities") or event.loss.class_dim is None or not _prediction(event):
+    if (
+        event.loss.expects not in ("logits", "probabilities")
+        or event.loss.class_dim is None
+        or not _prediction(event)
+    ):
         return
     if all(one.source.op in _SOFTMAX for one in _prediction(event)):
         return  # said where the softmax is

@@ -8,8 +8,8 @@ from lossaudit.check.contracts import LossClass, load_contracts
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import BaseInit, FunctionReturn
-from lossaudit.check.formulas import LAYOUT, Key, key_of
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reasoning.formulas import LAYOUT, Key, key_of
 from lossaudit.check.values import (
     ClassVal,
     Instance,

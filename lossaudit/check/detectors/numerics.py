@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import made_words
 from lossaudit.check.events import FunctionReturn, LossCall, OpEvent
-from lossaudit.check.forms import (
+from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.reasoning.forms import (
     LAYOUT,
     SELECTION,
     is_sigmoid,
@@ -20,11 +21,18 @@ from lossaudit.check.forms import (
     strip,
     written_out,
 )
-from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.ranges import bounds, can_be_large, exponent, is_shifted
-from lossaudit.check.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
+from lossaudit.check.reasoning.ranges import bounds, can_be_large, exponent, is_shifted
+from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
+from lossaudit.check.reasoning.zeros import (
+    Zero,
+    empty_denominator,
+    is_mask,
+    overlap,
+    reaches_one,
+    vanishing,
+    zero_of,
+)
 from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, number, tensors, walk_terms
-from lossaudit.check.zeros import Zero, empty_denominator, is_mask, overlap, reaches_one, vanishing, zero_of
 
 
 def _is_trained(event: OpEvent) -> bool:

@@ -20,7 +20,7 @@ from lossaudit.check.events import (
 )
 from lossaudit.check.infer.transfer import index_items, is_slice, reduced_dims, sequence
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.reductions import NAMES, reduction_of
+from lossaudit.check.reasoning.reductions import NAMES, reduction_of
 from lossaudit.check.values import (
     UNKNOWN,
     ClassVal,
@@ -641,7 +641,10 @@ def _comes_from_layer(value: Value | None) -> bool:
 
 def _is_laid_out(value: Value | None) -> bool:
     """Somebody made a vector of it on purpose; an unlabelled rank may be a bias."""
-    return all(one.op in ("view", "flatten", "squeeze", "tensor", "float_tensor", "long_tensor") for one in tensors(value))
+    return all(
+        one.op in ("view", "flatten", "squeeze", "tensor", "float_tensor", "long_tensor")
+        for one in tensors(value)
+    )
 
 
 # LA309: averaged twice ---------------------------------------------------------------------------------------------

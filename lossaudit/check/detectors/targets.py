@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossaudit.check.builtin_losses import built_in, loss_of
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import Backward, Construct, ExternalCall, FunctionReturn, LossCall, OpEvent
-from lossaudit.check.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
 from lossaudit.check.infer.transfer import SLICE, index_items
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.smoothing import misfit
+from lossaudit.check.reasoning.builtin_losses import built_in, loss_of
+from lossaudit.check.reasoning.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
+from lossaudit.check.reasoning.smoothing import misfit
 from lossaudit.check.values import (
     ITERATED,
     NONE,

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from lossaudit.check import ir
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDone, OpEvent
-from lossaudit.check.gradients import first_cuts, obstacles, parts, summands
 from lossaudit.check.infer.transfer import sequence
 from lossaudit.check.kinds import Kind
-from lossaudit.check.liveness import lost_assignments
-from lossaudit.check.losses import has_forward_of_two, is_criterion, is_loss_function, returned_tensors
-from lossaudit.check.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
-from lossaudit.check.trace import Act, Collected, Nested, Path, all_acts, paths
+from lossaudit.check.reasoning.gradients import first_cuts, obstacles, parts, summands
+from lossaudit.check.reasoning.liveness import lost_assignments
+from lossaudit.check.reasoning.losses import (
+    has_forward_of_two,
+    is_criterion,
+    is_loss_function,
+    returned_tensors,
+)
+from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
+from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths
 from lossaudit.check.values import (
     ABSENT,
     Const,
@@ -64,7 +69,13 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
         if _reads_input(term, event.since):
             search.visit(term)
     for made, words in search.found:
-        yield Hit("LA503", made.site, words, (), "follow the input: pass `device=` of the prediction, or use `zeros_like`, `new_zeros`, `.to(x.device)`")
+        yield Hit(
+            "LA503",
+            made.site,
+            words,
+            (),
+            "follow the input: pass `device=` of the prediction, or use `zeros_like`, `new_zeros`, `.to(x.device)`",
+        )
 
 
 def _reads_input(term: Tensor, since: int) -> bool:
@@ -86,7 +97,10 @@ def _reads_input(term: Tensor, since: int) -> bool:
 
 
 def _is_input(value: Value) -> bool:
-    return any(isinstance(one, Unknown) and not (one.is_scalar or one.origin in ("size", "number")) for one in alternatives(value))
+    return any(
+        isinstance(one, Unknown) and not (one.is_scalar or one.origin in ("size", "number"))
+        for one in alternatives(value)
+    )
 
 
 @dataclass(slots=True)
@@ -125,7 +139,11 @@ class _DeviceSearch:
                 return []
         if term.guarded or _settles_device(term):
             return []
-        return [value for name, value in term.args.items() if name not in ("index", "device") or term.op not in ("getitem", "setitem")]
+        return [
+            value
+            for name, value in term.args.items()
+            if name not in ("index", "device") or term.op not in ("getitem", "setitem")
+        ]
 
 
 def _without_what_is_moved(union: Union) -> list[Value]:
@@ -234,7 +252,13 @@ def missing_zero_grad(event: LoopDone) -> Iterator[Hit]:
         if steps:
             trail = (Step(steps[0].site, "this step uses the sum of all gradients since the loop began"),)
             for act in _before_a_step(event.loop):
-                yield Hit("LA506", act.site, "no `zero_grad()` in this loop: the gradients of all steps add up", trail, _CLEAR_ONCE)
+                yield Hit(
+                    "LA506",
+                    act.site,
+                    "no `zero_grad()` in this loop: the gradients of all steps add up",
+                    trail,
+                    _CLEAR_ONCE,
+                )
         return
     ways = paths(event.loop.passes[-1])
     if ways is None:
@@ -267,7 +291,9 @@ def _same_scaler(step: Act, backwards: list[Act]) -> bool:
     """A step through an unknown object counts if that object scaled the loss: only a gradient scaler does both."""
     if step.through is None:
         return True
-    scales = [one for act in backwards for one in alternatives(act.value or ABSENT) if isinstance(one, Tensor)]
+    scales = [
+        one for act in backwards for one in alternatives(act.value or ABSENT) if isinstance(one, Tensor)
+    ]
     return any(one.op == "grad_scale" and _is_same(one.arg("by"), step.through) for one in scales)
 
 
@@ -297,8 +323,14 @@ def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
                     return
                 found[backward.site] = (backward, since_clear)
     for backward, clear in found.values():
-        trail = (Step(clear.site, "these gradients are set to zero here"), )
-        yield Hit("LA506", backward.site, "the gradients are set to zero before the optimizer uses them", trail, _CLEAR_ONCE)
+        trail = (Step(clear.site, "these gradients are set to zero here"),)
+        yield Hit(
+            "LA506",
+            backward.site,
+            "the gradients are set to zero before the optimizer uses them",
+            trail,
+            _CLEAR_ONCE,
+        )
 
 
 def _cleared_in_the_window(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
@@ -308,9 +340,13 @@ def _cleared_in_the_window(ways: list[Path], optimizer: Instance) -> Iterator[Hi
         return
     steps = [act for way in ways for act in way.acts if act.kind == "step"]
     trail = (Step(steps[0].site, "the optimizer steps only now and then"),)
-    message = "the gradients of the earlier micro-batches are set to zero before the step that was to use them"
+    message = (
+        "the gradients of the earlier micro-batches are set to zero before the step that was to use them"
+    )
     for act in _backwards(ways):
-        yield Hit("LA506", act.site, message, trail, "clear the gradients after `.step()`, not at each micro-batch")
+        yield Hit(
+            "LA506", act.site, message, trail, "clear the gradients after `.step()`, not at each micro-batch"
+        )
 
 
 def _clears_first(way: Path, optimizer: Instance) -> bool:
@@ -341,7 +377,9 @@ def _accumulation(ways: list[Path]) -> _Window | None:
     counts = {sum(act.kind == "backward" for act in way.acts) for way in ways}
     if len(counts) != 1 or 0 in counts or not all(_backwards_first(way) for way in stepping):
         return None
-    shared = [test for test in stepping[0].tests if any(test is other for way in waiting for other in way.tests)]
+    shared = [
+        test for test in stepping[0].tests if any(test is other for way in waiting for other in way.tests)
+    ]
     periods = [period for test in shared for period in _periods(test)]
     return _Window(periods[0]) if periods else None
 
@@ -395,7 +433,13 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
         if act.through is None and _is_undivided_mean(act.value):
             trail = (Step(steps[0].site, "the optimizer steps here, every few micro-batches"),)
             message = "the gradients of several micro-batches add up, and the mean loss is not divided by their number"
-            yield Hit("LA507", act.site, message, trail, "divide the loss by the number of micro-batches before `.backward()`")
+            yield Hit(
+                "LA507",
+                act.site,
+                message,
+                trail,
+                "divide the loss by the number of micro-batches before `.backward()`",
+            )
 
 
 def _clears_only_after_steps(way: Path) -> bool:
@@ -438,12 +482,24 @@ def detached_loss(event: Backward) -> Iterator[Hit]:
     if cuts and not any(_is_flagged_variable(cut) for cut in cuts):
         others = tuple(Step(cut.site, "another cut") for cut in cuts[1:])
         steps = _way_to_backward(event, cuts[0])
-        yield Hit("LA501", cuts[0].site, f"{_cut_words(cuts[0])} cuts the loss from the predictions: nothing is trained", (*others, *steps), _KEEP_HISTORY)
+        yield Hit(
+            "LA501",
+            cuts[0].site,
+            f"{_cut_words(cuts[0])} cuts the loss from the predictions: nothing is trained",
+            (*others, *steps),
+            _KEEP_HISTORY,
+        )
 
 
 _KEEP_HISTORY = "back-propagate the loss itself, and take `.item()` or `.detach()` of it only for logs"
-_CUT_WORDS = {"detach": "`.detach()` (or `.data`)", "tensor": "`torch.tensor()`", "variable": "`Variable()`", "float_tensor": "a new tensor",
-    "long_tensor": "a new tensor", "cuda_tensor": "a new tensor"}
+_CUT_WORDS = {
+    "detach": "`.detach()` (or `.data`)",
+    "tensor": "`torch.tensor()`",
+    "variable": "`Variable()`",
+    "float_tensor": "a new tensor",
+    "long_tensor": "a new tensor",
+    "cuda_tensor": "a new tensor",
+}
 
 
 def _cut_words(cut: Tensor) -> str:
@@ -464,7 +520,9 @@ def _decoration(event: Backward) -> Iterator[Hit]:
         cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
         for cut in cuts[:1]:
             if not any(one.ident in live for one in operands(cut)):
-                message = f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
+                message = (
+                    f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
+                )
                 yield Hit("LA501", cut.site, message, _way_to_backward(event, cut), _KEEP_HISTORY)
 
 
@@ -479,7 +537,13 @@ def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
         if made.kind is Kind.LOSS or reads_layers(made):
             trail = _way_to_backward(event, made)
             message = "this loss is computed under `no_grad` or `inference_mode`, and then back-propagated"
-            yield Hit("LA502", made.site, message, trail, "compute the loss outside of the region, or under `torch.enable_grad()`")
+            yield Hit(
+                "LA502",
+                made.site,
+                message,
+                trail,
+                "compute the loss outside of the region, or under `torch.enable_grad()`",
+            )
             return
 
 
@@ -501,13 +565,23 @@ def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
 @detector("LA504", Backward)
 def requires_grad_before_backward(event: Backward) -> Iterator[Hit]:
     """The flag was set on the very value that is back-propagated, whatever made it."""
-    if event.forced is not None and all(isinstance(one, Unknown) and not one.parameter for one in alternatives(event.value)):
+    if event.forced is not None and all(
+        isinstance(one, Unknown) and not one.parameter for one in alternatives(event.value)
+    ):
         yield _flagged(event.forced)
 
 
 def _flagged(site: Site) -> Hit:
-    message = "`requires_grad` is set on the loss: that silences the error of `.backward()` and trains nothing"
-    return Hit("LA504", site, message, (), "find out why the loss is not connected: frozen parameters, or a cut before it")
+    message = (
+        "`requires_grad` is set on the loss: that silences the error of `.backward()` and trains nothing"
+    )
+    return Hit(
+        "LA504",
+        site,
+        message,
+        (),
+        "find out why the loss is not connected: frozen parameters, or a cut before it",
+    )
 
 
 def _is_flagged_variable(term: Tensor) -> bool:
@@ -554,7 +628,13 @@ def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
     if grows:
         trail = (Step(min(grows), "this loss has been back-propagated"),)
         message = "the loss is kept with its graph: memory grows with every step of the loop"
-        yield Hit("LA505", one.site, message, trail, "keep the number: `loss.item()`, or `loss.detach()` without waiting for the GPU")
+        yield Hit(
+            "LA505",
+            one.site,
+            message,
+            trail,
+            "keep the number: `loss.item()`, or `loss.detach()` without waiting for the GPU",
+        )
 
 
 def _sites_of(value: Value) -> dict[int, Site]:
@@ -570,7 +650,9 @@ def _sites_of(value: Value) -> dict[int, Site]:
         elif isinstance(one, Tensor):
             if not (one.detached or one.unrecorded):
                 out[one.ident] = one.site
-                stack += [value for name, value in one.args.items() if name != "by"] if one.op in _CARRYING else []
+                stack += (
+                    [value for name, value in one.args.items() if name != "by"] if one.op in _CARRYING else []
+                )
         elif not isinstance(one, Union):
             stack += parts(one)
     return out
@@ -617,7 +699,9 @@ def _overwrites(value: Tensor, before: Value, settings: set[int], contexts: froz
         return False
     first = term.args.get("weight" if term.op == "embedding" else "input", ABSENT)
     if term.op in _LOOK_UP and _holds(first, before):
-        keys = [term.args[name] for name in ("index", "mask") if name in term.args] or [term.args.get("input", ABSENT)]
+        keys = [term.args[name] for name in ("index", "mask") if name in term.args] or [
+            term.args.get("input", ABSENT)
+        ]
         return any(_is_of_the_batch(key, settings) for key in keys)
     if term.op == "where":
         held = any(_holds(term.args.get(name, ABSENT), before) for name in ("input", "other"))
@@ -625,7 +709,8 @@ def _overwrites(value: Tensor, before: Value, settings: set[int], contexts: froz
     sides = (first, term.args.get("other", ABSENT))
     if term.op in ("mul", "div") and "no_grad" not in contexts:
         return any(
-            _holds(one, before) and any(_is_computed_from_batch(part, settings, before) for part in tensors(other))
+            _holds(one, before)
+            and any(_is_computed_from_batch(part, settings, before) for part in tensors(other))
             for one, other in (sides, sides[::-1])
         )
     return False
@@ -644,7 +729,9 @@ def _holds(value: Value, before: Value) -> bool:
 
 def _is_before(value: Value, before: Value) -> bool:
     for one in alternatives(before):
-        if value is one or (isinstance(value, Tensor) and isinstance(one, Tensor) and value.ident == one.ident):
+        if value is one or (
+            isinstance(value, Tensor) and isinstance(one, Tensor) and value.ident == one.ident
+        ):
             return True
     return False
 
@@ -667,7 +754,9 @@ def _reads_the_batch(value: Tensor, settings: set[int]) -> bool:
     return is_given or any(id(leaf) not in settings for leaf in unknown_leaves(value))
 
 
-_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg", "floor_divide", "remainder", "size", "numel", "rsub"})
+_ARITHMETIC = frozenset(
+    {"add", "sub", "mul", "div", "pow", "neg", "floor_divide", "remainder", "size", "numel", "rsub"}
+)
 _COMPARING = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_not"})
 
 
@@ -694,7 +783,9 @@ def unused_loss_term(event: FunctionReturn) -> Iterator[Hit]:
         if options and all(_is_term(one, event.since) for one in options):
             site = Site(event.function.module.filename, lost.value.id)
             message = f"`{target.name}` is computed here and never reaches the loss"
-            yield Hit("LA509", site, message, (), "use it in what the loss returns, or delete the computation")
+            yield Hit(
+                "LA509", site, message, (), "use it in what the loss returns, or delete the computation"
+            )
 
 
 def _is_term(term: Tensor, since: int) -> bool:

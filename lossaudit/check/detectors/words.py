@@ -19,7 +19,11 @@ _MADE = {
 
 def op_label(term: Tensor) -> str:
     """The operation as the reader knows it: ``softmax(dim=1)``, ``Linear``."""
-    if term.module is not None and isinstance(term.module.cls, External) and term.op not in ("softmax", "log_softmax"):
+    if (
+        term.module is not None
+        and isinstance(term.module.cls, External)
+        and term.op not in ("softmax", "log_softmax")
+    ):
         return f"`{term.module.class_name}`"
     dim = term.arg("dim")
     if isinstance(dim, Const) and dim.value is not None:

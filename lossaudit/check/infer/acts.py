@@ -1,11 +1,11 @@
-"""Which calls and accesses matter to a training loop, for the record of :mod:`lossaudit.check.trace`."""
+"""Which calls and accesses matter to a training loop, for the record of :mod:`lossaudit.check.reasoning.trace`."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from lossaudit.check.trace import Act, Collected, is_optimizer
+from lossaudit.check.reasoning.trace import Act, Collected, is_optimizer
 from lossaudit.check.values import (
     BoundMethod,
     DictVal,

@@ -111,7 +111,9 @@ def _is_instance(interp: Interpreter, value: Value, wanted: Value) -> bool | Non
     if isinstance(wanted, External) and isinstance(value, Const) and wanted.name in _BUILTIN_TYPES:
         return isinstance(value.value, _BUILTIN_TYPES[wanted.name])
     if isinstance(wanted, External) and wanted.name in _CONTAINER_TYPES:
-        return isinstance(value, _CONTAINER_TYPES[wanted.name]) or (None if isinstance(value, Instance) else False)
+        return isinstance(value, _CONTAINER_TYPES[wanted.name]) or (
+            None if isinstance(value, Instance) else False
+        )
     if isinstance(value, Instance):
         bases = (value.cls,) if isinstance(value.cls, External) else value.cls.mro
         names = {base.name for base in bases if isinstance(base, External)}
@@ -213,7 +215,9 @@ def _add_pairs(interp: Interpreter, out: DictVal, value: Value) -> None:
 def _partial(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     if not arguments.positional or arguments.is_open:
         return UNKNOWN
-    interp.emit(PartialCall, lambda: PartialCall(site, frame.contexts, arguments.positional[0], arguments.keywords))
+    interp.emit(
+        PartialCall, lambda: PartialCall(site, frame.contexts, arguments.positional[0], arguments.keywords)
+    )
     return Partial(arguments.positional[0], tuple(arguments.positional[1:]), dict(arguments.keywords))
 
 
@@ -223,7 +227,9 @@ def _map(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
     function, values = arguments.positional
     more = interp.elements(values)
     items = [calls.call_value(interp, frame, function, Arguments([value]), site) for value in more.items]
-    rest = None if more.rest is None else calls.call_value(interp, frame, function, Arguments([more.rest]), site)
+    rest = (
+        None if more.rest is None else calls.call_value(interp, frame, function, Arguments([more.rest]), site)
+    )
     return ListVal(items, rest)
 
 

@@ -14,7 +14,7 @@ from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
 from lossaudit.check.infer.transfer import dtype_of
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.terms import weighted_terms
+from lossaudit.check.reasoning.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 MAX_CALL_DEPTH = 40
 MAX_MUTATIONS = 20
 """How many changes of handed-in tensors a call tells its caller about."""
-INFERENCE_NAMES = frozenset({"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"})
+INFERENCE_NAMES = frozenset(
+    {"predict", "predict_step", "predict_proba", "predict_log_proba", "infer", "inference"}
+)
 """Methods that by their contract with the caller produce predictions and train nothing."""
 FORWARD_NAMES = frozenset({"forward", "__call__"})
 """Methods that run when an object is called."""
@@ -86,7 +88,11 @@ def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, si
         return Unknown(foreign=True, owner=callee, dtype=dtype or Dtype.UNKNOWN)
     acts.unknown_call(interp, callee, arguments, site)
     first = arguments.positional[0] if len(arguments.positional) == 1 else None
-    if callee.name == "scale" and isinstance(first, Tensor) and any(one.kind is Kind.LOSS for one in weighted_terms(first)):
+    if (
+        callee.name == "scale"
+        and isinstance(first, Tensor)
+        and any(one.kind is Kind.LOSS for one in weighted_terms(first))
+    ):
         return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
     return Unknown(owner=callee, site=site)
 
@@ -235,7 +241,9 @@ def bind_parameters(
             out[param.name] = TupleVal(tuple(positional), rest=rest)
             positional = []
         elif param.kind == "**":
-            out[param.name] = DictVal(dict(keywords.items()), rest=UNKNOWN if arguments.open_keywords else None)
+            out[param.name] = DictVal(
+                dict(keywords.items()), rest=UNKNOWN if arguments.open_keywords else None
+            )
         elif param.kind != "kwonly" and positional:
             out[param.name] = _received(positional.pop(0), param.name)
         elif param.name in keywords and param.kind != "posonly":
@@ -278,7 +286,9 @@ def _received(value: Value, name: str) -> Value:
 # Modules and losses ----------------------------------------------------------------------------------------------
 
 
-def call_instance(interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site) -> Value:
+def call_instance(
+    interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site
+) -> Value:
     """``obj(...)``: its own ``__call__``, its ``forward``, or what its contract says."""
     inner = _module_frame(frame, callee)
     own = objects.lookup_class(callee.cls, "__call__")
@@ -302,10 +312,14 @@ def _module_frame(frame: Frame, callee: Instance) -> Frame:
 
 def _forward_name(interp: Interpreter, callee: Instance) -> str:
     names = () if isinstance(callee.cls, External) else callee.cls.externals
-    return next((interp.contracts.module_bases[n] for n in names if n in interp.contracts.module_bases), "forward")
+    return next(
+        (interp.contracts.module_bases[n] for n in names if n in interp.contracts.module_bases), "forward"
+    )
 
 
-def apply_entry(interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site) -> Value:
+def apply_entry(
+    interp: Interpreter, frame: Frame, callee: Instance, arguments: Arguments, site: Site
+) -> Value:
     """Call an object by the contract of its nearest base that has one."""
     if callee.container == "sequential":
         return _run_sequential(interp, frame, callee, arguments, site)
@@ -320,7 +334,11 @@ def apply_entry(interp: Interpreter, frame: Frame, callee: Instance, arguments: 
         args = {**bind(entry.layer.call, arguments), **callee.bound}
         first = next(iter(args.values()), UNKNOWN)
         op = interp.contracts.ops[entry.layer.op]
-        named = args if "input" in args or "query" in args or "x1" in args or "input1" in args else {"input": first, **args}
+        named = (
+            args
+            if "input" in args or "query" in args or "x1" in args or "input1" in args
+            else {"input": first, **args}
+        )
         return apply_op(interp, frame, op, named, site, module=callee)
     return UNKNOWN
 
@@ -333,7 +351,9 @@ def _run_sequential(
     for item in callee.items or []:
         options = alternatives(item)
         results = [
-            value if one is ABSENT else call_value(interp, frame, one, Arguments([value]), _item_site(one, site))
+            value
+            if one is ABSENT
+            else call_value(interp, frame, one, Arguments([value]), _item_site(one, site))
             for one in options
         ]
         value = join(results)
@@ -391,7 +411,9 @@ def _run_base(interp: Interpreter, frame: Frame, base: str, arguments: Arguments
     if isinstance(instance, Instance):
         own = Arguments(list(rest), arguments.keywords, shift, arguments.open_keywords)
         objects.construct_external(interp, instance, own)
-    interp.emit(BaseInit, lambda: BaseInit(site, frame.contexts, instance, base, tuple(rest), arguments.keywords))
+    interp.emit(
+        BaseInit, lambda: BaseInit(site, frame.contexts, instance, base, tuple(rest), arguments.keywords)
+    )
     return NONE
 
 
@@ -416,7 +438,9 @@ def _call_in_place(
     return interp.mutate(before, value) if both else value  # type: ignore[arg-type]
 
 
-def build_external(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Instance:
+def build_external(
+    interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site
+) -> Instance:
     """An instance of an external class."""
     container = interp.contracts.containers.get(name, "")
     instance = Instance(

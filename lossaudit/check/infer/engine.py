@@ -25,7 +25,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
-from lossaudit.check.trace import Recorder
+from lossaudit.check.reasoning.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
     ITERATED,
@@ -343,7 +343,10 @@ class Interpreter:
         """The function under a decorator that we understand."""
         new_contexts = function.contexts if contexts is None else contexts
         new = replace(
-            function, kind=kind or function.kind, contexts=new_contexts, autocast=autocast or function.autocast
+            function,
+            kind=kind or function.kind,
+            contexts=new_contexts,
+            autocast=autocast or function.autocast,
         )
         self.functions = [new if one is function else one for one in self.functions]
         return new

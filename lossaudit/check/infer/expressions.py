@@ -134,7 +134,9 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
         return UNKNOWN
     if op in ("+", "-") and isinstance(left, Tensor):
         acts.collected(interp, frame, left, right, site)
-    return apply_op(interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False)
+    return apply_op(
+        interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False
+    )
 
 
 def _is_scalar(value: Value) -> bool:
@@ -195,7 +197,9 @@ def _unary(interp: Interpreter, frame: Frame, node: ir.UnaryOp) -> Value:
     if not _may_be_tensor(value) or node.op == "+":
         return value if node.op == "+" else UNKNOWN
     name = "neg" if node.op == "-" else "logical_not"
-    return apply_op(interp, frame, interp.contracts.ops[name], {"input": value}, frame.site(node.id), certain=False)
+    return apply_op(
+        interp, frame, interp.contracts.ops[name], {"input": value}, frame.site(node.id), certain=False
+    )
 
 
 def _fold_unary(op: str, value: float) -> Value:
@@ -250,7 +254,13 @@ def _compare_two(interp: Interpreter, frame: Frame, op: str, left: Value, right:
     if _may_be_tensor(left) and _may_be_tensor(right) and (_is_tensor(left) or _is_tensor(right)):
         args = {"input": left, "other": right}
         return apply_op(interp, frame, interp.contracts.ops[_OPS[op]], args, site, certain=False)
-    if op in _OPS and _may_be_tensor(left) and _may_be_tensor(right) and not _is_text(left) and not _is_text(right):
+    if (
+        op in _OPS
+        and _may_be_tensor(left)
+        and _may_be_tensor(right)
+        and not _is_text(left)
+        and not _is_text(right)
+    ):
         args = {"input": left, "other": right}
         return apply_op(interp, frame, interp.contracts.ops[_OPS[op]], args, site, certain=False)
     return UNKNOWN
@@ -338,7 +348,9 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
     if isinstance(value, Union):
         return join(get_item(interp, frame, one, index, site) for one in feasible(value))
     if isinstance(value, Tensor):
-        return apply_op(interp, frame, interp.contracts.ops["getitem"], {"input": value, "index": index}, site)
+        return apply_op(
+            interp, frame, interp.contracts.ops["getitem"], {"input": value, "index": index}, site
+        )
     if isinstance(value, DictVal):
         found = interp.dict_item(value, index)
         return UNKNOWN if found is None else found
@@ -370,7 +382,9 @@ def _sequence_item(interp: Interpreter, value: TupleVal | ListVal, index: Value)
     part = _slice_of(index, len(items)) if is_plain else None
     if part is not None:
         return _same_type(value)(list(items[part]), None)
-    whole = join([*items, *([value.rest] if value.rest is not None else [])]) if items or value.rest else UNKNOWN
+    whole = (
+        join([*items, *([value.rest] if value.rest is not None else [])]) if items or value.rest else UNKNOWN
+    )
     if isinstance(index, TupleVal) and index.names == (SLICE,) * 3:
         return _same_type(value)([], whole)
     return whole
@@ -409,8 +423,12 @@ def _field_item(value: Instance, index: Value) -> Value:
     """A model output that can be indexed like a tuple of its fields."""
     place = integer(index)
     fields = list(value.attrs.values())
-    is_record = not isinstance(value.cls, External) and (value.cls.is_dataclass or "NamedTuple" in str(value.cls.externals))
-    return fields[place] if is_record and place is not None and -len(fields) <= place < len(fields) else UNKNOWN
+    is_record = not isinstance(value.cls, External) and (
+        value.cls.is_dataclass or "NamedTuple" in str(value.cls.externals)
+    )
+    return (
+        fields[place] if is_record and place is not None and -len(fields) <= place < len(fields) else UNKNOWN
+    )
 
 
 # Displays --------------------------------------------------------------------------------------------------------

@@ -172,5 +172,6 @@ def _join_lists(options: list[list[Value]]) -> list[Value]:
     """Place by place; what only some branches have may be absent."""
     length = max(len(option) for option in options)
     return [
-        join(option[place] if place < len(option) else ABSENT for option in options) for place in range(length)
+        join(option[place] if place < len(option) else ABSENT for option in options)
+        for place in range(length)
     ]

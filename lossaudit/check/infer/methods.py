@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 
-def call_method(interp: Interpreter, frame: Frame, method: ExternalMethod, arguments: Arguments, site: Site) -> Value:
+def call_method(
+    interp: Interpreter, frame: Frame, method: ExternalMethod, arguments: Arguments, site: Site
+) -> Value:
     """Call ``method.receiver.method.name(...)``."""
     receiver, name = method.receiver, method.name
     if isinstance(receiver, Super):
@@ -109,7 +111,9 @@ def _super_method(
         values = tuple(arguments.positional)
         interp.emit(
             BaseInit,
-            lambda: BaseInit(site, frame.contexts, target, _next_external(receiver), values, arguments.keywords),
+            lambda: BaseInit(
+                site, frame.contexts, target, _next_external(receiver), values, arguments.keywords
+            ),
         )
         return NONE
     if name in ("forward", "__call__"):
@@ -140,7 +144,9 @@ def _instance_method(
     names = (receiver.cls.name,) if not hasattr(receiver.cls, "externals") else receiver.cls.externals
     if any(f"{base}.{name}" in interp.contracts.preparers for base in names):
         return calls.prepared(arguments)
-    pairing = next((found for base in names if (found := interp.contracts.pairings.get(f"{base}.{name}"))), None)
+    pairing = next(
+        (found for base in names if (found := interp.contracts.pairings.get(f"{base}.{name}"))), None
+    )
     if pairing is not None:
         pair(interp, frame, receiver, pairing, arguments, site)
         return NONE
@@ -186,7 +192,9 @@ def _pairs(criterion: Value, output: Value) -> list[tuple[Value, Value]]:
     if isinstance(criterion, DictVal) and isinstance(output, DictVal):
         shared = [key for key in criterion.entries if key in output.entries]
         return [(criterion.entries[key], output.entries[key]) for key in shared]
-    several = isinstance(criterion, (ListVal, TupleVal, DictVal)) or isinstance(output, (ListVal, TupleVal, DictVal))
+    several = isinstance(criterion, (ListVal, TupleVal, DictVal)) or isinstance(
+        output, (ListVal, TupleVal, DictVal)
+    )
     return [] if several else [(criterion, output)]
 
 
@@ -196,7 +204,9 @@ def _sole_item(value: Value) -> Value:
 
 
 def _train(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
-    mode = arguments.positional[0] if arguments.positional else arguments.keywords.get("mode", Const(value=True))
+    mode = (
+        arguments.positional[0] if arguments.positional else arguments.keywords.get("mode", Const(value=True))
+    )
     objects.set_training(interp, receiver, mode)
     return receiver
 
@@ -258,7 +268,11 @@ def _insert(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Va
 def _children(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
     if receiver.items is not None and not receiver.open_items:
         return ListVal(list(receiver.items))
-    modules: list[Value] = [v for v in receiver.attrs.values() if isinstance(v, Instance) and objects.is_module_instance(interp, v)]
+    modules: list[Value] = [
+        v
+        for v in receiver.attrs.values()
+        if isinstance(v, Instance) and objects.is_module_instance(interp, v)
+    ]
     return ListVal(modules) if modules else ListVal([], rest=UNKNOWN)
 
 
@@ -366,7 +380,9 @@ def _update(interp: Interpreter, receiver: DictVal, arguments: Arguments) -> Non
             interp.heap.set_field(receiver, "rest", UNKNOWN)
 
 
-_TEXT_METHODS = frozenset({"lower", "upper", "strip", "startswith", "endswith", "replace", "title", "capitalize"})
+_TEXT_METHODS = frozenset(
+    {"lower", "upper", "strip", "startswith", "endswith", "replace", "title", "capitalize"}
+)
 
 
 def _text_method(receiver: Value, name: str, arguments: Arguments) -> Value:

@@ -219,7 +219,11 @@ def _find_assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
         me = method.params[0].name
         for statement in ir.walk(method.body):
             for target in _targets(statement):
-                if isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name) and target.value.name == me:
+                if (
+                    isinstance(target, ir.Attribute)
+                    and isinstance(target.value, ir.Name)
+                    and target.value.name == me
+                ):
                     names = out.get(target.attr, ())
                     out[target.attr] = names if method.name in names else (*names, method.name)
     return out
@@ -239,7 +243,9 @@ def is_module_instance(interp: Interpreter, value: Instance) -> bool:
     return any(interp.contracts.is_module_class(name) for name in names)
 
 
-def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site) -> None:
+def set_attribute(
+    interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site
+) -> None:
     """``target.name = value``."""
     if name == "requires_grad" and constant(value) is True:
         interp.force_gradient(target, site)
@@ -252,7 +258,9 @@ def set_attribute(interp: Interpreter, frame: Frame, target: Value, name: str, v
             else:
                 before = one.attrs.get(name)
                 store = _travelled(interp, value, one, name, site)
-                interp.heap.set(one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)]))
+                interp.heap.set(
+                    one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)])
+                )
                 interp.note_write(one)
             _emit_assignment(interp, frame, one, name, value, site, before)
         elif isinstance(one, Tensor):
@@ -342,7 +350,9 @@ def linearise(bases: list[Value]) -> tuple[ClassVal | External, ...]:
     ]
     out: list[ClassVal | External] = []
     while sequences := [sequence for sequence in sequences if sequence]:
-        head = next((s[0] for s in sequences if not any(_holds(o[1:], s[0]) for o in sequences)), sequences[0][0])
+        head = next(
+            (s[0] for s in sequences if not any(_holds(o[1:], s[0]) for o in sequences)), sequences[0][0]
+        )
         out.append(head)
         sequences = [[item for item in sequence if not _equal(item, head)] for sequence in sequences]
     return tuple(out)

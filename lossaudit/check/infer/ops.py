@@ -12,8 +12,8 @@ from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind, Shape
-from lossaudit.check.reductions import reduction_of
-from lossaudit.check.trace import Act
+from lossaudit.check.reasoning.reductions import reduction_of
+from lossaudit.check.reasoning.trace import Act
 from lossaudit.check.values import (
     MAX_DEPTH,
     NONE,
@@ -99,7 +99,9 @@ def apply_op(
         with interp.findings.unanimous() as vote:
             for option in feasible(operand):
                 with vote.ballot():
-                    made = apply_op(interp, frame, op, {**args, first: option}, site, certain=certain, module=module)
+                    made = apply_op(
+                        interp, frame, op, {**args, first: option}, site, certain=certain, module=module
+                    )
                 results.append(made)
         return join(results)
     if isinstance(operand, Unknown) and operand.foreign and not certain:
@@ -156,7 +158,8 @@ def make_term(
         unrecorded="no_grad" in frame.contexts,
         guarded="device_guard" in frame.contexts,
         batched=_is_batched(op, args, operand),
-        data=(isinstance(operand, Unknown) and operand.data) or (bool(inputs) and all(one.data for one in inputs)),
+        data=(isinstance(operand, Unknown) and operand.data)
+        or (bool(inputs) and all(one.data for one in inputs)),
         module=module,
         depth=depth if depth <= MAX_DEPTH else 1,
         guards=frame.guards,
@@ -197,7 +200,9 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
         return Unknown(foreign=True, owner=term)
     if kind == "backward":
         start = None if constant(term.args.get("gradient")) is None else term.args.get("gradient")
-        keeps = any(constant(term.args.get(name)) not in (None, False) for name in ("retain_graph", "create_graph"))
+        keeps = any(
+            constant(term.args.get(name)) not in (None, False) for name in ("retain_graph", "create_graph")
+        )
         back_propagate(interp, frame, term.args["input"], term.site, keeps_graph=keeps, start=start)
         return NONE
     return _composite(kind, term)
@@ -264,7 +269,9 @@ def shape_value(value: Value | None, site: Site) -> Value:
 
 def size_of(value: Value, dim: int, site: Site) -> Tensor:
     """The length of one dimension, as a term."""
-    return Tensor("size", {"input": value, "dim": Const(dim)}, site, shape=Shape((), exact=True), certain=False)
+    return Tensor(
+        "size", {"input": value, "dim": Const(dim)}, site, shape=Shape((), exact=True), certain=False
+    )
 
 
 def unpacked_shape(value: Value, rank: int, site: Site) -> tuple[Tensor, ...]:
@@ -297,13 +304,17 @@ def apply_loss(
         args if depth <= MAX_DEPTH else {},
         site,
         kind=Kind.LOSS,
-        shape=SHAPE_RULES["scalar" if reduction_of(args) in ("mean", "sum", "batchmean") else "unknown"]({}, _ANY),
+        shape=SHAPE_RULES["scalar" if reduction_of(args) in ("mean", "sum", "batchmean") else "unknown"](
+            {}, _ANY
+        ),
         inference=_in_inference(frame) or (prediction is not None and prediction.inference),
         unrecorded="no_grad" in frame.contexts,
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
     )
-    interp.emit(LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset, frame.autocast))
+    interp.emit(
+        LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset, frame.autocast)
+    )
     return term
 
 

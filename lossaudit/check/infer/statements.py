@@ -15,8 +15,8 @@ from lossaudit.check.infer.heap import Changes
 from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, unpacked_shape
 from lossaudit.check.project import Module
-from lossaudit.check.terms import asks_for_device
-from lossaudit.check.trace import Nested
+from lossaudit.check.reasoning.terms import asks_for_device
+from lossaudit.check.reasoning.trace import Nested
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -137,7 +137,9 @@ def _assign_item(interp: Interpreter, frame: Frame, target: ir.Subscript, value:
         _assign_instance_item(interp, owner, key, index, value)
 
 
-def _assign_instance_item(interp: Interpreter, owner: Instance, key: object, index: Value, value: Value) -> None:
+def _assign_instance_item(
+    interp: Interpreter, owner: Instance, key: object, index: Value, value: Value
+) -> None:
     if isinstance(key, str):
         interp.heap.set(owner.attrs, key, value)
     place = integer(index)
@@ -338,7 +340,9 @@ def _narrowed(interp: Interpreter, frame: Frame, node: ir.If, *, holds: bool) ->
         test, negated = test.operand, not negated
     subject = test.left if isinstance(test, ir.Compare) and len(test.ops) == 1 else None
     compares_none = (
-        isinstance(test, ir.Compare) and isinstance(test.comparators[0], ir.Constant) and test.comparators[0].value is None
+        isinstance(test, ir.Compare)
+        and isinstance(test.comparators[0], ir.Constant)
+        and test.comparators[0].value is None
     )
     if isinstance(subject, ir.Name) and compares_none and isinstance(test, ir.Compare):
         is_none = (test.ops[0] in ("is", "==")) is (holds is not negated)
@@ -476,10 +480,14 @@ def _entered(interp: Interpreter, value: Value) -> Value:
 
 def context_names(interp: Interpreter, value: Value) -> frozenset[str]:
     """Which of the contexts that rules ask for ``value`` opens."""
-    name = value.cls.name if isinstance(value, Instance) else value.name if isinstance(value, External) else ""
+    name = (
+        value.cls.name if isinstance(value, Instance) else value.name if isinstance(value, External) else ""
+    )
     kind = interp.contracts.contexts.get(name)
     if kind == "grad_if":
-        first = constant(value.bound.get("argument 0", value.bound.get("mode")) if isinstance(value, Instance) else None)
+        first = constant(
+            value.bound.get("argument 0", value.bound.get("mode")) if isinstance(value, Instance) else None
+        )
         switched = "enable_grad" if first is True else "no_grad" if first is False else ""
         return frozenset({switched}) if switched else frozenset()
     return frozenset() if kind is None else frozenset({kind})
@@ -656,7 +664,11 @@ def _decorated(interp: Interpreter, frame: Frame, decorator: ir.Expr, value: Val
         return interp.replace_function(function, contexts=function.contexts | contexts, autocast=autocast)
     if isinstance(wrapper, External):
         kind = _DECORATOR_KINDS.get(wrapper.name)
-        return interp.replace_function(function, kind=kind) if function is not None and kind is not None else value
+        return (
+            interp.replace_function(function, kind=kind)
+            if function is not None and kind is not None
+            else value
+        )
     if isinstance(wrapper, (Function, BoundMethod, Partial)):
         result = calls.call_value(interp, frame, wrapper, Arguments([value]), frame.site(decorator.id))
         return result if isinstance(result, (Function, BoundMethod, ClassVal, Partial)) else value

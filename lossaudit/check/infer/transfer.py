@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lossaudit.check.forms import KINDS, Form, form_of, is_softplus
 from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape
+from lossaudit.check.reasoning.forms import KINDS, Form, form_of, is_softplus
 from lossaudit.check.values import (
     Const,
     External,
@@ -305,7 +305,14 @@ def reduced_dims(args: Args) -> list[int]:
 
 
 def _interpolate(args: Args, source: Tensor | None) -> KindFact:
-    convex = constant(args.get("mode")) in ("nearest", "bilinear", "linear", "trilinear", "area", "nearest-exact")
+    convex = constant(args.get("mode")) in (
+        "nearest",
+        "bilinear",
+        "linear",
+        "trilinear",
+        "area",
+        "nearest-exact",
+    )
     keeps = source is not None and (source.kind is Kind.SCORE or convex)
     return _keep(args, source) if keeps else NOTHING
 
@@ -333,9 +340,7 @@ def _add(args: Args, source: Tensor | None) -> KindFact:
     one, other = (a, right) if a is not None else (b, left)
     if one is None:
         return NOTHING
-    keeps = (one.kind is Kind.SCORE and _is_constant(other)) or (
-        one.kind in _BOUNDED and _is_epsilon(other)
-    )
+    keeps = (one.kind is Kind.SCORE and _is_constant(other)) or (one.kind in _BOUNDED and _is_epsilon(other))
     return kept(one, one.class_dim) if keeps else NOTHING
 
 
@@ -479,7 +484,9 @@ def _flatten_shape(args: Args, shape: Shape) -> Shape:
 
 def _view_shape(args: Args, shape: Shape) -> Shape:
     dims = sequence(args.get("shape"))
-    if dims is None or any(isinstance(dim, (Tensor, Union)) and tensors(dim) and _is_shape_like(dim) for dim in dims):
+    if dims is None or any(
+        isinstance(dim, (Tensor, Union)) and tensors(dim) and _is_shape_like(dim) for dim in dims
+    ):
         return ANY_SHAPE
     if any(isinstance(dim, Unknown) and not dim.origin.startswith("size") and len(dims) == 1 for dim in dims):
         return ANY_SHAPE  # one unknown argument may be a whole shape
@@ -580,7 +587,10 @@ def _broadcast(left: Dim, right: Dim) -> Dim:
 
 def _getitem_shape(args: Args, shape: Shape) -> Shape:
     items = index_items(args.get("index"))
-    if all(_is_full_slice(item) or integer(item) is not None or is_slice(item) for item in items) and shape.exact:
+    if (
+        all(_is_full_slice(item) or integer(item) is not None or is_slice(item) for item in items)
+        and shape.exact
+    ):
         if len(items) > len(shape.dims):
             return ANY_SHAPE
         out: list[Dim] = []
@@ -589,7 +599,9 @@ def _getitem_shape(args: Args, shape: Shape) -> Shape:
                 out.append(length if _is_full_slice(item) else None)
         return Shape((*out, *shape.dims[len(items) :]), exact=True)
     if len(items) >= 2 and constant(items[0]) is ... and all(integer(item) is not None for item in items[1:]):
-        return Shape(shape.dims[: len(shape.dims) - (len(items) - 1)], shape.exact) if shape.dims else ANY_SHAPE
+        return (
+            Shape(shape.dims[: len(shape.dims) - (len(items) - 1)], shape.exact) if shape.dims else ANY_SHAPE
+        )
     picked = sum(1 for item in items if integer(item) is not None)
     only_plain = all(integer(item) is not None or is_slice(item) for item in items)
     return Shape((None,) * (len(items) - picked), exact=False) if only_plain and len(items) > 1 else ANY_SHAPE
@@ -597,7 +609,12 @@ def _getitem_shape(args: Args, shape: Shape) -> Shape:
 
 def _creation_shape(args: Args, shape: Shape) -> Shape:
     dims = sequence(args.get("size"))
-    if dims is not None and len(dims) == 1 and isinstance(dims[0], (Unknown, Union)) and not _is_bracketed(args):
+    if (
+        dims is not None
+        and len(dims) == 1
+        and isinstance(dims[0], (Unknown, Union))
+        and not _is_bracketed(args)
+    ):
         return ANY_SHAPE  # one unknown argument may be a whole shape
     return ANY_SHAPE if dims is None else Shape(tuple(_dim(dim) for dim in dims), exact=True)
 
@@ -605,7 +622,11 @@ def _creation_shape(args: Args, shape: Shape) -> Shape:
 def _is_bracketed(args: Args) -> bool:
     """Whether the lengths were given as a tuple or a list: ``zeros((n,))``."""
     given = args.get("size")
-    return isinstance(given, TupleVal) and len(given.items) == 1 and isinstance(given.items[0], (TupleVal, ListVal))
+    return (
+        isinstance(given, TupleVal)
+        and len(given.items) == 1
+        and isinstance(given.items[0], (TupleVal, ListVal))
+    )
 
 
 def _full_shape(args: Args, shape: Shape) -> Shape:
@@ -798,4 +819,6 @@ def _data_dtype(value: Value | None) -> Dtype:
     found = constant(value)
     if isinstance(found, bool):
         return Dtype.BOOL
-    return Dtype.INT if isinstance(found, int) else Dtype.FLOAT32 if isinstance(found, float) else Dtype.UNKNOWN
+    return (
+        Dtype.INT if isinstance(found, int) else Dtype.FLOAT32 if isinstance(found, float) else Dtype.UNKNOWN
+    )

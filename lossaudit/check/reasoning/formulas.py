@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from lossaudit.check.algebra import Ratio, Symbol, TooComplex, number, symbol
 from lossaudit.check.infer.transfer import index_items, reduced_dims, sequence
 from lossaudit.check.kinds import Dtype
+from lossaudit.check.reasoning.algebra import Ratio, Symbol, TooComplex, number, symbol
 from lossaudit.check.values import (
     UNKNOWN,
     Const,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lossaudit.check.algebra import Ratio, number, symbol
-from lossaudit.check.formulas import (
+from lossaudit.check.infer.transfer import EPSILON_LIMIT
+from lossaudit.check.kinds import Kind, Shape
+from lossaudit.check.reasoning.algebra import Ratio, number, symbol
+from lossaudit.check.reasoning.formulas import (
     CONVERSIONS,
     NOTHING,
     SAMPLES,
@@ -19,9 +21,7 @@ from lossaudit.check.formulas import (
     read,
     settled,
 )
-from lossaudit.check.infer.transfer import EPSILON_LIMIT
-from lossaudit.check.kinds import Kind, Shape
-from lossaudit.check.smoothing import smoothing_of
+from lossaudit.check.reasoning.smoothing import smoothing_of
 from lossaudit.check.values import Tensor, Unknown, Value, common_shape, constant, feasible
 from lossaudit.check.values import number as plain_number
 

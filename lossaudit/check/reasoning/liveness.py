@@ -25,7 +25,11 @@ def lost_assignments(function: ir.FunctionDef) -> list[ir.Assign]:
         return []
     analysis = _Analysis(frozenset(_shared_names(nodes)))
     analysis.block(function.body, frozenset())
-    lost = [node for node in nodes if isinstance(node, ir.Assign) and node.id in analysis.lost and node.id not in analysis.kept]
+    lost = [
+        node
+        for node in nodes
+        if isinstance(node, ir.Assign) and node.id in analysis.lost and node.id not in analysis.kept
+    ]
     read = {name for node in lost for name in names_in(node.value) if name != _target(node)}
     return [node for node in lost if _target(node) not in read]
 
@@ -77,7 +81,9 @@ class _Analysis:
         name = _target(node)
         if not name:
             plain = {part.name for target in node.targets for part in _bound(target)}
-            others = names_in(*(target for target in node.targets if not isinstance(target, (ir.Name, ir.Tuple, ir.List))))
+            others = names_in(
+                *(target for target in node.targets if not isinstance(target, (ir.Name, ir.Tuple, ir.List)))
+            )
             return (live - plain) | names_in(node.value) | others | self._stores(node.targets)
         acts = any(isinstance(part, _ACTS) for part in ir.walk((node.value,)))
         if name in live or name in self.shared or acts:
@@ -88,7 +94,9 @@ class _Analysis:
 
     def _stores(self, targets: tuple[ir.Expr, ...]) -> Live:
         """The names that subscripts and attributes within tuples of targets read."""
-        inner = [part for target in targets if isinstance(target, (ir.Tuple, ir.List)) for part in target.items]
+        inner = [
+            part for target in targets if isinstance(target, (ir.Tuple, ir.List)) for part in target.items
+        ]
         return names_in(*(part for part in inner if not isinstance(part, ir.Name)))
 
     def leave(self, node: ir.Stmt, live: Live) -> Live:

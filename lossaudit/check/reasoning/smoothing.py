@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lossaudit.check.algebra import Ratio, Symbol, number, spelled, symbol
-from lossaudit.check.formulas import CLASSES, NOTHING, SAMPLES, WHOLE, Rows
+from lossaudit.check.reasoning.algebra import Ratio, Symbol, number, spelled, symbol
+from lossaudit.check.reasoning.formulas import CLASSES, NOTHING, SAMPLES, WHOLE, Rows
 
 TOLERANCE = Fraction(1, 100)
 """Rows of written-out decimals may miss one by this much: ``0.9 + 9 * 0.0111``."""

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossaudit.check.forms import LAYOUT, is_softmax, one_minus, same_term, selected, sides, sole, strip
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.ranges import bounds, exponent, is_cosine
+from lossaudit.check.reasoning.forms import (
+    LAYOUT,
+    is_softmax,
+    one_minus,
+    same_term,
+    selected,
+    sides,
+    sole,
+    strip,
+)
+from lossaudit.check.reasoning.ranges import bounds, exponent, is_cosine
 from lossaudit.check.values import Tensor, TupleVal, Unknown, Value, constant, number, tensors
 
 _DEPTH = 12

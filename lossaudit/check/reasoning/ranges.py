@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lossaudit.check.forms import LAYOUT, SELECTION, same_term, sides, sole, strip
 from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.reasoning.forms import LAYOUT, SELECTION, same_term, sides, sole, strip
 from lossaudit.check.values import Tensor, TupleVal, Unknown, Value, number, tensors, walk_terms
 
 EXP_LIMIT = 80.0

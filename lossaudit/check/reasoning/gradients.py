@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lossaudit.check.kinds import Kind
-from lossaudit.check.losses import TRAINABLE
-from lossaudit.check.terms import LIMIT
+from lossaudit.check.reasoning.losses import TRAINABLE
+from lossaudit.check.reasoning.terms import LIMIT
 from lossaudit.check.values import (
     Const,
     DictVal,
@@ -23,7 +23,9 @@ from lossaudit.check.values import (
     number,
 )
 
-CUTTING = frozenset({"detach", "item", "tolist", "numpy", "tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"})
+CUTTING = frozenset(
+    {"detach", "item", "tolist", "numpy", "tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"}
+)
 _MAKES_DATA = frozenset({
     "zeros", "ones", "empty", "rand", "full", "zeros_like", "ones_like", "empty_like", "rand_like", "full_like", "new_zeros",
     "new_ones", "new_empty", "new_full", "new_tensor", "hann_window", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
@@ -111,7 +113,11 @@ def is_cut(term: Tensor) -> bool:
     """Whether ``term`` takes the value of something computed and leaves its history behind."""
     if term.op not in CUTTING:
         return False
-    return any(_is_computed(value) for name, value in term.args.items() if name not in ("dtype", "device", "requires_grad"))
+    return any(
+        _is_computed(value)
+        for name, value in term.args.items()
+        if name not in ("dtype", "device", "requires_grad")
+    )
 
 
 def _is_computed(value: Value) -> bool:
@@ -122,7 +128,9 @@ def _is_computed(value: Value) -> bool:
         one = stack.pop()
         if isinstance(one, Tensor):
             return True
-        if isinstance(one, Unknown) and (foreign_source(one) is not None if one.foreign else not (one.parameter or one.data)):
+        if isinstance(one, Unknown) and (
+            foreign_source(one) is not None if one.foreign else not (one.parameter or one.data)
+        ):
             return True
         stack += parts(one)
     return False
@@ -138,7 +146,9 @@ def _operands(term: Tensor, is_target: bool) -> list[tuple[Value, bool]]:
     if term.kind is Kind.LOSS:
         first = next(iter(term.args), "")
         return [(value, is_target or name != first) for name, value in term.args.items()]
-    return [(value, is_target) for name, value in term.args.items() if (term.op, name) != ("grad_scale", "by")]
+    return [
+        (value, is_target) for name, value in term.args.items() if (term.op, name) != ("grad_scale", "by")
+    ]
 
 
 def parts(value: Value) -> list[Value]:
@@ -208,8 +218,12 @@ def summands(value: Value) -> Iterator[Tensor]:
             continue
         if one.op in ("add", "sub"):
             stack += [one.args.get("other", Const(0)), one.args.get("input", Const(0))]
-        elif one.op in ("mul", "div") and any(number(one.arg(name)) is not None for name in ("input", "other")):
-            stack += [part for name in ("input", "other") for part in alternatives(one.args.get(name, Const(0)))]
+        elif one.op in ("mul", "div") and any(
+            number(one.arg(name)) is not None for name in ("input", "other")
+        ):
+            stack += [
+                part for name in ("input", "other") for part in alternatives(one.args.get(name, Const(0)))
+            ]
         elif one.op == "neg" and one.kind is not Kind.LOSS:
             stack.append(one.args.get("input", Const(0)))
         else:

@@ -8,7 +8,7 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass
 from lossaudit.check.events import FunctionReturn
 from lossaudit.check.kinds import Kind
-from lossaudit.check.terms import LIMIT, unknown_leaves, weighted_terms
+from lossaudit.check.reasoning.terms import LIMIT, unknown_leaves, weighted_terms
 from lossaudit.check.values import (
     ClassVal,
     DictVal,
@@ -78,7 +78,10 @@ def _is_closed(event: FunctionReturn) -> bool:
     if not isinstance(event.function.node, ir.FunctionDef) or len(event.function.node.params) < 2:
         return False
     for term in returned_tensors(event.value):
-        if any(one.module is not None and one.op in TRAINABLE and one.ident >= event.since for one in made_terms(term, event.since)):
+        if any(
+            one.module is not None and one.op in TRAINABLE and one.ident >= event.since
+            for one in made_terms(term, event.since)
+        ):
             return False
         if not all(leaf.parameter or leaf.data or leaf.origin for leaf in unknown_leaves(term)):
             return False
@@ -123,4 +126,3 @@ def made_terms(term: Tensor, since: int) -> Iterator[Tensor]:
             seen.add(id(one))
             yield one
             stack += operands(one)
-
