@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 setup: $(INSTALLED) ## Make the virtual environment in .venv
 
 demo: $(INSTALLED) ## Find a loss bug across two files, then take a wrong loss apart
-	@PATH="$(BIN):$$PATH" sh fixtures/demo/run.sh
+	@PATH="$(abspath $(BIN)):$$PATH" sh fixtures/demo/run.sh
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -n auto

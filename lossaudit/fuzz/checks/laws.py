@@ -12,15 +12,17 @@ from lossaudit.fuzz.model import Check, Failure, Observation
 from lossaudit.fuzz.trial import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.trial import Trial
 
-SHIFT = 2.0
-PERFECT = 8.0
+SHIFTS = (2.0, 50.0)
+"""A small constant, and one that takes the logits past any clamp."""
+MODERATE = 40.0
+"""Logits within this bound neither overflow nor underflow in float32 by themselves."""
+CONFIDENT = 8.0
+UNSURE = 1.5
 
 
 def _observe(trial: Trial, case: Case) -> Observation:
@@ -42,14 +44,17 @@ def _differs(trial: Trial, first: Tensor | None, second: Tensor | None) -> bool:
 
 def shift(trial: Trial) -> Failure | None:
     """Adding a constant to every logit changes nothing."""
-    if trial.case.magnitude != "ordinary":
+    if float(trial.case.prediction.abs().max()) > MODERATE:
         return None
-    moved = _observe(trial, replace(trial.case, prediction=trial.case.prediction + SHIFT)).value
     here = trial.observed.value
-    if here is None or moved is None or not _differs(trial, here, moved):
-        return None
-    message = f"adding {SHIFT:g} to every logit takes the loss from {plain(here)} to {plain(moved)}"
-    return Failure("LF501", message, trial.case, {"before": plain(here), "after": plain(moved)})
+    for constant in SHIFTS:
+        moved = _observe(trial, replace(trial.case, prediction=trial.case.prediction + constant)).value
+        if here is not None and moved is not None and _differs(trial, here, moved):
+            message = (
+                f"adding {constant:g} to every logit takes the loss from {plain(here)} to {plain(moved)}"
+            )
+            return Failure("LF501", message, trial.case, {"before": plain(here), "after": plain(moved)})
+    return None
 
 
 def order(trial: Trial) -> Failure | None:
@@ -94,42 +99,47 @@ def additive(trial: Trial) -> Failure | None:
 
 
 def minimum(trial: Trial) -> Failure | None:
-    """Perfect is not worse than confidently wrong: needs no formula, only targets that are classes or labels.
+    """Perfect costs no more than wrong, and wrong no more than confidently wrong: this needs no formula.
 
     Judged in every space that the target accepts at once: which of them it is made for may not be known.
     """
     found: Failure | None = None
     for name, subject in trial.session.subjects.items():
         case = trial.case if name == trial.case.space else None
-        pair = _perfect_and_wrong(trial, name, case)
-        if pair is None:
+        ranking = _ranking(trial, name, case)
+        values = [subject.observe(part, gradient=False).value for part in ranking]
+        if not ranking or any(value is None for value in values):
             return None
-        values = [subject.observe(part, gradient=False).value for part in pair]
-        if any(value is None for value in values):
+        costs = [float(value.sum()) for value in values if value is not None]
+        turned = [(k, k + 1) for k in range(2) if costs[k] > costs[k + 1] + 1e-3 * (1 + abs(costs[k + 1]))]
+        if not turned:
             return None
-        perfect, wrong = (float(value.sum()) for value in values if value is not None)
-        if not perfect > wrong + 1e-3 * (1 + abs(wrong)):
-            return None
-        message = f"the perfect prediction costs {perfect:.6g}, the confidently wrong one {wrong:.6g}"
-        found = found or Failure("LF504", message, pair[0], {"perfect": perfect, "wrong": wrong})
+        lower, upper = turned[0]
+        message = f"the {RANKS[lower]} prediction costs {costs[lower]:.6g}, the {RANKS[upper]} one {costs[upper]:.6g}"
+        found = found or Failure("LF504", message, ranking[lower], dict(zip(RANKS, costs, strict=True)))
     return found
 
 
-def _perfect_and_wrong(trial: Trial, space: str, case: Case | None) -> tuple[Case, Case] | None:
+RANKS = ("perfect", "wrong", "confidently wrong")
+
+
+def _ranking(trial: Trial, space: str, case: Case | None) -> tuple[Case, ...]:
+    """A prediction of each rank for one target; nothing where the space has none, or its targets are no classes or labels."""
     from lossaudit.fuzz import inputs
     from lossaudit.fuzz.model import Structure
 
     used = inputs.space_named(space)
     if not {"right", "wrong"} <= set(used.magnitudes):
-        return None
+        return ()
     reach = trial.session.reach[space]
-    structure = Structure(classes=reach.classes[0], targets=reach.targets[0], scale=PERFECT)
+    structure = Structure(classes=reach.classes[0], targets=reach.targets[0], scale=CONFIDENT)
     if case is not None and case.target.shape[0] > 1:
         structure = replace(structure, batch=case.target.shape[0])
-    make: Callable[[str], Case] = lambda magnitude: inputs.fill(  # noqa: E731 (used twice, one line)
-        used, replace(structure, magnitude=magnitude), {}
+    profiles = (("right", CONFIDENT), ("wrong", UNSURE), ("wrong", CONFIDENT))
+    return tuple(
+        inputs.fill(used, replace(structure, magnitude=magnitude, scale=scale), {})
+        for magnitude, scale in profiles
     )
-    return make("right"), make("wrong")
 
 
 def neutral(trial: Trial) -> Failure | None:
