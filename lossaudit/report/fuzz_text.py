@@ -65,6 +65,8 @@ def _against(report: TargetReport) -> str:
 
 
 def _headline(report: TargetReport) -> str:
+    if report.verdict == "conforms" and report.reference is None:
+        return f"{style(report.target, bold=True)}: {style('NO FINDING', bold=True)} (no known loss was recognised)"
     verdict = style(report.verdict.upper(), fg=_VERDICT_COLOUR[report.verdict], bold=True)
     return f"{style(report.target, bold=True)}: {verdict}{_against(report)}"
 
