@@ -28,7 +28,7 @@ def lossaudit(tmp_path: Path) -> Lossaudit:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
