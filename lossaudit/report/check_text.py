@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from click import style
 
-from lossaudit.findings import Applicability, Finding, Severity, Span, TrailStep
+from lossaudit.findings import Finding, Severity, Span, TrailStep
 from lossaudit.report.source import displayed, line_of, read_lines, underline
 from lossaudit.rulebook import load_rules
 
@@ -44,13 +44,7 @@ def summary(findings: Sequence[Finding], checked: int) -> str:
         if counts[severity]
     ]
     places = len({finding.span.filename for finding in findings})
-    line = f"Found {', '.join(parts)} in {places} of {files}."
-    fixable = Counter(finding.fix.applicability for finding in findings if finding.fix)
-    if fixable[Applicability.SAFE]:
-        line += f" {fixable[Applicability.SAFE]} fixable with --fix."
-    if fixable[Applicability.UNSAFE]:
-        line += f" {fixable[Applicability.UNSAFE]} fixable with --fix --unsafe-fixes."
-    return line
+    return f"Found {', '.join(parts)} in {places} of {files}."
 
 
 def _story(finding: Finding) -> str:
