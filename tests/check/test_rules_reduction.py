@@ -175,6 +175,7 @@ def loss(predicted, target, lengths, mask=None, flag=None):
         "return (error * (torch.sigmoid(predicted) > 0.5)).mean()",
         "return (error * (target == 1)).mean() + (error * (target == 0)).mean()",
         "return (error * (flag > 5)).sum(dim=1).mean()",
+        "return (error * (target > 0)).mean() + 2 * (error * (target <= 0)).mean()",
         "if flag:\n        error = error * (target != -1)\n    return error.mean()",
     ],
 )
