@@ -90,6 +90,7 @@ class Interpreter:
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.unsettled: list[tuple[dict[str, Value], str]] = []
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -440,7 +441,11 @@ class Interpreter:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
     def run_class(self, cls: ClassVal) -> None:
-        """Run every method of a class, on the objects that were built of it or on one with unknown arguments."""
+        """Run every method of a class, on the objects that were built of it or on one with unknown arguments.
+
+        Each starts from the state that the constructor left, and from what other methods added to it: in which order a
+        caller runs them is not known.
+        """
         built = self.instances.get(id(cls.node))
         if built and self.detectors.of_definitions:
             self._only_definitions = True
@@ -468,13 +473,22 @@ class Interpreter:
                 if (id(function.node), id(instance)) in self.covered:
                     continue
                 objects.set_training(self, instance, Const(value=True))
+                self.heap.begin()
                 self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
+                self.heap.keep_additions()
+                self._unsettle()
+
+    def _unsettle(self) -> None:
+        """What one object changed on another is not known when the next method runs."""
+        for attributes, name in self.unsettled:
+            attributes[name] = UNKNOWN
+        self.unsettled.clear()
 
     def _methods(self, cls: ClassVal) -> Iterable[Function]:
         seen: set[str] = set()
         for base in cls.mro:
             if isinstance(base, ClassVal):
-                for name, member in base.scope.vars.items():
+                for name, member in list(base.scope.vars.items()):  # a method that runs may add to it
                     is_new = name not in seen and name != "__init__"
                     seen.add(name)
                     if is_new and isinstance(member, Function):

@@ -258,6 +258,8 @@ def set_attribute(
             else:
                 before = one.attrs.get(name)
                 store = _travelled(interp, value, one, name, site)
+                if one is not frame.receiver and isinstance(before, Const):
+                    interp.unsettled.append((one.attrs, name))
                 interp.heap.set(
                     one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)])
                 )
