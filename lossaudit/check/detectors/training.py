@@ -519,7 +519,7 @@ def _decoration(event: Backward) -> Iterator[Hit]:
     for _, found in judged:
         cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
         for cut in cuts[:1]:
-            if not any(one.ident in live for one in operands(cut)):
+            if not any(part.ident in live for one in operands(cut) for part in weighted_terms(one)):
                 message = (
                     f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
                 )

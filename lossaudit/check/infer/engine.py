@@ -25,6 +25,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
+from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
@@ -447,7 +448,7 @@ class Interpreter:
         caller runs them is not known.
         """
         built = self.instances.get(id(cls.node))
-        if built and self.detectors.of_definitions:
+        if built and self.detectors.of_definitions and is_criterion(built[0]) and has_forward_of_two(built[0]):
             self._only_definitions = True
             try:
                 self._run_methods(cls, self._with_unknown_arguments(cls))
