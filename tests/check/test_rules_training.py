@@ -167,6 +167,9 @@ RIGHT = {
         "w = torch.ones(3)\nif logits.is_cuda:\n    w = w.cuda()\nreturn F.cross_entropy(logits, target, weight=w)"
     ),
     "LA503 an index": criterion("return -logits.log_softmax(1)[torch.arange(len(target)), target].mean()"),
+    "LA503 the targets of CTC": criterion(
+        "steps = torch.arange(1, 9).unsqueeze(0)\nreturn F.ctc_loss(logits.log_softmax(2), steps, target, target)"
+    ),
     "LA503 a device that is handed over": criterion(
         "w = torch.ones(3, device=self.alpha)\nreturn F.cross_entropy(logits, target, weight=w)"
     ),
