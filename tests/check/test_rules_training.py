@@ -61,14 +61,14 @@ WRONG = {
         "LA501", "b = F.mse_loss(net(x).softmax(1), y).detach()",
     ),
     "LA501 an unknown model and criterion": (
-        "\ndef train(model, criterion, x, y):\n    value = criterion(model(x), y).item()\n"
-        "    loss = torch.tensor(value, requires_grad=True)\n    loss.backward()\n",
+        ("\ndef train(model, criterion, x, y):\n    value = criterion(model(x), y).item()\n"
+        "    loss = torch.tensor(value, requires_grad=True)\n    loss.backward()\n"),
         "LA501", "value = criterion(model(x), y).item()",
     ),
     "LA501 a step of Lightning": (
-        "\nimport lightning as L\nclass Lit(L.LightningModule):\n    def __init__(self):\n        super().__init__()\n"
+        ("\nimport lightning as L\nclass Lit(L.LightningModule):\n    def __init__(self):\n        super().__init__()\n"
         "        self.net = nn.Linear(2, 2)\n    def training_step(self, batch, i):\n        x, y = batch\n"
-        "        return F.cross_entropy(self.net(x), y).detach()\n",
+        "        return F.cross_entropy(self.net(x), y).detach()\n"),
         "LA501", "return F.cross_entropy(self.net(x), y).detach()",
     ),
     "LA502 a prediction under no_grad": (
@@ -89,8 +89,8 @@ WRONG = {
         "LA503", "target = target.cuda()",
     ),
     "LA503 in a function of two tensors": (
-        "\ndef ordinal(logits, target):\n    steps = torch.arange(logits.size(1))\n"
-        "    return ((logits.softmax(1) * steps).sum(1) - target).abs().mean()\n",
+        ("\ndef ordinal(logits, target):\n    steps = torch.arange(logits.size(1))\n"
+        "    return ((logits.softmax(1) * steps).sum(1) - target).abs().mean()\n"),
         "LA503", "steps = torch.arange(logits.size(1))",
     ),
     "LA504 on a weighted sum": (

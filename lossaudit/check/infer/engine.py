@@ -448,7 +448,12 @@ class Interpreter:
         caller runs them is not known.
         """
         built = self.instances.get(id(cls.node))
-        if built and self.detectors.of_definitions and is_criterion(built[0]) and has_forward_of_two(built[0]):
+        if (
+            built
+            and self.detectors.of_definitions
+            and is_criterion(built[0])
+            and has_forward_of_two(built[0])
+        ):
             self._only_definitions = True
             try:
                 self._run_methods(cls, self._with_unknown_arguments(cls))

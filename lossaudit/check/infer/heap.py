@@ -124,7 +124,9 @@ class Heap:
         if not self.journals:
             return  # the run was abandoned, and everything is taken back already
         for change in self.journals.pop().old.values():
-            is_empty = change.value is MISSING or (isinstance(change.value, Const) and change.value.value is None)
+            is_empty = change.value is MISSING or (
+                isinstance(change.value, Const) and change.value.value is None
+            )
             if not is_empty:
                 _write(change.container, change.key, change.value)
 
