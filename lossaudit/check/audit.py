@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from lossaudit.check import CheckOptions, check_files
+from lossaudit.check import CheckOptions, Declared, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.select import names_a_loss
@@ -35,6 +35,7 @@ class Request:
     respect_gitignore: bool = True
     force_exclude: bool = False
     src: tuple[Path, ...] = ()
+    contracts: tuple[Declared, ...] = ()
     baseline: Path | None = None
     write_baseline: Path | None = None
     debug: bool = False
@@ -60,7 +61,9 @@ def run(request: Request) -> CheckRun:
         request.paths,
         Exclusion(request.base, exclude, request.respect_gitignore, request.force_exclude),
     )
-    options = CheckOptions(select=request.select, roots=request.src, debug=request.debug)
+    options = CheckOptions(
+        select=request.select, roots=request.src, contracts=request.contracts, debug=request.debug
+    )
     large = {path: size for path in found.files if (size := _size(path)) > MAX_BYTES}
     files = [path for path in found.files if path not in large]
     result = check_files(files, options)

@@ -70,7 +70,7 @@ class Run:
         """Read, select, interpret, and place the findings."""
         unique = list(dict.fromkeys(files))
         self._read(unique)
-        self.contracts = load_contracts(mentioned(self.sources.values()))
+        self.contracts = load_contracts(mentioned(self.sources.values()), self.options.contracts)
         project = Project(unique, self.options.roots)
         selected = worth_parsing(self.sources, self.contracts.vocabulary())
         self._check_syntax([path for path in self.sources if path not in set(selected)])
@@ -112,6 +112,8 @@ class Run:
         interp = Interpreter(project, self.contracts, Detectors(self.options.select), frozenset(methods))
         if not interp.detectors.listeners:
             return []
+        if modules and self.contracts.declared:
+            self._guarded(interp, modules[0], interp.declare)
         for module in modules:
             self._guarded(interp, module, lambda m=module: interp.run_module(m))  # type: ignore[misc]
         for module in modules:
