@@ -111,8 +111,10 @@ def log_sigmoid(desk: Desk, remedy: Remedy) -> Draft:
         return Draft(message, (text.replace_node(call, f"{name}({sign}{operand})"), *left_over, *imports))
     if not is_only_reader:
         raise Unclear
-    made = _call_of(text, one.call, one.operand, text.name_of(FUNCTIONAL + "logsigmoid", one.call)[0], sign)
-    return Draft(message, (*made, *text.unwrap(call, inner), *imports))
+    rewritten = _call_of(
+        text, one.call, one.operand, text.name_of(FUNCTIONAL + "logsigmoid", one.call)[0], sign
+    )
+    return Draft(message, (*rewritten, *text.unwrap(call, inner), *imports))
 
 
 def _complemented(node: ast.expr) -> ast.expr:
