@@ -75,6 +75,7 @@ class Contracts:
     pairings: dict[str, Pairing] = field(default_factory=dict)
     module_bases: dict[str, str] = field(default_factory=dict)
     training_steps: set[tuple[str, str]] = field(default_factory=set)
+    objectives: set[tuple[str, str]] = field(default_factory=set)
     tensor_types: set[str] = field(default_factory=set)
     transparent_methods: set[str] = field(default_factory=set)
     wrappers: set[str] = field(default_factory=set)
@@ -110,6 +111,7 @@ class Contracts:
         self.pairings |= {f"{one.owner}.{one.method}": one for one in framework.pairings}
         self.module_bases |= dict(framework.module_bases)
         self.training_steps |= set(framework.training_steps)
+        self.objectives |= set(framework.objectives)
         self.tensor_types |= set(framework.tensor_types)
         self.transparent_methods |= set(framework.transparent_methods)
         self.wrappers |= set(framework.wrappers)
