@@ -276,8 +276,10 @@ def _refine(matches: list[Match]) -> Match:
             magnitude=magnitude,
             targets=door.space.target_profiles[0],
         )
-        for scale in door.space.scales[:4]:
-            case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
+        # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
+        for scale, dtype in itertools.product(door.space.scales[:4], ("float32", "float64")):
+            drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
+            case = inputs.fill(door.space, drawn, {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
     return rivals[hits.index(max(hits))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -150,12 +151,13 @@ def largest(variant: Variant, case: Case) -> float:
         if parameter.kind in {"per-class", "tensor", "number"}
         and (value := variant.params.get(parameter.name)) is not None
     ]
-    small = [
+    small: list[float] = [
         1 / abs(value)
         for parameter in variant.spec.parameters
         if parameter.divides and (value := variant.params.get(parameter.name))
     ]
-    return max(1.0, size) ** variant.spec.degree * max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
+    powered = math.pow(max(1.0, size), variant.spec.degree)
+    return powered * max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
 
 
 def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:

@@ -24,8 +24,9 @@ def distance(first: Tensor, second: Tensor, params: Params) -> Tensor:
     """The distance of order p over the last dimension; the epsilon is where ``eps_form`` puts it."""
     power, eps, form = params.get("p", 2.0), params.get("eps", 0.0), params.get("eps_form", "difference")
     if form == "difference" or not eps:
-        return torch.linalg.vector_norm(first - second + eps, power, dim=-1)
-    raised = (first - second).abs().pow(power).sum(-1)
+        norms: Tensor = torch.linalg.vector_norm(first - second + eps, power, dim=-1)
+        return norms
+    raised: Tensor = (first - second).abs().pow(power).sum(-1)
     raised = raised + eps if form == "root" else raised.clamp(min=eps)
     return raised.pow(1 / power)
 
