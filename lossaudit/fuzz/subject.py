@@ -21,7 +21,7 @@ from lossaudit.fuzz.twins import twin
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.target import Build
 
 DTYPES = {
@@ -107,16 +107,21 @@ class Subject:
         leaf = prediction.requires_grad_(gradient)
         space = all_spaces()[case.space]
         try:
-            given = [
-                arrange(part, case.layout) if learned else part
-                for part, learned in zip(space.cut(leaf, target), space.learned, strict=True)
-            ]
-            before = [part.detach().clone() for part in given]
+            given = _arguments(space, case, leaf, target)
             with torch.enable_grad():
                 result = self.invoke(loss, *given)
+            before = space.cut(leaf, case.target)
             return _describe(result, leaf, gradient, _mutated(space.names, given, before))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
+
+    def custom_backward(self, case: Case) -> bool:
+        """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
+        prediction, target = packed(case, self.interface)
+        given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
+        with torch.enable_grad():
+            value = single(self.invoke(self.at_dtype(case.dtype), *given))
+        return isinstance(value, torch.Tensor) and _hand_written(value)
 
     def invoke(self, loss: Callable[..., Any], *arguments: Any) -> Any:
         """The bare call, with the arguments in the order of the space."""
@@ -125,6 +130,12 @@ class Subject:
             return loss(*ordered, **self.call)
         with self.shim():
             return loss(*ordered, **self.call)
+
+
+def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[Tensor]:
+    """The arguments of one call, those that are learned in the layout of the case."""
+    parts = zip(space.cut(leaf, target), space.learned, strict=True)
+    return [arrange(part, case.layout) if learned else part for part, learned in parts]
 
 
 def _raised(error: BaseException) -> Observation:
@@ -164,9 +175,8 @@ def arrange(prediction: Tensor, layout: str) -> Tensor:
         return prediction.t().clone(memory_format=torch.contiguous_format).t()
     if layout in {"strided", "transposed"}:
         return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
-    # A view, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
-    whole = prediction.contiguous()
-    return whole.clone() if prediction.requires_grad and whole is prediction else whole
+    # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
+    return prediction.clone(memory_format=torch.contiguous_format)
 
 
 def single(result: Any) -> Any:
@@ -179,7 +189,14 @@ def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tenso
     return tuple(
         name
         for name, after, then in zip(names, now, before, strict=True)
-        if not torch.equal(torch.nan_to_num(after.detach().double()), torch.nan_to_num(then.double()))
+        if not _same(after.detach(), then.detach().to(after.dtype))
+    )
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Equality in which NaN equals NaN; the plain comparison settles nearly all."""
+    return torch.equal(first, second) or torch.equal(
+        first.double().nan_to_num(nan=0.5), second.double().nan_to_num(nan=0.5)
     )
 
 
@@ -203,12 +220,11 @@ def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...
         dtype=str(value.dtype).removeprefix("torch."),
         differentiable=slope is not None or backward_error is not None,
         backward_error=backward_error,
-        custom_backward=gradient and _has_custom_backward(value),
         mutated=mutated,
     )
 
 
-def _has_custom_backward(value: Tensor) -> bool:
+def _hand_written(value: Tensor) -> bool:
     """Whether a hand-written ``autograd.Function`` takes part in the graph."""
     waiting, seen = [value.grad_fn], set()
     while waiting:

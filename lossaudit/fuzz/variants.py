@@ -145,6 +145,11 @@ def largest(variant: Variant, case: Case) -> float:
     """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
     finite = case.prediction[torch.isfinite(case.prediction)]
     size = float(finite.abs().max()) if finite.numel() else 1.0
+    return math.pow(max(1.0, size), variant.spec.degree) * largest_weight(variant)
+
+
+def largest_weight(variant: Variant) -> float:
+    """The greatest weight or factor among the parameters, 1 at least."""
     weights = [
         float(torch.as_tensor(value).abs().max())
         for parameter in variant.spec.parameters
@@ -156,8 +161,7 @@ def largest(variant: Variant, case: Case) -> float:
         for parameter in variant.spec.parameters
         if parameter.divides and (value := variant.params.get(parameter.name))
     ]
-    powered = math.pow(max(1.0, size), variant.spec.degree)
-    return powered * max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
+    return max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
 
 
 def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:
