@@ -199,7 +199,11 @@ def test_the_same_geometry_counts_once_a_loss_is_made_of_it(tmp_path: Path) -> N
         return distance(bank, queries).topk(5)
     """
     assert found(tmp_path, source) == []
-    assert found(tmp_path, source + "\n    distance(net(loss), loss).sum().backward()\n") == ["LA408"]
+    training = """
+    def train(x, y):
+        distance(net(x), net(y)).sum().backward()
+    """
+    assert found(tmp_path, source + training) == ["LA408"]
 
 
 def test_a_decorator_holds_for_the_function_when_nothing_calls_it(tmp_path: Path) -> None:
