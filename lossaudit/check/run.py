@@ -24,7 +24,7 @@ from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
 from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
-_RECURSION_LIMIT = 12_000
+_RECURSION_LIMIT = 60_000
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 T = TypeVar("T")
 

@@ -153,13 +153,22 @@ def _may_be_tensor(value: Value) -> bool:
     )
 
 
+_MAX_TEXT = 10_000
+
+
 def _fold(op: str, left: object, right: object) -> Value:
     function = _FOLDS.get(op)
     plain = (int, float, str)
     if function is None or not isinstance(left, plain) or not isinstance(right, plain):
         return UNKNOWN
     too_big = any(isinstance(v, (int, float)) and abs(v) > _MAX_FOLDED for v in (left, right))
-    if too_big or (isinstance(left, str) != isinstance(right, str)) or (op == "**" and abs(right) > 64):  # type: ignore[arg-type]
+    too_long = isinstance(left, str) and isinstance(right, str) and len(left) + len(right) > _MAX_TEXT
+    if (
+        too_big
+        or too_long
+        or (isinstance(left, str) != isinstance(right, str))
+        or (op == "**" and abs(right) > 64)
+    ):  # type: ignore[arg-type]
         return UNKNOWN
     try:
         result = function(left, right)
