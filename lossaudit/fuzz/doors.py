@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -66,6 +66,8 @@ def _try_all(
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         classes = only or classes
         for interface in _interfaces(space):
+            if any(d.space.name == space.part_of and _alike(d.subject.interface, interface) for d in doors):
+                continue
             if interface.arrays and any(
                 door.space is space
                 and not door.subject.interface.arrays
@@ -80,6 +82,11 @@ def _try_all(
             elif _is_answer(responses, finite=space.name not in wanted):
                 doors.append(Door(used, space, evidence, classes, tuple(responses)))
     return doors, errors
+
+
+def _alike(first: Interface, second: Interface) -> bool:
+    """Whether two interfaces differ in their space only."""
+    return replace(first, space=second.space) == second
 
 
 def _plausible(doors: list[Door]) -> list[Door]:
@@ -100,7 +107,7 @@ def _interfaces(space: Space) -> Iterator[Interface]:
     """The interfaces of a space, the usual one first."""
     for arrays, swapped in itertools.product((False, True), (False, True)):
         yield Interface(space.name, swapped, arrays)
-        if "indices" not in space.target and "boxes" not in space.target:
+        if not any(word in space.target for word in ("indices", "boxes", "numbers")):
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 

@@ -7,6 +7,7 @@ only hints to the values of parameters.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.fuzz import inputs, parameters, relations, variants
-from lossaudit.fuzz.doors import Door, open_doors
+from lossaudit.fuzz.doors import Door, Response, open_doors
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure
 from lossaudit.fuzz.references import all_references
@@ -118,8 +119,29 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
 def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
-    pairs = [(door, spec) for door in doors for spec in specs if door.space.name in spec.spaces]
+    asked_in_order = [door for door in doors if not _named_the_other_way(door)]
+    pairs = [(door, spec) for door in asked_in_order for spec in specs if door.space.name in spec.spaces]
     return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+
+
+PREDICTION_WORDS = frozenset(
+    "pred preds prediction predictions input inputs output outputs student logits hat predicted estimate".split()
+)
+TARGET_WORDS = frozenset("target targets true truth gt label labels teacher tgt expected reference".split())
+
+
+def _named_the_other_way(door: Door) -> bool:
+    """Whether a door takes the target first, and nothing but the parameters' names could tell: these say otherwise."""
+    if not door.space.alike or not door.subject.interface.swapped:
+        return False
+    loss = door.subject.build.loss
+    try:
+        called = loss.forward if isinstance(loss, torch.nn.Module) else loss
+        names = list(inspect.signature(called).parameters)[:2]
+    except (TypeError, ValueError):
+        return False
+    words = [set(name.lower().split("_")) for name in names]
+    return len(words) == 2 and bool(words[0] & PREDICTION_WORDS) and bool(words[1] & TARGET_WORDS)
 
 
 def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
@@ -127,7 +149,7 @@ def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
     declared = parameters.declared_reduction(door.evidence)
     if declared is not None and declared in spec.reductions:
         return (declared,)
-    return spec.reductions
+    return tuple(reduction for reduction in spec.reductions if reduction not in spec.only_declared)
 
 
 def _plain_variants(
@@ -248,23 +270,51 @@ def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[M
 
 
 def _refine(matches: list[Match]) -> Match:
-    """Among equals, the one that also explains less ordinary inputs."""
+    """Among equals, the one that also explains less ordinary inputs and other targets."""
     if matches[0].tier == 3:
         return max(matches, key=lambda match: match.score)
-    door = matches[0].door
-    rivals = [match for match in matches if match.door is door]
+    first = matches[0]
+    rivals = [m for m in matches if m.door is first.door or m.variant.spec is not first.variant.spec]
     if len(rivals) == 1:
-        return rivals[0]
+        return first
+    answers: dict[str, list[Response]] = {}
+    for match in rivals:
+        door = match.door
+        answers.setdefault(_door_key(door), []).extend([] if _door_key(door) in answers else _unusual(door))
+    scores = [_score(match, answers[_door_key(match.door)]) for match in rivals]
+    return rivals[scores.index(max(scores))]
+
+
+def _door_key(door: Door) -> str:
+    return repr(door.subject.interface)
+
+
+def _unusual(door: Door) -> list[Response]:
+    """The answers to every magnitude, at some scales, and to soft targets where they are not the usual ones."""
     answers = []
+    usual = door.space.target_profiles[0]
     for number, magnitude in enumerate(door.space.magnitudes):
-        structure = Structure(
-            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
-        )
+        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=usual)
         for scale in door.space.scales[:4]:
             case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
-    hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
-    return rivals[hits.index(max(hits))]
+    return answers
+
+
+def _score(match: Match, answers: list[Response]) -> tuple[float, float, int]:
+    """How much of the unusual a match explains, whether soft targets too, and how many of its parameters are declared."""
+    door, variant = match.door, match.variant
+    hits = sum(variants.reproduces(variant, case, seen) for case, seen in answers) / len(answers)
+    soft = 1.0
+    if "soft" in door.space.target_profiles[1:]:
+        case = inputs.fill(
+            door.space, Structure(classes=door.classes[0], targets="soft", seed=len(answers)), {}
+        )
+        soft = float(
+            variants.reproduces(variant, case, door.subject.observe(case, gradient=False, stage="probe"))
+        )
+    declared = sum(parameter.name in door.evidence.named for parameter in variant.spec.parameters)
+    return hits, soft if match.tier == 0 else 1.0, declared
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:

@@ -95,8 +95,13 @@ def _class_dimension(case: Case) -> bool:
     return max(space_named(case.space).classes) > 0 and case.prediction.ndim > 1
 
 
+def _by_element(case: Case) -> bool:
+    """Whether each element of the prediction has a target of its own, whatever stands beside it."""
+    return any(word in space_named(case.space).target for word in ("labels", "numbers", "counts"))
+
+
 def _no_extra(case: Case) -> Iterator[Case]:
-    columns = case.target.ndim == case.prediction.ndim and "labels" in space_named(case.space).target
+    columns = case.target.ndim == case.prediction.ndim and _by_element(case)
     prediction, target = case.prediction, case.target
     if prediction.ndim <= (1 if columns else 2):
         return
@@ -215,7 +220,7 @@ def _lower_targets(case: Case) -> Iterator[Case]:
                 target[position] = 0
                 yield _with(case, case.prediction, target.reshape(case.target.shape))
         return
-    if "labels" not in space_named(case.space).target:
+    if not _by_element(case):
         return
     for position in range(min(case.target.numel(), FEW_ELEMENTS)):
         label = float(case.target.flatten()[position])
