@@ -125,9 +125,12 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
 
 
 PREDICTION_WORDS = frozenset(
-    "pred preds prediction predictions input inputs output outputs student logits hat predicted estimate".split()
+    {"pred", "preds", "prediction", "predictions", "predicted", "input", "inputs", "output", "outputs", "hat"}
+    | {"student", "logits", "estimate"}
 )
-TARGET_WORDS = frozenset("target targets true truth gt label labels teacher tgt expected reference".split())
+TARGET_WORDS = frozenset(
+    {"target", "targets", "tgt", "true", "truth", "gt", "label", "labels", "expected", "reference", "teacher"}
+)
 
 
 def _named_the_other_way(door: Door) -> bool:
@@ -279,8 +282,8 @@ def _refine(matches: list[Match]) -> Match:
         return first
     answers: dict[str, list[Response]] = {}
     for match in rivals:
-        door = match.door
-        answers.setdefault(_door_key(door), []).extend([] if _door_key(door) in answers else _unusual(door))
+        if _door_key(match.door) not in answers:
+            answers[_door_key(match.door)] = _unusual(match.door)
     scores = [_score(match, answers[_door_key(match.door)]) for match in rivals]
     return rivals[scores.index(max(scores))]
 
@@ -314,7 +317,7 @@ def _score(match: Match, answers: list[Response]) -> tuple[float, float, int]:
             variants.reproduces(variant, case, door.subject.observe(case, gradient=False, stage="probe"))
         )
     declared = sum(parameter.name in door.evidence.named for parameter in variant.spec.parameters)
-    return hits, soft if match.tier == 0 else 1.0, declared
+    return hits, soft, declared
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:

@@ -40,14 +40,14 @@ def _swapped(formula: Formula) -> Formula:
 def _swapped_logs(_: Formula) -> Formula:
     """KL(prediction || target) of log-probabilities and probabilities."""
 
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    def changed(prediction: Tensor, target: Tensor, _: Params) -> Terms:
         return _elements(prediction.exp() * (prediction - target.log()))
 
     return changed
 
 
 def _swapped_logits(_: Formula) -> Formula:
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    def changed(prediction: Tensor, target: Tensor, _: Params) -> Terms:
         log = prediction.log_softmax(1)
         return _elements(log.exp() * (log - target.log()))
 
@@ -64,7 +64,7 @@ def _without_entropy(formula: Formula) -> Formula:
 
 
 def _without_entropy_of_logs(_: Formula) -> Formula:
-    return lambda prediction, target, params: _elements(-target.exp() * prediction)
+    return lambda prediction, target, _params: _elements(-target.exp() * prediction)
 
 
 def _of_probabilities(transform: Callable[[Tensor], Tensor]) -> Callable[[Formula], Formula]:
@@ -80,11 +80,11 @@ def _softmax(prediction: Tensor) -> Tensor:
     return prediction.softmax(1)
 
 
-def _plain_log_ratio(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
+def _plain_log_ratio(prediction: Tensor, target: Tensor, _: Params, nudge: float) -> Terms:
     return _elements(target * (nudged(target, nudge) / prediction).log())
 
 
-def _plain_difference(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
+def _plain_difference(prediction: Tensor, target: Tensor, _: Params, nudge: float) -> Terms:
     return _elements(target * (nudged(target, nudge).log() - prediction))
 
 
@@ -134,7 +134,7 @@ def _factor(factor: float) -> Callable[[Formula], Formula]:
 
 
 def _one_half(_: Formula) -> Formula:
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    def changed(prediction: Tensor, target: Tensor, _: Params) -> Terms:
         middle = (prediction + target) / 2
         return _elements(times_log(target, exact_log(target) - middle.log()) / 2)
 

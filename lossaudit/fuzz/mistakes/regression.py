@@ -111,7 +111,7 @@ def _charbonnier_without_root(error: Tensor, params: Params) -> Tensor:
     return error**2 + params["eps"] ** 2
 
 
-def _log_of_cosh(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
+def _log_of_cosh(prediction: Tensor, target: Tensor, _: Params, nudge: float) -> Terms:
     return _elements(nudged(torch.cosh(prediction - target), nudge, torch.inf).log())
 
 
@@ -159,8 +159,7 @@ def _root_by_sample(formula: Formula) -> Formula:
     return changed
 
 
-def _plain_root(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    del nudge
+def _plain_root(prediction: Tensor, target: Tensor, params: Params, _nudge: float) -> Terms:
     root = (((prediction - target) ** 2).mean() + (params.get("guard") or 0.0)).sqrt()
     return Terms(root, torch.ones_like(root))
 
@@ -169,13 +168,11 @@ def _plain_log_root(prediction: Tensor, target: Tensor, params: Params, nudge: f
     return _plain_root(prediction.log1p(), target.log1p(), params, nudge)
 
 
-def _root_of_squares(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    del nudge
+def _root_of_squares(prediction: Tensor, target: Tensor, _: Params, _nudge: float) -> Terms:
     return _elements(((prediction - target) ** 2).sqrt())
 
 
-def _without_one(prediction: Tensor, target: Tensor, params: Params, nudge: float) -> Terms:
-    del nudge
+def _without_one(prediction: Tensor, target: Tensor, _: Params, _nudge: float) -> Terms:
     return _elements((prediction.log() - target.log()) ** 2)
 
 
@@ -184,7 +181,7 @@ def _half(formula: Formula) -> Formula:
 
 
 def _poisson_without_exp(_: Formula) -> Formula:
-    return lambda prediction, target, params: _elements(prediction - target * prediction)
+    return lambda prediction, target, _params: _elements(prediction - target * prediction)
 
 
 def _poisson_turned(formula: Formula) -> Formula:

@@ -124,12 +124,12 @@ def _poisson(rate: Tensor, log_rate: Tensor, target: Tensor, params: Params) -> 
 
 
 def poisson_of_log_rates(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-    """exp(x) - y x."""
+    """Of logarithms of rates: exp(x) - y x."""
     return _poisson(prediction.exp(), prediction, target, params)
 
 
 def poisson_of_rates(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-    """x - y log(x + eps)."""
+    """Of rates: x - y log(x + eps)."""
     return _poisson(prediction, (prediction + params["eps"]).log(), target, params)
 
 

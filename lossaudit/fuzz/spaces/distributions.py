@@ -62,7 +62,7 @@ def _log_and_log(structure: Structure, generator: Generator, _: Params) -> tuple
 
 def _probabilities(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
     rows = _rows(structure, generator)
-    if structure.magnitude == "equal":
+    if structure.magnitude == "equal" and structure.targets == "soft":
         return rows.clone(), rows
     return _near(structure, rows, generator), rows
 
