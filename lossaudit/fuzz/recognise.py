@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.fuzz import inputs, parameters, relations, variants
-from lossaudit.fuzz.doors import Door, Response, open_doors
+from lossaudit.fuzz.doors import Door, open_doors
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure
 from lossaudit.fuzz.references import all_references
@@ -277,47 +277,43 @@ def _refine(matches: list[Match]) -> Match:
     if matches[0].tier == 3:
         return max(matches, key=lambda match: match.score)
     first = matches[0]
-    rivals = [m for m in matches if m.door is first.door or m.variant.spec is not first.variant.spec]
+    best = _most_telling([match for match in matches if match.door is first.door])
+    others = [match for match in matches if match.variant.spec is not first.variant.spec]
+    if not others or _takes_soft(best):
+        return best
+    # What agrees on hard targets alone may be another loss, of which that is a special case.
+    return next((match for match in others if _takes_soft(match)), best)
+
+
+def _most_telling(rivals: list[Match]) -> Match:
+    """Of the matches of one door, the one that explains most extreme inputs, and whose parameters are declared."""
     if len(rivals) == 1:
-        return first
-    answers: dict[str, list[Response]] = {}
-    for match in rivals:
-        if _door_key(match.door) not in answers:
-            answers[_door_key(match.door)] = _unusual(match.door)
-    scores = [_score(match, answers[_door_key(match.door)]) for match in rivals]
-    return rivals[scores.index(max(scores))]
-
-
-def _door_key(door: Door) -> str:
-    return repr(door.subject.interface)
-
-
-def _unusual(door: Door) -> list[Response]:
-    """The answers to every magnitude, at some scales, and to soft targets where they are not the usual ones."""
+        return rivals[0]
+    door = rivals[0].door
     answers = []
-    usual = door.space.target_profiles[0]
     for number, magnitude in enumerate(door.space.magnitudes):
-        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=usual)
+        structure = Structure(
+            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
+        )
         for scale in door.space.scales[:4]:
             case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
-    return answers
+
+    def score(match: Match) -> tuple[int, int]:
+        hits = sum(variants.reproduces(match.variant, case, seen) for case, seen in answers)
+        return hits, sum(p.name in door.evidence.named for p in match.variant.spec.parameters)
+
+    return max(rivals, key=score)
 
 
-def _score(match: Match, answers: list[Response]) -> tuple[float, float, int]:
-    """How much of the unusual a match explains, whether soft targets too, and how many of its parameters are declared."""
-    door, variant = match.door, match.variant
-    hits = sum(variants.reproduces(variant, case, seen) for case, seen in answers) / len(answers)
-    soft = 1.0
-    if "soft" in door.space.target_profiles[1:]:
-        case = inputs.fill(
-            door.space, Structure(classes=door.classes[0], targets="soft", seed=len(answers)), {}
-        )
-        soft = float(
-            variants.reproduces(variant, case, door.subject.observe(case, gradient=False, stage="probe"))
-        )
-    declared = sum(parameter.name in door.evidence.named for parameter in variant.spec.parameters)
-    return hits, soft, declared
+def _takes_soft(match: Match) -> bool:
+    """Whether it holds on soft targets, where the space has them besides hard ones."""
+    door = match.door
+    if "soft" not in door.space.target_profiles[1:]:
+        return True
+    case = inputs.fill(door.space, Structure(classes=door.classes[0], targets="soft", seed=1), {})
+    seen = door.subject.observe(case, gradient=False, stage="probe")
+    return variants.reproduces(match.variant, case, seen)
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:

@@ -25,7 +25,7 @@ SIDE = Parameter("side", "student", "choice", guesses=("student", "teacher"))
 
 
 def _tempered(params: Params) -> bool:
-    return params.get("temperature", 1.0) != 1.0
+    return bool(params.get("temperature", 1.0) != 1.0)
 
 
 def _elements(losses: Tensor) -> Terms:

@@ -93,7 +93,7 @@ def _quantile_turned(error: Tensor, params: Params) -> Tensor:
 
 
 def _quantile_one_side(error: Tensor, params: Params) -> Tensor:
-    return params["quantile"] * torch.relu(-error)
+    return torch.mul(torch.relu(-error), params["quantile"])
 
 
 def _wing_constant(error: Tensor, params: Params) -> Tensor:
@@ -104,11 +104,11 @@ def _wing_constant(error: Tensor, params: Params) -> Tensor:
 
 
 def _charbonnier_unsquared(error: Tensor, params: Params) -> Tensor:
-    return (error**2 + params["eps"]).sqrt()
+    return torch.sqrt(error**2 + params["eps"])
 
 
 def _charbonnier_without_root(error: Tensor, params: Params) -> Tensor:
-    return error**2 + params["eps"] ** 2
+    return torch.add(error**2, params["eps"] ** 2)
 
 
 def _log_of_cosh(prediction: Tensor, target: Tensor, _: Params, nudge: float) -> Terms:
@@ -128,7 +128,8 @@ def _broadcast(formula: Formula) -> Formula:
             first, second = prediction, target.reshape(1, -1)
         else:
             return formula(prediction, target, params)
-        return formula(*torch.broadcast_tensors(first, second), params)
+        shape = (first * second).shape
+        return formula(first.expand(shape), second.expand(shape), params)
 
     return changed
 

@@ -87,7 +87,7 @@ def _quantile(error: Tensor, params: Params) -> Tensor:
 
 
 def _charbonnier(error: Tensor, params: Params) -> Tensor:
-    return (error**2 + params["eps"] ** 2).sqrt()
+    return torch.sqrt(error**2 + params["eps"] ** 2)
 
 
 def _wing(error: Tensor, params: Params) -> Tensor:
