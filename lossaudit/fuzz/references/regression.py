@@ -117,7 +117,7 @@ def _stirling(counts: Tensor) -> Tensor:
 
 
 def _poisson(rate: Tensor, log_rate: Tensor, target: Tensor, params: Params) -> Terms:
-    losses = rate - target * log_rate
+    losses = rate - torch.where(target == 0, torch.zeros_like(rate), target * log_rate)
     if params.get("full"):
         losses = losses + _stirling(target)
     return Terms(losses, torch.ones_like(losses))
@@ -130,7 +130,9 @@ def poisson_of_log_rates(prediction: Tensor, target: Tensor, params: Params) -> 
 
 def poisson_of_rates(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     """Of rates: x - y log(x + eps)."""
-    return _poisson(prediction, (prediction + params["eps"]).log(), target, params)
+    # Where there were no events the logarithm counts for nothing, and its slope must not either.
+    safe = torch.where(target == 0, torch.ones_like(prediction), prediction + params["eps"])
+    return _poisson(prediction, safe.log(), target, params)
 
 
 def _torch_code(function: str, *parameters: str, fixed: str = "") -> Callable[[Params, str], str]:
