@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossaudit.check.run import check_syntax
@@ -168,7 +168,13 @@ class _Bench:
             for path, source in sorted(self._sources.items())
             if source != self._before[path]
         ]
-        return Settled(tuple(files), self._findings)
+        findings = tuple(
+            replace(finding, fix=None)
+            if finding.fix is not None and self._key(finding) in self._refused
+            else finding
+            for finding in self._findings
+        )
+        return Settled(tuple(files), findings)
 
     def _attempt_alone(self, finding: Finding) -> bool:
         """Try one fix on what the others have left, if its text is still where it was."""
@@ -188,9 +194,7 @@ class _Bench:
                 self._refused.add(self._key(wanted[0]))
             return False
         for finding in applied:
-            self._applied.setdefault(Path(finding.span.filename), []).append(finding)
-        for filename in changed:
-            self._applied.setdefault(Path(filename), [])
+            self._applied.setdefault(Path(_edits(finding)[0].span.filename), []).append(finding)
         self._sources, self._findings = proposal, findings
         return True
 

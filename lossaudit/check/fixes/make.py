@@ -13,7 +13,7 @@ from lossaudit.check.values import Site
 from lossaudit.findings import Applicability, Edit, Fix
 from lossaudit.rulebook import load_rules
 
-MODULES = ("activations", "logarithms")
+MODULES = ("activations", "arguments", "logarithms", "losses", "training", "written_out")
 """The modules of this package that register rewrites."""
 
 
@@ -36,7 +36,7 @@ class Desk:
 
     def text(self, site: Site) -> Text:
         """The file of a site."""
-        if site.path not in self._editable:
+        if site.path not in self._editable or not site.path.endswith((".py", ".pyw")):
             raise Unclear
         if site.path not in self._texts:
             self._texts[site.path] = _parsed(site.path, self._read(site.path))
@@ -79,7 +79,7 @@ def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | 
         for remedy in dict.fromkeys(remedies):
             if remedy is None:
                 return None
-            drafts.append(_REWRITES[remedy.rewrite](desk, remedy))
+            drafts += _carried_out(desk, remedy)
         edits = _joined(edit for draft in drafts for edit in draft.edits)
     except Unclear:
         return None
@@ -89,6 +89,16 @@ def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | 
         if edits
         else None
     )
+
+
+def _carried_out(desk: Desk, remedy: Remedy) -> list[Draft]:
+    try:
+        drafts = [_REWRITES[remedy.rewrite](desk, remedy)]
+        return drafts if remedy.also is None else [*drafts, *_carried_out(desk, remedy.also)]
+    except Unclear:
+        if remedy.otherwise is None:
+            raise
+        return _carried_out(desk, remedy.otherwise)
 
 
 def _joined(edits: Iterable[Edit]) -> tuple[Edit, ...]:
