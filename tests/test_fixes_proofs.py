@@ -416,10 +416,10 @@ def test_only_the_operand_is_left(before: str, after: str, tmp_path: Path) -> No
 )
 def test_the_import_that_a_fix_needs_comes_with_it(imports: str, expected: str, tmp_path: Path) -> None:
     call = "sigmoid(z)" if "import sigmoid" in imports else "z.sigmoid()"
-    source = f"{imports}\n\n\ndef loss(z):\n    return {call}.log().sum()\n"
+    source = f"{imports}\n\n\ndef loss(z, y):\n    return -(y * {call}.log()).sum()\n"
     after = fixed(tmp_path, "LA402", source, unsafe=False)
-    assert f"return {expected}(z).sum()" in after
-    assert torch.isfinite(executed(after)["loss"](torch.tensor([-200.0])))
+    assert f"return -(y * {expected}(z)).sum()" in after
+    assert torch.isfinite(executed(after)["loss"](torch.tensor([-200.0]), 1.0))
 
 
 def test_nothing_is_fixed_where_the_text_does_not_tell(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
     """The result of calling ``callee``."""
     interp.tick()
     callee = interp.force(callee)
+    if interp.declared:
+        callee = interp.under_contract(callee)
     if isinstance(callee, Union):
         return _call_alternatives(interp, frame, callee, arguments, site)
     if isinstance(callee, Function):
@@ -94,7 +96,7 @@ def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, si
         and any(one.kind is Kind.LOSS for one in weighted_terms(first))
     ):
         return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
-    return Unknown(owner=callee, site=site)
+    return Unknown(owner=callee, site=site, given=tuple(arguments.all_values()))
 
 
 def _call_alternatives(
