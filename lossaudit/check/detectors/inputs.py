@@ -11,6 +11,8 @@ from lossaudit.check.detectors.remedies import (
     no_setting,
     removal,
     setting,
+    told_logits,
+    untold_logits,
     with_cross_entropy,
     with_logits,
     without_second_log_softmax,
@@ -60,7 +62,7 @@ def softmax_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
     """Class probabilities reach a loss that applies log-softmax itself."""
     if event.loss.expects == "logits" and _kind(event) is Kind.PROBABILITY:
         message = f"softmax output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA101", event, message, _undo(event), removal(event))
+        yield _hit("LA101", event, message, _undo(event), untold_logits(event))
 
 
 @detector("LA102", LossCall)
@@ -103,7 +105,7 @@ def bce_without_sigmoid(event: LossCall) -> Iterator[Hit]:
             else "use `BCEWithLogitsLoss` on the scores"
         )
         is_torch_loss = "from_logits" not in event.args
-        fix = with_logits(event) if is_torch_loss else setting(event, "from_logits", "True")
+        fix = with_logits(event) if is_torch_loss else told_logits(event)
         yield _hit("LA104", event, message, f"{switch}, or apply a sigmoid first", fix)
 
 
@@ -112,7 +114,7 @@ def sigmoid_before_bce_with_logits(event: LossCall) -> Iterator[Hit]:
     """The sigmoid is applied twice."""
     if event.loss.expects == "binary_logits" and _kind(event) is Kind.SIGMOID and _is_made_by_sigmoid(event):
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA105", event, message, _undo(event), removal(event))
+        yield _hit("LA105", event, message, _undo(event), untold_logits(event))
 
 
 def _is_made_by_sigmoid(event: LossCall) -> bool:
@@ -204,11 +206,8 @@ def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
     """A cross-entropy over given probabilities gets raw scores."""
     if event.loss.expects == "probabilities" and _kind(event) is Kind.SCORE:
         message = f"raw scores reach {loss_label(event)}, which expects probabilities"
-        name = next((one for one in ("from_logits", "use_softmax") if one in event.args), None)
-        fix = setting(event, name, "True") if name is not None else None
-        yield _hit(
-            "LA113", event, message, "apply a softmax first, or tell the loss that it gets logits", fix
-        )
+        advice = "apply a softmax first, or tell the loss that it gets logits"
+        yield _hit("LA113", event, message, advice, told_logits(event))
 
 
 # LA108: the dimension of a softmax ---------------------------------------------------------------------------------

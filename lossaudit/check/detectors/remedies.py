@@ -10,20 +10,18 @@ from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.forms import LAYOUT, sole, strip
 from lossaudit.check.values import Const, External, Site, Tensor, common_kind, constant, tensors
 
-_FRAMEWORK = "torch."
-_BUILT_IN = (
-    "torch.nn.Softmax",
-    "torch.nn.LogSoftmax",
-    "torch.nn.Sigmoid",
-    "torch.nn.LogSigmoid",
-    "torch.nn.Softmax2d",
+_FRAMEWORKS = ("torch.", "paddle.")
+_BUILT_IN = tuple(
+    f"{framework}nn.{name}"
+    for framework in _FRAMEWORKS
+    for name in ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid", "Softmax2d")
 )
 
 
 def is_torch(event: LossCall) -> bool:
-    """Whether the loss is one of PyTorch's own: only there are the spellings known that a fix would write."""
+    """Whether the loss is one of PyTorch's own, or of Paddle's, which follows its spelling."""
     names = event.loss.classes if event.criterion is not None else event.loss.functions
-    return bool(names) and all(name.startswith(_FRAMEWORK) for name in names)
+    return bool(names) and all(name.startswith(_FRAMEWORKS) for name in names)
 
 
 def removal(event: LossCall) -> Remedy | None:
@@ -108,6 +106,26 @@ def setting(event: LossCall, name: str, value: str) -> Remedy | None:
     """An argument of the loss is given, where its settings are."""
     site = configured(event)
     return None if site is None else Remedy("set-argument", (site,), (name, value))
+
+
+def told_logits(event: LossCall) -> Remedy | None:
+    """The loss is told that it gets raw scores."""
+    if "use_softmax" in event.args:
+        return no_setting(event, "use_softmax")
+    if "from_logits" not in event.args:
+        return None
+    told = setting(event, "from_logits", "True")
+    if event.loss.classes:
+        named = Remedy("named-loss", (event.site,), (event.loss.classes[0], "from_logits=True"))
+        return named if told is None else replace(told, otherwise=named)
+    return told
+
+
+def untold_logits(event: LossCall) -> Remedy | None:
+    """The activation goes; a loss that takes both is told that it gets probabilities."""
+    if constant(event.args.get("from_logits")) is True and not is_torch(event):
+        return setting(event, "from_logits", "False")
+    return removal(event)
 
 
 def no_setting(event: LossCall, name: str) -> Remedy | None:

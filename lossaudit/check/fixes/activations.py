@@ -142,7 +142,7 @@ def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
     message = f"Remove `{_label(one)}`"
     use = prediction_argument(text, use_site) if use_site.path == site.path else None
     if use is not None and is_local(text, one, use):
-        return Draft(message, text.unwrap(one.call, one.operand))
+        return Draft(message, _taken_away(text, one))
     if use is not None and _reads_it(text, one, use):
         if not keeps_value(text, one.operand, one.call, use):
             raise Unclear
@@ -150,7 +150,15 @@ def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
         return Draft(f"Pass `{name}` to the loss", (text.replace_node(use, text.operand(one.operand)),))
     if remedy.words == ("local",) or not _is_handed_out(text, one):
         raise Unclear
-    return Draft(message, text.unwrap(one.call, one.operand), elsewhere=True)
+    return Draft(message, _taken_away(text, one), elsewhere=True)
+
+
+def _taken_away(text: Text, one: Applied) -> tuple[Edit, ...]:
+    """Only the operand is left; nothing of ``x = softmax(x)``."""
+    named = assigned_name(text, one.call)
+    if named is not None and isinstance(one.operand, ast.Name) and one.operand.id == named[0]:
+        return (text.delete_lines(named[1]),)
+    return text.unwrap(one.call, one.operand)
 
 
 @rewrite("log-activation")

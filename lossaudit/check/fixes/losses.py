@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
+from lossaudit.check.contracts import LossClass, LossFunction
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.fixes.make import Desk, Draft, rewrite
 from lossaudit.check.fixes.remedy import Remedy
@@ -15,17 +15,17 @@ from lossaudit.findings import Edit
 _OLD = ("size_average", "reduce")
 
 
-def canonical(text: Text, func: ast.expr) -> str:
+def canonical(desk: Desk, text: Text, func: ast.expr) -> str:
     """The name under which the contracts know what a call calls."""
     dotted = text.dotted(func)
     if not dotted:
         raise Unclear
-    return load_contracts().canonical(dotted)
+    return desk.contracts.canonical(dotted)
 
 
-def renamed(text: Text, func: ast.expr, old: str, new: str) -> tuple[Edit, ...]:
+def renamed(desk: Desk, text: Text, func: ast.expr, old: str, new: str) -> tuple[Edit, ...]:
     """Another function or class of the framework in the place of one; both by their dotted names."""
-    if canonical(text, func) != old:
+    if canonical(desk, text, func) != old:
         raise Unclear
     prefix, _, leaf = new.rpartition(".")
     if isinstance(func, ast.Attribute) and prefix == old.rpartition(".")[0]:
@@ -44,12 +44,12 @@ def other_loss(desk: Desk, remedy: Remedy) -> Draft:
     (site,) = remedy.sites
     text = desk.text(site)
     call = text.node(site.node, ast.Call)
-    name = canonical(text, call.func)
+    name = canonical(desk, text, call.func)
     new = dict(zip(remedy.words[::2], remedy.words[1::2], strict=True)).get(name)
     if new is None:
         raise Unclear
     message = f"Use `{new.rpartition('.')[2]}`"
-    return Draft(message, renamed(text, call.func, name, new), elsewhere=True)
+    return Draft(message, renamed(desk, text, call.func, name, new), elsewhere=True)
 
 
 @rewrite("set-argument")
@@ -59,10 +59,10 @@ def set_argument(desk: Desk, remedy: Remedy) -> Draft:
     name, value = remedy.words
     text = desk.text(site)
     call = text.node(site.node, ast.Call)
-    return Draft(f"Pass `{name}={value}`", (set_keyword(text, call, name, value),), elsewhere=True)
+    return Draft(f"Pass `{name}={value}`", (set_keyword(desk, text, call, name, value),), elsewhere=True)
 
 
-def set_keyword(text: Text, call: ast.Call, name: str, value: str) -> Edit:
+def set_keyword(desk: Desk, text: Text, call: ast.Call, name: str, value: str) -> Edit:
     """``name=value`` among the arguments of a call, in the place of another value of that name."""
     if any(one.arg is None for one in call.keywords) or any(
         isinstance(one, ast.Starred) for one in call.args
@@ -71,14 +71,14 @@ def set_keyword(text: Text, call: ast.Call, name: str, value: str) -> Edit:
     found = text.keyword(call, name)
     if found is not None:
         return text.replace(text.start(found), text.end(found), f"{name}={value}")
-    if any(text.keyword(call, old) for old in _OLD) or name in positional_names(text, call):
+    if any(text.keyword(call, old) for old in _OLD) or name in positional_names(desk, text, call):
         raise Unclear
     return text.add_argument(call, f"{name}={value}")
 
 
-def positional_names(text: Text, call: ast.Call) -> list[str]:
+def positional_names(desk: Desk, text: Text, call: ast.Call) -> list[str]:
     """The names of the parameters that the positional arguments of a library's loss go to."""
-    entry = load_contracts().entries.get(canonical(text, call.func))
+    entry = desk.contracts.entries.get(canonical(desk, text, call.func))
     if isinstance(entry, LossClass):
         signature = entry.loss.init
     elif isinstance(entry, LossFunction):
@@ -118,7 +118,7 @@ def reduction(desk: Desk, remedy: Remedy) -> Draft:
     old = [one for one in call.keywords if one.arg in (*_OLD, "reduction")]
     start = len(call.args)
     if not any(one.arg in _OLD for one in old):
-        names = positional_names(text, call)
+        names = positional_names(desk, text, call)
         start = next((place for place, name in enumerate(names) if name in _OLD), start)
         if any(name not in (*_OLD, "reduction") for name in names[start:]):
             raise Unclear
@@ -154,6 +154,30 @@ def named_base_arguments(desk: Desk, remedy: Remedy) -> Draft:
     return Draft("Pass them by name", tuple(edits))
 
 
+@rewrite("named-loss")
+def named_loss(desk: Desk, remedy: Remedy) -> Draft:
+    """``compile(loss="binary_crossentropy")`` becomes a loss object that is told what it gets.
+
+    Sites: the call. Words: the dotted name of the class, and its argument.
+    """
+    (site,) = remedy.sites
+    dotted, argument = remedy.words
+    text = desk.text(site)
+    call = text.node(site.node, ast.Call)
+    given = text.keyword(call, "loss")
+    if given is None or not isinstance(given.value, ast.Constant) or not isinstance(given.value.value, str):
+        raise Unclear
+    leaf = dotted.rpartition(".")[2]
+    for spelled in (dotted, f"tensorflow.{dotted}"):
+        try:
+            name, _ = text.name_of(spelled, call)
+        except Unclear:
+            continue
+        edit = text.replace_node(given.value, f"{name}({argument})")
+        return Draft(f"Use `{leaf}({argument})`", (edit,), elsewhere=True)
+    raise Unclear
+
+
 @rewrite("call-the-criterion")
 def call_the_criterion(desk: Desk, remedy: Remedy) -> Draft:
     """``nn.CrossEntropyLoss(prediction, target)`` becomes ``nn.CrossEntropyLoss()(prediction, target)``. Sites: the call."""
@@ -162,7 +186,7 @@ def call_the_criterion(desk: Desk, remedy: Remedy) -> Draft:
     call = text.node(site.node, ast.Call)
     if len(call.args) != 2 or call.keywords:
         raise Unclear
-    canonical(text, call.func)
+    canonical(desk, text, call.func)
     return Draft("Build the criterion, then call it", (text.insert(text.end(call.func), "()"),))
 
 

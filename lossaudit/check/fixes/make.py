@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from lossaudit.check.contracts import Contracts
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.fixes.text import Text, Unclear
 from lossaudit.check.values import Site
@@ -27,9 +28,10 @@ class Draft:
 
 
 class Desk:
-    """The files that may be edited, parsed when they are first needed."""
+    """The files that may be edited, parsed when they are first needed, and the contracts of the frameworks in them."""
 
-    def __init__(self, read: Callable[[str], bytes], editable: Iterable[str]) -> None:
+    def __init__(self, read: Callable[[str], bytes], editable: Iterable[str], contracts: Contracts) -> None:
+        self.contracts = contracts
         self._read = read
         self._editable = frozenset(editable)
         self._texts: dict[str, Text | None] = {}

@@ -231,7 +231,10 @@ class Text:
         return self.text.rindex(".", self.end(attribute.value), self.end(attribute))
 
     def delete_lines(self, statement: ast.stmt) -> Edit:
-        """Take out the lines of a statement that has them for itself."""
+        """Take out the lines of a statement that has them for itself, and is not alone in its block."""
+        blocks = (block for _, block in ast.iter_fields(self.parent(statement)) if isinstance(block, list))
+        if any(statement in block and len(block) < 2 for block in blocks):
+            raise Unclear
         start = self._starts[statement.lineno - 1]
         rest = _REST_OF_LINE.match(self.text, self.end(statement))
         if rest is None or self.text[start : self.start(statement)].strip():

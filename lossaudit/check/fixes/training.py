@@ -258,7 +258,7 @@ def modulate_each_sample(desk: Desk, remedy: Remedy) -> Draft:
     text, other = desk.text(site), desk.text(reducer)
     if where == "argument":
         call = other.node(reducer.node, ast.Call)
-        first: tuple[Edit, ...] = (set_keyword(other, call, "reduction", '"none"'),)
+        first: tuple[Edit, ...] = (set_keyword(desk, other, call, "reduction", '"none"'),)
     else:
         call, func = method_call(other, reducer, how)
         if call.args or call.keywords:
