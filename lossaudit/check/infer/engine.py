@@ -194,14 +194,20 @@ class Interpreter:
             kind, _, where = star.partition(":")
             if kind == "name":
                 dotted = self.contracts.canonical(f"{where}.{name}")
-                if dotted in self.contracts.names:
-                    return External(dotted)
+                if dotted in self.contracts.names or dotted in self.contracts.constants:
+                    return self.external(dotted)
             elif name not in _BUILTINS:
                 other = self.star_modules[where]
                 found = self.module_attribute(other, name)
                 if not (isinstance(found, Unknown) and found.origin == "missing"):
                     return found
         return None
+
+    def external(self, dotted: str) -> Value:
+        """What a dotted name outside the project stands for."""
+        name = self.contracts.canonical(dotted)
+        constants = self.contracts.constants
+        return Const(constants[name]) if name in constants else External(name)
 
     def bind_name(self, frame: Frame, name: str, value: Value) -> None:
         """``name = value`` in the scope that the name belongs to."""
