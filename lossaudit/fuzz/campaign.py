@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One target and how it is judged."""
-
-    target: str
-    options: FuzzOptions
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """The reports of a campaign, in the order of its jobs; ``interrupted`` ones have none."""
 
@@ -35,7 +27,7 @@ class Outcome:
 
 
 def run(
-    jobs: Sequence[Job],
+    jobs: Sequence[tuple[str, FuzzOptions]],
     workers: int,
     on_event: Callable[[str], None] = lambda _: None,
     on_done: Callable[[int], None] = lambda _: None,
@@ -45,7 +37,7 @@ def run(
     The reports are the same whatever the number of workers: each target has its own process, its own seed, its own order.
 
     Args:
-        jobs: What to fuzz.
+        jobs: Targets, each with its options.
         workers: How many children may run at once.
         on_event: Receives ``target: what is going on``.
         on_done: Receives the number of targets that are done.
@@ -57,18 +49,18 @@ def run(
     done = 0
     with Nursery(many=len(jobs) > 1) as nursery, ThreadPoolExecutor(max(1, min(workers, len(jobs)))) as pool:
 
-        def work(job: Job) -> TargetReport:
+        def work(target: str, options: FuzzOptions) -> TargetReport:
             nonlocal done
             if stop.is_set():
                 raise Stopped
             report = run_isolated(
-                job.target, job.options, lambda event: on_event(f"{job.target}: {event}"), nursery, stop
+                target, options, lambda event: on_event(f"{target}: {event}"), nursery, stop
             )
             done += 1
             on_done(done)
             return report
 
-        futures = [pool.submit(work, job) for job in jobs]
+        futures = [pool.submit(work, *job) for job in jobs]
         try:
             return Outcome(tuple(future.result() for future in futures))
         except KeyboardInterrupt:

@@ -179,13 +179,14 @@ def _class(reader: Reader, module: Module, node: ast.ClassDef) -> Answer:
     if leads_to(chain, FUNCTION_BASES):
         return None
     is_module = any(base.startswith("torch.nn") for base in chain)
+    own_loss = next((base for base in chain if _is_torch_loss(base)), None)
     called = library.method(module, node, "forward") if is_module else None
     called = called or library.method(module, node, "__call__")
     if called is None:
-        return None
+        inherits = own_loss is not None and own_loss.endswith("Loss") and not node.name.startswith("_")
+        return (True, f"derives from {own_loss}") if inherits else None
     function = reader.read(called)
     named = _named_a_loss(module, node) or _named_a_loss(called.module, called.node)
-    own_loss = next((base for base in chain if _is_torch_loss(base)), None)
     if len(function.tensors) < 2:
         return (False, "it is not called with two tensors") if named or own_loss else None
     if node.name.startswith("_"):
