@@ -255,6 +255,26 @@ def rules(output_format: str, color: str) -> None:
     _print(render_rules(list(load_rules().values()), output_format, wants_colour=_wants_colour(color)), color)
 
 
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def references(name: str | None, output_format: str, color: str) -> None:
+    """List the formulas that losses are judged against; with a NAME, show one: formula, source, domain, parameters."""
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.catalogue import entries, find
+    from lossaudit.report.references import render_reference, render_references
+
+    try:
+        if name is None:
+            text = render_references(entries(), output_format)
+        else:
+            text = render_reference(find(name), output_format)
+    except TargetError as error:
+        raise Unable(str(error)) from error
+    _print(text, color)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code; no traceback for what the user can mend."""
     from lossaudit.rulebook import RulebookError
