@@ -41,24 +41,32 @@ class Announcer:
         state = {"stage": stage, **describe(case, interface)}
         if self.avoid:
             key = wire.avoid_key(state)
-            if key in self.avoid or (stage != "probe" and wire.size(state) >= self.largest):
+            if key in self.avoid or (stage != "probe" and state["size"] >= self.largest):
                 raise Avoided(key)
         self.board.write(state)
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
-    """The input as JSON values: for the finding that a crash becomes, and for what the next child is to avoid."""
+    """The input as JSON values, the arguments in the order of the call: for the finding that a crash becomes, and for what
+    the next child is to avoid.
+    """
+    import numpy as np
+
+    from lossaudit.fuzz.spaces import all_spaces
+
+    space = all_spaces()[case.space]
+    parts = dict(zip(space.names, space.cut(case.prediction, case.target), strict=True))
+    names = list(space.names) if interface is None else interface.arranged(space.names)
     return {
-        "prediction": case.prediction.tolist(),
-        "target": case.target.tolist(),
+        "arguments": {name: parts[name].tolist() for name in names},
         "dtype": case.dtype,
         "shape": list(case.prediction.shape),
         "layout": case.layout,
         "space": case.space,
+        "size": float(np.abs(case.prediction.numpy()).max(initial=0.0)),
         "magnitude": case.magnitude,
         "targets": case.targets,
         "interface": None if interface is None else str(interface),
-        "swapped": interface is not None and interface.swapped,
         "arrays": interface is not None and interface.arrays,
     }
 

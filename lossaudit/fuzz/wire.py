@@ -98,19 +98,10 @@ def avoid_key(state: dict[str, Any]) -> str:
         return stage
     if stage == "probe":
         return f"probe {state['interface']}"
-    if state["magnitude"] in {"right", "wrong", "large"} and size(state) > 4:
-        return f"{SIZE_KEY}{size(state)!r}"
+    if state["magnitude"] in {"right", "wrong", "large"} and state["size"] > 4:
+        return f"{SIZE_KEY}{state['size']!r}"
     single = state["shape"][:1] == [1]
     return f"call {state['space']} {state['targets']} {state['dtype']} {state['layout']} {single}"
-
-
-def size(state: dict[str, Any]) -> float:
-    """The greatest number of a described prediction."""
-
-    def greatest(value: Any) -> float:
-        return max(map(greatest, value), default=0.0) if isinstance(value, list) else abs(value)
-
-    return greatest(state["prediction"])
 
 
 def smallest_fatal_size(keys: tuple[str, ...]) -> float:

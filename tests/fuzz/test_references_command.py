@@ -131,7 +131,7 @@ def test_an_installed_package_adds_its_references(install, tmp_path: Path) -> No
     )
     done = run("fuzz", "--isolated", f"{tmp_path}/losses.py:fourth", "--output-format", "json", path=site)
     (report,) = json.loads(done.stdout)
-    assert report["verdict"] == "conforms"
+    assert report["verdict"] == "conforms", report
     assert report["reference"]["name"] == "quartic_error"
 
 

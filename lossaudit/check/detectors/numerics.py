@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.remedies import of_logarithm
 from lossaudit.check.detectors.words import made_words
 from lossaudit.check.events import FunctionReturn, LossCall, OpEvent
 from lossaudit.check.kinds import Dtype, Kind
@@ -74,7 +75,10 @@ def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
         message = (
             "logarithm of a softmax: a probability that underflows to 0 makes it -inf, and the gradient NaN"
         )
-        yield Hit("LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits")
+        fix = of_logarithm("log-softmax", event.term, found)
+        yield Hit(
+            "LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits", fix
+        )
 
 
 @detector("LA402", OpEvent)
@@ -94,10 +98,10 @@ def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
         is_complement, inner = whole is not None, argument if whole is None else whole
     found = selected(inner)
     if found and all(is_sigmoid(one) for one in found):
-        yield _log_of_sigmoid(event, found[0], is_complement=is_complement)
+        yield _log_of_sigmoid(event, found, is_complement=is_complement)
 
 
-def _log_of_sigmoid(event: OpEvent, sigmoid: Tensor, *, is_complement: bool) -> Hit:
+def _log_of_sigmoid(event: OpEvent, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
     if is_complement:
         message = (
             "logarithm of 1 - sigmoid: the sigmoid rounds to 1 for scores above 17, and the logarithm is -inf"
@@ -108,7 +112,8 @@ def _log_of_sigmoid(event: OpEvent, sigmoid: Tensor, *, is_complement: bool) -> 
             "logarithm of a sigmoid: it underflows to 0 for very negative scores, and the logarithm is -inf"
         )
         advice = "use `logsigmoid(x)` on the scores"
-    return Hit("LA402", event.site, message, _trail(event, sigmoid), advice)
+    fix = of_logarithm("log-sigmoid", event.term, found, "complement" if is_complement else "plain")
+    return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
 def _is_log_in_training(event: OpEvent) -> bool:
