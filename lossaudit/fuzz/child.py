@@ -47,9 +47,7 @@ class Announcer:
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
-    """The input as JSON values, the arguments in the order of the call: for the finding that a crash becomes, and for what
-    the next child is to avoid.
-    """
+    """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
     import numpy as np
 
     from lossaudit.fuzz.spaces import all_spaces
