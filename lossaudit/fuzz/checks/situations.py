@@ -243,6 +243,8 @@ def double_backward(trial: Trial) -> Failure | None:
     if "float64" not in trial.session.reach[trial.case.space].dtypes:
         return None
     case = replace(trial.case, dtype="float64")
+    if trial.session.trial(case, trial.subject, variant).gradient_agrees is not True:
+        return None
     direction = torch.randn(
         case.prediction.shape, generator=torch.Generator().manual_seed(11), dtype=torch.float64
     )
