@@ -32,6 +32,7 @@ class FuzzOptions:
         call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.
+        kept: Inputs of failures of earlier runs, as :class:`lossaudit.fuzz.keep.Kept` holds them: they are tried first.
     """
 
     init: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class FuzzOptions:
     call_time: float = 3.0
     memory_limit_mb: int = 4096
     select: frozenset[str] | None = None
+    kept: tuple[Mapping[str, Any], ...] = ()
 
 
 class TargetError(Exception):
