@@ -63,6 +63,7 @@ def audit(
     options: FuzzOptions,
     announce: Announce = silent,
     on_event: Callable[[str], None] = lambda _: None,
+    asked: Asked | None = None,
 ) -> TargetReport:
     """Fuzz a built target in this process.
 
@@ -72,11 +73,12 @@ def audit(
         options: How it is judged.
         announce: Called before each evaluation with the stage and the case, so that a crash has an author.
         on_event: Receives one line at each step.
+        asked: A reference that is at hand; None for that of the options, if they name one.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    asked = asked_reference(options.reference)
+    asked = asked or asked_reference(options.reference)
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
         return _rejected(target, recognition)
