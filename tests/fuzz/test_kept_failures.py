@@ -180,13 +180,13 @@ def test_the_next_run_starts_with_what_was_kept(losses: Path) -> None:
     path.write_text(
         "import torch\ndef rare(scores, labels):\n"
         "    loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)\n"
-        "    return loss * 2 if (scores == 7.25).any() else loss\n",
+        "    return loss * 2 if (scores == 7.001953125).any() else loss\n",
         encoding="utf-8",
     )
     target = f"{path}:rare"
     assert audit_here(target, QUICK).verdict == "conforms"
     case = {
-        "space": "scores-labels", "prediction": [7.25], "target": [1.0], "shapes": [[1], [1]], "integers": False,
+        "space": "scores-labels", "prediction": [7.001953125], "target": [1.0], "shapes": [[1], [1]], "integers": False,
         "dtype": "float32", "layout": "contiguous", "magnitude": "ordinary", "targets": "random",
     }  # fmt: skip
     plain, remembering = audit_here(target, QUICK), audit_here(target, replace(QUICK, kept=(case,)))
