@@ -131,7 +131,7 @@ class Subject:
         """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
         prediction, target = packed(case, self.interface)
         given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
-        with torch.enable_grad():
+        with surroundings.kept(), torch.enable_grad():
             value = single(self.invoke(self.at_dtype(case.dtype), *given))
         return isinstance(value, torch.Tensor) and _hand_written(value)
 
