@@ -35,6 +35,7 @@ _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "
 _RECASTS = frozenset(
     {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
 )
+_MOVING = frozenset({"to", "cuda", "device_move"})
 _MOVERS = ("to", "cuda", "_apply")
 
 
@@ -70,7 +71,10 @@ def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The stored tensors of which ``value`` is made, each with the operation that meets another tensor."""
     terms = list(walk_terms(value))
     labels = {key_of(term.arg("target")) for term in terms if term.kind is Kind.LOSS}
+    moved = {one.ident for term in terms if term.op in _MOVING for one in operands(term)}
     for term in terms:
+        if term.ident in moved:
+            continue  # what was looked up is brought to the device afterwards: the author knows where it lies
         for name, argument in term.args.items():
             for option in feasible(argument):
                 kept = _stored(option)
