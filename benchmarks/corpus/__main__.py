@@ -70,10 +70,23 @@ def read_table(path: Path = TABLE) -> list[Row]:
         return [Row(**{**line, "row": int(line["row"])}) for line in csv.DictReader(file)]  # type: ignore[arg-type]
 
 
-def read_packages(path: Path = PACKAGES) -> dict[str, str]:
-    """The pinned version of each package."""
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return dict(line.split("==") for line in lines if line)
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A release, and the parts of it that are checked; what they import is followed anyway."""
+
+    version: str
+    parts: tuple[str, ...]
+
+
+def read_packages(path: Path = PACKAGES) -> dict[str, Pin]:
+    """The pinned releases: ``name==version``, then folders or files if not all of it is checked."""
+    pins = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            name, _, version = words[0].partition("==")
+            pins[name] = Pin(version, tuple(words[1:]) or (".",))
+    return pins
 
 
 def unpacked(package: str, version: str, store: Path) -> Path:
@@ -91,9 +104,9 @@ def unpacked(package: str, version: str, store: Path) -> Path:
     return folder
 
 
-def check(package: str, folder: Path, limit: float) -> Outcome:
-    """Run ``check`` over an unpacked package, in a process of its own."""
-    command = [sys.executable, "-m", "lossaudit", "check", ".", "--isolated", "--output-format", "json"]
+def check(package: str, folder: Path, parts: tuple[str, ...], limit: float) -> Outcome:
+    """Run ``check`` over parts of an unpacked package, in a process of its own."""
+    command = [sys.executable, "-m", "lossaudit", "check", *parts, "--isolated", "--output-format", "json"]
     start = time.perf_counter()
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit, check=False)
@@ -158,9 +171,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"not in packages.txt: {', '.join(sorted(unknown))}")
     differs = False
     for package in options.packages or pinned:
-        outcome = check(package, unpacked(package, pinned[package], options.store), options.limit)
+        pin = pinned[package]
+        outcome = check(package, unpacked(package, pin.version, options.store), pin.parts, options.limit)
         print(
-            f"{package} {pinned[package]}: {len(outcome.found)} findings, {outcome.seconds:.0f} s, {outcome.state}"
+            f"{package} {pin.version}: {len(outcome.found)} findings, {outcome.seconds:.0f} s, {outcome.state}"
         )
         if outcome.state != "done":
             differs = True
