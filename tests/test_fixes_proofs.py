@@ -422,6 +422,33 @@ def test_the_import_that_a_fix_needs_comes_with_it(imports: str, expected: str, 
     assert torch.isfinite(executed(after)["loss"](torch.tensor([-200.0]), 1.0))
 
 
+def test_a_file_that_imports_torch_late_gets_no_import_at_its_top(tmp_path: Path) -> None:
+    source = "def loss(z, y):\n    import torch\n    return -(y * torch.log(torch.sigmoid(z))).sum()\n"
+    path = tmp_path / "sample.py"
+    path.write_text(source)
+    request = Request((path,), tmp_path, frozenset({"LA402"}), change="fix")
+    assert [finding.fix for finding in run(request).findings] == [None]
+    assert path.read_text() == source
+
+
+def test_an_attribute_that_is_set_twice_is_not_registered(tmp_path: Path) -> None:
+    """``register_buffer`` refuses a name that is taken."""
+    source = HEADER + textwrap.dedent("""\
+        class Weighted(nn.Module):
+            def __init__(self, weight):
+                super().__init__()
+                self.weight = None
+                self.weight = torch.tensor(weight)
+
+            def forward(self, z, y):
+                return F.cross_entropy(z, y, weight=self.weight)
+        """)
+    path = tmp_path / "sample.py"
+    path.write_text(source)
+    request = Request((path,), tmp_path, frozenset({"LA208"}), change="fix", unsafe=True)
+    assert [finding.fix for finding in run(request).findings] == [None]
+
+
 def test_nothing_is_fixed_where_the_text_does_not_tell(tmp_path: Path) -> None:
     """A clamp after the softmax, other readers of a complex expression, a comment that would be lost."""
     source = HEADER + textwrap.dedent("""\
