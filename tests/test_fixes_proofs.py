@@ -194,6 +194,21 @@ UNSAFE: dict[str, list[tuple[str, tuple[int, ...], torch.Tensor, Loss]]] = {
         ("def loss(z, y):\n    p = z.softmax(1)\n    hit = p.argmax(1)\n    return F.cross_entropy(p, y) + 0 * hit.sum()\n", MANY, CLASSES, cross_entropy),
         (NET.format("Softmax(dim=1)", "self.act(z)") + "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n", MANY, CLASSES, cross_entropy),
         ("def loss(z, y):\n    return F.cross_entropy(nn.Sequential(nn.Identity(), nn.Softmax(dim=1))(z), y)\n", MANY, CLASSES, cross_entropy),
+        (
+            ("layers = [nn.Identity()]\nlayers.append(nn.Softmax(dim=1))\nnet = nn.Sequential(*layers)\n\n\n"
+            "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n"),
+            MANY,
+            CLASSES,
+            cross_entropy,
+        ),
+        (
+            ("from collections import OrderedDict\n\n"
+            "net = nn.Sequential(OrderedDict([('a', nn.Identity()), ('p', nn.Softmax(dim=1))]))\n\n\n"
+            "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n"),
+            MANY,
+            CLASSES,
+            cross_entropy,
+        ),
     ],
     "LA103": [
         ("def loss(z, y):\n    return F.nll_loss(F.softmax(z, dim=1), y)\n", MANY, CLASSES, cross_entropy),
