@@ -29,11 +29,16 @@ SIZE_KEY = "size "
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the child is to do; ``avoid`` names the calls that killed earlier children."""
+    """What the child is to do.
+
+    ``avoid`` names the calls that killed earlier children. With ``replay``, the code of a finding, the one input that
+    the options hold as kept is run, and nothing else.
+    """
 
     target: str
     options: FuzzOptions
     avoid: tuple[str, ...] = ()
+    replay: str | None = None
 
     def write(self, folder: Path) -> None:
         """Leave the request where the child looks for it."""
@@ -50,7 +55,8 @@ class Request:
         options["transforms"] = frozenset(options["transforms"])
         if options["select"] is not None:
             options["select"] = frozenset(options["select"])
-        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]))
+        options["kept"] = tuple(options["kept"])
+        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]), data["replay"])
 
 
 class Blackboard:
