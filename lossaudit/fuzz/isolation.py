@@ -9,27 +9,28 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.findings import FuzzFinding, TargetReport
-from lossaudit.fuzz import FuzzOptions, TargetError, wire
+from lossaudit.fuzz import FuzzOptions, TargetError, wire, written
 from lossaudit.fuzz.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lossaudit.fuzz.keep import Kept
+    from lossaudit.fuzz.nursery import Child, Nursery
 
 POLL_SECONDS = 0.02
 IMPORT_SECONDS = 120.0
 GRACE_SECONDS = 20.0
 MOST_CRASHES = 4
 STARVED = 10.0
-FAKE = "fake-device"  # loads half of torch's compiler at first: it has the time of the whole run
 MOST_PROBE_CRASHES = 2
 NEEDED = ("torch", "hypothesis", "numpy")
 
@@ -49,7 +50,7 @@ class Crash:
     @property
     def key(self) -> str:
         """What the next child is to avoid."""
-        return str(self.state.get("key", self.stage))
+        return wire.avoid_key(self.state)
 
 
 @dataclass(slots=True)
@@ -59,11 +60,28 @@ class _Run:
     target: str
     options: FuzzOptions
     on_event: Callable[[str], None]
+    nursery: Nursery
+    stop: threading.Event
     crashes: list[Crash] = field(default_factory=list)
+    replay: str | None = None
 
 
-def run_isolated(target: str, options: FuzzOptions, on_event: Callable[[str], None]) -> TargetReport:
-    """Fuzz a target in children; see :func:`lossaudit.fuzz.fuzz_target`."""
+class Stopped(Exception):  # noqa: N818 (no error: somebody asked for it)
+    """Raised in a run that was asked to end."""
+
+
+def run_isolated(
+    target: str,
+    options: FuzzOptions,
+    on_event: Callable[[str], None],
+    nursery: Nursery,
+    stop: threading.Event | None = None,
+) -> TargetReport:
+    """Fuzz a target in children; see :func:`lossaudit.fuzz.fuzz_target`.
+
+    Raises:
+        Stopped: ``stop`` was set; the child is ended first.
+    """
     try:
         parse_target(target)
     except TargetError as error:
@@ -72,16 +90,43 @@ def run_isolated(target: str, options: FuzzOptions, on_event: Callable[[str], No
     if missing:
         text = f"fuzzing needs {missing[0]}, which is not installed\nhint: pip install 'lossaudit[fuzz]'"
         return TargetReport(target, None, "error", error=text)
-    run = _Run(target, options, on_event)
+    run = _Run(target, options, on_event, nursery, stop or threading.Event())
     while True:
         result = _one_child(run)
         if isinstance(result, TargetReport):
             return _with_crashes(run, result)
+        assert isinstance(result, Crash)  # noqa: S101 (only a replay has another answer)
         run.crashes.append(result)
         on_event(f"{result.reason}; going on without that input")
         ended = _hopeless(run)
         if ended is not None:
             return ended
+
+
+def replay_isolated(kept: Kept, nursery: Nursery) -> tuple[bool, str]:
+    """Run one kept failure again.
+
+    Args:
+        kept: The failure.
+        nursery: Starts the child.
+
+    Returns:
+        Whether it still fails, and in what way.
+
+    Raises:
+        TargetError: It cannot be replayed: the target cannot be imported, or takes other inputs now.
+    """
+    parse_target(kept.target)
+    options = FuzzOptions(kept.init, kept.call, kept.reference, kept.seed, kept=(kept.case,))
+    run = _Run(kept.target, options, lambda _: None, nursery, threading.Event(), replay=kept.code)
+    result = _one_child(run)
+    if isinstance(result, Crash):
+        if result.stage in {"start", "import"}:
+            raise TargetError(f"importing {kept.target}: {result.reason}")
+        return True, result.reason
+    if isinstance(result, TargetReport):
+        raise TargetError(result.error or "it cannot be judged")
+    return result
 
 
 def _hopeless(run: _Run) -> TargetReport | None:
@@ -97,50 +142,31 @@ def _hopeless(run: _Run) -> TargetReport | None:
     return _with_crashes(run, replace(empty, assumptions=("stopped: the target keeps ending its process",)))
 
 
-def _one_child(run: _Run) -> TargetReport | Crash:
-    """Run one child to its end, whatever that is."""
+def _one_child(run: _Run) -> TargetReport | Crash | tuple[bool, str]:
+    """Run one child to its end, whatever that is. A replay is answered with whether it still fails, and how."""
     with tempfile.TemporaryDirectory(prefix="lossaudit-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        wire.Request(run.target, run.options, tuple(crash.key for crash in run.crashes)).write(folder)
-        with (folder / "output").open("wb") as output:
-            process = _start(folder, output)
-            try:
-                reason = _watch(process, folder, run)
-            finally:
-                _kill(process)
+        avoid = tuple(crash.key for crash in run.crashes)
+        wire.Request(run.target, run.options, avoid, run.replay).write(folder)
+        process = run.nursery.start(folder)
+        try:
+            reason = _watch(process, folder, run)
+        finally:
+            code = _end(process)
         result = wire.read_result(folder)
         state = wire.read_blackboard(folder)
         if reason is None and result is not None:
             return _report(run, result, state)
-        return Crash(reason or _exit_reason(process.returncode), state)
+        return Crash(reason or _exit_reason(code), state)
 
 
-def _start(folder: Path, output: Any) -> subprocess.Popen[bytes]:
-    home = str(Path(__file__).resolve().parents[2])
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-    return subprocess.Popen(  # noqa: S603 (our own module)
-        [sys.executable, "-m", "lossaudit.fuzz.child", str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
-
-
-def _watch(process: subprocess.Popen[bytes], folder: Path, run: _Run) -> str | None:
+def _watch(process: Child, folder: Path, run: _Run) -> str | None:
     """Wait for the child; the reason why it had to be killed, or None when it ended by itself."""
     started = changed = time.monotonic()
     count, told, used = -1, 0, 0.0
     while process.poll() is None:
+        if run.stop.is_set():
+            raise Stopped
         time.sleep(POLL_SECONDS)
         now = time.monotonic()
         told = _tell(folder, told, run.on_event)
@@ -161,7 +187,8 @@ def _overdue(state: dict[str, Any], silent: float, total: float, options: FuzzOp
     stage = state.get("stage", "start")
     if stage in {"start", "import"}:
         return f"no end after {IMPORT_SECONDS:g} s" if silent > IMPORT_SECONDS else None
-    if stage not in {wire.IDLE, FAKE} and silent > options.call_time:
+    # The fake device loads half of torch's compiler at first: it has the time of the whole run.
+    if stage not in {wire.IDLE, wire.FAKE} and silent > options.call_time:
         return f"the call did not return within {options.call_time:g} s"
     if total > IMPORT_SECONDS + options.max_time + GRACE_SECONDS:
         return f"no end after {total:.0f} s"
@@ -209,13 +236,14 @@ def _tell(folder: Path, told: int, on_event: Callable[[str], None]) -> int:
     return len(lines)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-    process.wait()
+def _end(process: Child) -> int:
+    """End the child, if it still runs, and whatever it started; its exit code."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+    return process.wait()
 
 
 def _exit_reason(code: int) -> str:
@@ -228,7 +256,11 @@ def _exit_reason(code: int) -> str:
     return f"the call ended the process (exit code {code})"
 
 
-def _report(run: _Run, result: dict[str, Any], state: dict[str, Any]) -> TargetReport | Crash:
+def _report(
+    run: _Run, result: dict[str, Any], state: dict[str, Any]
+) -> TargetReport | Crash | tuple[bool, str]:
+    if "replay" in result:
+        return result["replay"]["failing"], result["replay"]["message"]
     if "report" in result:
         return wire.report_from_json(result["report"])
     if "memory" in result and state.get("stage") not in {"start", "import", wire.IDLE}:
@@ -246,7 +278,7 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
     known = report.reference is not None
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
-        if crash.stage == FAKE or (crash.stage == "probe" and known):
+        if crash.stage == wire.FAKE or (crash.stage == "probe" and known):
             continue
         shown.setdefault(crash.reason, crash)
     selected = run.options.select is None or "LF406" in run.options.select
@@ -263,10 +295,33 @@ def _finding(run: _Run, crash: Crash) -> FuzzFinding:
         **state.get("arguments", {}),
         **{name: state[name] for name in ("dtype", "shape", "layout") if name in state},
     }
-    return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))
+    setup = _setup(run, state)
+    return FuzzFinding(
+        "LF406",
+        crash.reason,
+        None,
+        shown,
+        {"reason": crash.reason},
+        "\n".join(setup) + "\n",
+        case=_raw(state),
+        test=written.crash_body(setup),
+    )
 
 
-def _repro(run: _Run, state: dict[str, Any]) -> str:
+def _raw(state: dict[str, Any]) -> dict[str, Any]:
+    """The input in the form in which failures are kept; nothing where the child died before there was one."""
+    if "arguments" not in state:
+        return {}
+    prediction, target = state.get("packed") or (
+        state["arguments"]["prediction"],
+        state["arguments"]["target"],
+    )
+    names = ("space", "shapes", "integers", "dtype", "layout", "magnitude", "targets")
+    return {**{name: state[name] for name in names}, "prediction": prediction, "target": target}
+
+
+def _setup(run: _Run, state: dict[str, Any]) -> list[str]:
+    """Python that makes the call, a statement a line."""
     location = parse_target(run.target)
     head = location.attribute.split(".")[0]
     lines = ["import torch"]
@@ -285,7 +340,7 @@ def _repro(run: _Run, state: dict[str, Any]) -> str:
     )
     lines.append("loss = loss() if isinstance(loss, type) else loss")
     lines.append(f"loss({', '.join(names)})  # {state.get('stage')}")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _holds_integers(value: Any) -> bool:

@@ -20,22 +20,31 @@ if TYPE_CHECKING:
 REQUEST = "request.json"
 RESULT = "result.json"
 EVENTS = "events.txt"
+OUTPUT = "output"
 NOW = "now"
 IDLE = "idle"
+FAKE = "fake-device"
+SIZE_KEY = "size "
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the child is to do; ``avoid`` names the calls that killed earlier children."""
+    """What the child is to do.
+
+    ``avoid`` names the calls that killed earlier children. With ``replay``, the code of a finding, the one input that
+    the options hold as kept is run, and nothing else.
+    """
 
     target: str
     options: FuzzOptions
     avoid: tuple[str, ...] = ()
+    replay: str | None = None
 
     def write(self, folder: Path) -> None:
         """Leave the request where the child looks for it."""
         data = asdict(self)
         data["options"]["select"] = None if self.options.select is None else sorted(self.options.select)
+        data["options"]["transforms"] = sorted(self.options.transforms)
         (folder / REQUEST).write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod
@@ -43,9 +52,11 @@ class Request:
         """Read what the parent left."""
         data = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
         options = data["options"]
+        options["transforms"] = frozenset(options["transforms"])
         if options["select"] is not None:
             options["select"] = frozenset(options["select"])
-        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]))
+        options["kept"] = tuple(options["kept"])
+        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]), data["replay"])
 
 
 class Blackboard:
@@ -86,6 +97,25 @@ def read_blackboard(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, struct.error):
         return {}
     return {**state, "count": count} if isinstance(state, dict) else {}
+
+
+def avoid_key(state: dict[str, Any]) -> str:
+    """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
+    stage = str(state.get("stage", "start"))
+    if stage == FAKE or state.get("interface") is None:
+        return stage
+    if stage == "probe":
+        return f"probe {state['interface']}"
+    if state["magnitude"] in {"right", "wrong", "large"} and state["size"] > 4:
+        return f"{SIZE_KEY}{state['size']!r}"
+    single = state["shape"][:1] == [1]
+    return f"call {state['space']} {state['targets']} {state['dtype']} {state['layout']} {single}"
+
+
+def smallest_fatal_size(keys: tuple[str, ...]) -> float:
+    """The size from which on a number killed an earlier child; infinite where none did."""
+    sizes = [float(key.removeprefix(SIZE_KEY)) for key in keys if key.startswith(SIZE_KEY)]
+    return min(sizes, default=float("inf"))
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
