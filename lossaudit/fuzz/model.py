@@ -42,7 +42,8 @@ class Parameter:
     """A parameter of a formula, and how to recognise it in somebody else's class.
 
     ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
-    ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``). ``guesses`` are values
+    ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``), ``inverses``
+    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
     choice between published forms, which the report names; a number that ``divides`` makes rounding larger where it is
     small (a temperature); a ``matrix`` is one row of features for each class.
@@ -57,6 +58,7 @@ class Parameter:
     low: float = 0.0
     high: float = 1.0
     divides: bool = False
+    inverses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

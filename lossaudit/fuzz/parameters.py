@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Guess = Literal["declared", "numbers", "complements"]
 MOST_COMBINATIONS = 200
+LARGEST_LOGARITHM = 100.0
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
 
@@ -90,6 +92,11 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
         value = evidence.named.get(alias)
         if isinstance(value, float) and _fits(parameter, 1 - value):
             found.append(round(1 - value, 12))
+    for alias in parameter.inverses:
+        value = evidence.named.get(alias)
+        number = float(value) if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+        if isinstance(number, float) and number != 0 and abs(number) < LARGEST_LOGARITHM:
+            found += [v for v in (math.exp(-number), 1 / number) if _fits(parameter, v)]
     return found
 
 
