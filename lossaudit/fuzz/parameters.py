@@ -94,7 +94,7 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
             found.append(round(1 - value, 12))
     for alias in parameter.inverses:
         value = evidence.named.get(alias)
-        number = float(value) if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+        number = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
         if isinstance(number, float) and number != 0 and abs(number) < LARGEST_LOGARITHM:
             found += [v for v in (math.exp(-number), 1 / number) if _fits(parameter, v)]
     return found

@@ -31,7 +31,8 @@ DIRECTIONS = Parameter("directions", "one", "form", guesses=("one", "both"))
 
 def unit(rows: Tensor) -> Tensor:
     """Rows of length one; NaN where a row is zero and has no direction."""
-    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / lengths
 
 
 def directions(prediction: Tensor, params: Params) -> Tensor:
