@@ -46,7 +46,7 @@ class Parameter:
     of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
     choice between published forms, which the report names; a number that ``divides`` makes rounding larger where it is
-    small (a temperature); a ``matrix`` is one row of features for each class.
+    small (a temperature); one that is ``meant`` is the declared one or none, so that a loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Parameter:
     high: float = 1.0
     divides: bool = False
     inverses: tuple[str, ...] = ()
+    meant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def candidates(
     to look: at what is declared only, at every number in sight, or also at 1 minus each of these.
     """
     named = named_values(parameter, evidence, classes)
-    if named and parameter.kind == "index":
+    if named and (parameter.kind == "index" or parameter.meant):
         return named
     if parameter.kind == "matrix":
         return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
