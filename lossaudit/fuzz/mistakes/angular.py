@@ -148,10 +148,11 @@ def _products_of_both(
 
 
 MISTAKES = (
-    *_of_both(
+    Mistake(
         "margin-on-all-classes",
+        ARC,
         "gives the margin to every class, not only to the own one",
-        _everywhere,
+        wrong=_logits("arcface", _everywhere),
     ),
     *_of_both(
         "scale-missing",
@@ -159,7 +160,11 @@ MISTAKES = (
         _unscaled,
     ),
     *_of_both("own-class-not-scaled", "scales the other classes, and not the own one", _own_unscaled),
-    *_of_both("margin-missing", "has no margin at all: it is a softmax over scaled cosines", _marginless),
+    *_of_both(
+        "margin-missing",
+        "has no margin, or the same one for every class, which comes to the same: it is a softmax over scaled cosines",
+        _marginless,
+    ),
     *_products_of_both(
         "embeddings-not-normalised",
         "does not bring the embeddings to length one: what it takes for a cosine is none",
