@@ -142,15 +142,69 @@ def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
     message = f"Remove `{_label(one)}`"
     use = prediction_argument(text, use_site) if use_site.path == site.path else None
     if use is not None and is_local(text, one, use):
-        return Draft(message, text.unwrap(one.call, one.operand))
+        return Draft(message, _taken_away(text, one))
     if use is not None and _reads_it(text, one, use):
         if not keeps_value(text, one.operand, one.call, use):
             raise Unclear
         name = text.source(one.operand)
         return Draft(f"Pass `{name}` to the loss", (text.replace_node(use, text.operand(one.operand)),))
-    if not _is_handed_out(text, one):
+    if remedy.words == ("local",) or not _is_handed_out(text, one):
         raise Unclear
-    return Draft(message, text.unwrap(one.call, one.operand), elsewhere=True)
+    return Draft(message, _taken_away(text, one), elsewhere=True)
+
+
+def _taken_away(text: Text, one: Applied) -> tuple[Edit, ...]:
+    """Only the operand is left; nothing of ``x = softmax(x)``."""
+    named = assigned_name(text, one.call)
+    if named is not None and isinstance(one.operand, ast.Name) and one.operand.id == named[0]:
+        return (text.delete_lines(named[1]),)
+    return text.unwrap(one.call, one.operand)
+
+
+@rewrite("log-activation")
+def log_activation(desk: Desk, remedy: Remedy) -> Draft:
+    """``softmax(z)`` becomes ``log_softmax(z)`` where its value goes into the loss and nowhere else. Sites: as above."""
+    site, use_site, *built = remedy.sites
+    message = "Use `log_softmax`"
+    if built:
+        text = desk.text(built[0])
+        func = text.node(built[0].node, ast.Call).func
+        if not isinstance(func, ast.Attribute) or text.dotted(func) != "torch.nn.Softmax":
+            raise Unclear
+        end = text.end(func)
+        return Draft(
+            "Use `LogSoftmax`", (text.replace(end - len(func.attr), end, "LogSoftmax"),), elsewhere=True
+        )
+    text = desk.text(site)
+    one = applied(text, site, is_module=False)
+    use = prediction_argument(text, use_site) if use_site.path == site.path else None
+    if (use is None or not is_local(text, one, use)) and not _is_handed_out(text, one):
+        raise Unclear
+    return Draft(message, logarithmic(text, one), elsewhere=True)
+
+
+@rewrite("set-dimension")
+def set_dimension(desk: Desk, remedy: Remedy) -> Draft:
+    """A softmax gets another dimension. Sites: its call, or the constructor of the module. Words: the dimension; ``module``."""
+    (site,) = remedy.sites
+    dim = remedy.words[0]
+    text = desk.text(site)
+    call = text.node(site.node, ast.Call)
+    message = f"Use `dim={dim}`"
+    keyword = next((one for one in call.keywords if one.arg == "dim"), None)
+    if keyword is not None:
+        return Draft(message, (text.replace_node(keyword.value, dim),), elsewhere=True)
+    is_alone = remedy.words[1:] == ("module",) or applied(text, site, is_module=False).spelling == "method"
+    place = 0 if is_alone else 1
+    if any(one.arg is None for one in call.keywords) or any(
+        isinstance(one, ast.Starred) for one in call.args
+    ):
+        raise Unclear
+    if len(call.args) > place:
+        if not _is_integer(call.args[place]):
+            raise Unclear
+        return Draft(message, (text.replace_node(call.args[place], dim),), elsewhere=True)
+    return Draft(message, (text.add_argument(call, f"dim={dim}"),), elsewhere=True)
 
 
 def _label(one: Applied) -> str:

@@ -28,6 +28,7 @@ _UNMOVABLE = (ast.Starred, ast.GeneratorExp, ast.NamedExpr, ast.Yield, ast.Yield
 _REST_OF_LINE = re.compile(r"[ \t\f]*(#[^\r\n]*)?(\r\n|\n|\r|\Z)")
 _END_OF_ITEM = re.compile(r"[ \t]*,?[ \t]*(\r\n|\n|\r)")
 _BETWEEN_ITEMS = re.compile(r"\s*,\s*")
+_AFTER_LAST = re.compile(r"\s*,?\s*\)")
 _NEW_IMPORTS = (
     ("torch.nn.functional", "import torch.nn.functional as F", "F"),
     ("torch", "import torch", "torch"),
@@ -183,12 +184,63 @@ class Text:
             raise Unclear
         return self.replace(self.end(before), self.end(last), "")
 
+    def add_argument(self, call: ast.Call, argument: str) -> Edit:
+        """Add ``argument`` after the last one of a call."""
+        items = self.items(call)
+        if not items:
+            closing = self.end(call) - 1
+            return self.insert(closing, argument)
+        end = self.end(items[-1])
+        rest = _AFTER_LAST.fullmatch(self.text, end, self.end(call))
+        if rest is None:
+            raise Unclear
+        return self.insert(end, f", {argument}")
+
+    def remove_argument(self, call: ast.Call, argument: ast.expr | ast.keyword) -> Edit:
+        """Take one argument out of a call, with the comma that parts it from another."""
+        items = self.items(call)
+        place = items.index(argument)
+        if place:
+            start, end = self.end(items[place - 1]), self.end(argument)
+            between = (start, self.start(argument))
+        elif len(items) > 1:
+            start, end = self.start(argument), self.start(items[1])
+            between = (self.end(argument), end)
+        else:
+            return self.replace(self.start(argument), self.end(argument), "")
+        if _BETWEEN_ITEMS.fullmatch(self.text, *between) is None:
+            raise Unclear
+        return self.replace(start, end, "")
+
+    def items(self, call: ast.Call) -> list[ast.expr | ast.keyword]:
+        """The arguments of a call in the order of the text."""
+        return sorted([*call.args, *call.keywords], key=lambda one: (one.lineno, one.col_offset))
+
+    def keyword(self, call: ast.Call, name: str) -> ast.keyword | None:
+        """The keyword argument ``name`` of a call."""
+        return next((one for one in call.keywords if one.arg == name), None)
+
+    def append_method(self, node: ast.expr, method: str) -> tuple[Edit, ...]:
+        """Call a method on the value of an expression: ``x`` becomes ``x.method``."""
+        if self.operand(node) == self.source(node):
+            return (self.insert(self.end(node), method),)
+        return (self.insert(self.start(node), "("), self.insert(self.end(node), f"){method}"))
+
+    def dot(self, attribute: ast.Attribute) -> int:
+        """The offset of the dot before an attribute's name."""
+        return self.text.rindex(".", self.end(attribute.value), self.end(attribute))
+
     def delete_lines(self, statement: ast.stmt) -> Edit:
-        """Take out the lines of a statement that has them for itself."""
+        """Take out the lines of a statement that has them for itself, and is not alone in its block."""
+        blocks = (block for _, block in ast.iter_fields(self.parent(statement)) if isinstance(block, list))
+        if any(statement in block and len(block) < 2 for block in blocks):
+            raise Unclear
         start = self._starts[statement.lineno - 1]
         rest = _REST_OF_LINE.match(self.text, self.end(statement))
-        if rest is None or rest[1] or self.text[start : self.start(statement)].strip():
+        if rest is None or self.text[start : self.start(statement)].strip():
             raise Unclear
+        if rest[1]:
+            return self.replace(self.start(statement), rest.start(1), "")
         return self.replace(start, rest.end(), "")
 
     def operand(self, node: ast.expr) -> str:
