@@ -281,27 +281,8 @@ def _refine(matches: list[Match]) -> Match:
             drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
             case = inputs.fill(door.space, drawn, rivals[0].variant.params)
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
-    return min(rivals, key=lambda match: _misfit(match.variant, answers))
-
-
-def _misfit(variant: Variant, answers: list[tuple[Case, Observation]]) -> tuple[int, float]:
-    """How many answers a variant misses; among equals, by how much it misses those of float64 in all."""
-    missed, apart = 0, 0.0
-    for case, seen in answers:
-        missed += not variants.reproduces(variant, case, seen)
-        if case.dtype == "float64" and seen.value is not None:
-            apart += _gap(variant, case, seen.value)
-    return missed, apart
-
-
-def _gap(variant: Variant, case: Case, value: torch.Tensor) -> float:
-    try:
-        with torch.no_grad():
-            exact = variant.value(*variants.at_dtype(case, "float64"))
-    except variants.UNDEFINED:
-        return 0.0
-    shaped = variants.like(value, exact)
-    return 0.0 if shaped is None else float((shaped - exact).abs().nan_to_num(0.0, 0.0, 0.0).sum())
+    hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
+    return rivals[hits.index(max(hits))]
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:
