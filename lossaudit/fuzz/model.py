@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.trial import Trial
 
 Params = Mapping[str, Any]
-ParameterKind = Literal["number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag"]
+ParameterKind = Literal[
+    "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Parameter:
     ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``), ``inverses``
     of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
-    choice between published forms, which the report names; a number that ``divides`` makes rounding larger where it is
+    choice between published forms, which the report names; a number that is only believed if it is ``declared`` is
+    looked for under its names alone; a number that ``divides`` makes rounding larger where it is
     small (a temperature); one that is ``meant`` is the declared one or none, so that a loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
     """
 

@@ -115,7 +115,7 @@ def _as_kind(parameter: Parameter, value: Any, classes: tuple[int, ...]) -> Any:
         return _as_kind(parameter, value.item(), classes) if value.numel() == 1 else None
     if parameter.kind == "index":
         return value if isinstance(value, int) else None
-    return value if parameter.kind == "number" and _fits(parameter, value) else None
+    return value if parameter.kind in {"number", "declared"} and _fits(parameter, value) else None
 
 
 def _fits(parameter: Parameter, number: float) -> bool:
