@@ -31,7 +31,10 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         for parameter in variant.spec.parameters
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
-        and not (parameter.kind in {"number", "form"} and variant.params[parameter.name] == parameter.neutral)
+        and not (
+            parameter.kind in {"number", "form", "flag"}
+            and variant.params[parameter.name] == parameter.neutral
+        )
     }
     if variant.reduction != "given":
         shown["reduction"] = variant.reduction
