@@ -229,6 +229,17 @@ class TestUnusedSuppressions:
         check(tmp_path, "fix")
         assert path.read_text() == (before if after is None else after)
 
+    def test_undecodable_bytes_and_lone_returns_harm_nothing(self, tmp_path: Path) -> None:
+        undecodable = b"import torch  # noqa: LA101\nx = '\xfc'  # CrossEntropyLoss\n"
+        returns = b"x = 1  # a\ry = 2  # lossaudit: ignore[LA101]\rz = 3\n"
+        (tmp_path / "a.py").write_bytes(undecodable)
+        (tmp_path / "b.py").write_bytes(returns)
+        for change in ("fix", "ignore"):
+            codes = {finding.code for finding in check(tmp_path, change).findings}
+            assert "E002" in codes
+        assert (tmp_path / "a.py").read_bytes() == undecodable
+        assert (tmp_path / "b.py").read_bytes() == returns
+
     def test_one_code_of_several_goes(self, tmp_path: Path) -> None:
         path = tmp_path / "a.py"
         line = "y = torch.nn.functional.cross_entropy(x.softmax(1), x)  # lossaudit: ignore[{}] why\n"

@@ -194,6 +194,21 @@ UNSAFE: dict[str, list[tuple[str, tuple[int, ...], torch.Tensor, Loss]]] = {
         ("def loss(z, y):\n    p = z.softmax(1)\n    hit = p.argmax(1)\n    return F.cross_entropy(p, y) + 0 * hit.sum()\n", MANY, CLASSES, cross_entropy),
         (NET.format("Softmax(dim=1)", "self.act(z)") + "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n", MANY, CLASSES, cross_entropy),
         ("def loss(z, y):\n    return F.cross_entropy(nn.Sequential(nn.Identity(), nn.Softmax(dim=1))(z), y)\n", MANY, CLASSES, cross_entropy),
+        (
+            ("layers = [nn.Identity()]\nlayers.append(nn.Softmax(dim=1))\nnet = nn.Sequential(*layers)\n\n\n"
+            "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n"),
+            MANY,
+            CLASSES,
+            cross_entropy,
+        ),
+        (
+            ("from collections import OrderedDict\n\n"
+            "net = nn.Sequential(OrderedDict([('a', nn.Identity()), ('p', nn.Softmax(dim=1))]))\n\n\n"
+            "def loss(z, y):\n    return F.cross_entropy(net(z), y)\n"),
+            MANY,
+            CLASSES,
+            cross_entropy,
+        ),
     ],
     "LA103": [
         ("def loss(z, y):\n    return F.nll_loss(F.softmax(z, dim=1), y)\n", MANY, CLASSES, cross_entropy),
@@ -420,6 +435,33 @@ def test_the_import_that_a_fix_needs_comes_with_it(imports: str, expected: str, 
     after = fixed(tmp_path, "LA402", source, unsafe=False)
     assert f"return -(y * {expected}(z)).sum()" in after
     assert torch.isfinite(executed(after)["loss"](torch.tensor([-200.0]), 1.0))
+
+
+def test_a_file_that_imports_torch_late_gets_no_import_at_its_top(tmp_path: Path) -> None:
+    source = "def loss(z, y):\n    import torch\n    return -(y * torch.log(torch.sigmoid(z))).sum()\n"
+    path = tmp_path / "sample.py"
+    path.write_text(source)
+    request = Request((path,), tmp_path, frozenset({"LA402"}), change="fix")
+    assert [finding.fix for finding in run(request).findings] == [None]
+    assert path.read_text() == source
+
+
+def test_an_attribute_that_is_set_twice_is_not_registered(tmp_path: Path) -> None:
+    """``register_buffer`` refuses a name that is taken."""
+    source = HEADER + textwrap.dedent("""\
+        class Weighted(nn.Module):
+            def __init__(self, weight):
+                super().__init__()
+                self.weight = None
+                self.weight = torch.tensor(weight)
+
+            def forward(self, z, y):
+                return F.cross_entropy(z, y, weight=self.weight)
+        """)
+    path = tmp_path / "sample.py"
+    path.write_text(source)
+    request = Request((path,), tmp_path, frozenset({"LA208"}), change="fix", unsafe=True)
+    assert [finding.fix for finding in run(request).findings] == [None]
 
 
 def test_nothing_is_fixed_where_the_text_does_not_tell(tmp_path: Path) -> None:

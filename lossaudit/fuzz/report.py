@@ -32,7 +32,11 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
         and not (
+<<<<<<< HEAD
             parameter.kind in {"number", "form", "declared"}
+=======
+            parameter.kind in {"number", "form", "flag"}
+>>>>>>> c1
             and variant.params[parameter.name] == parameter.neutral
         )
     }

@@ -11,6 +11,7 @@ from lossaudit.check.reasoning.forms import LAYOUT, sole, strip
 from lossaudit.check.values import Const, External, Site, Tensor, common_kind, constant, tensors
 
 _FRAMEWORKS = ("torch.", "paddle.")
+"""Those whose functions and layers for an activation are spelled alike."""
 _BUILT_IN = tuple(
     f"{framework}nn.{name}"
     for framework in _FRAMEWORKS
@@ -18,16 +19,16 @@ _BUILT_IN = tuple(
 )
 
 
-def is_torch(event: LossCall) -> bool:
-    """Whether the loss is one of PyTorch's own, or of Paddle's, which follows its spelling."""
+def is_torch(event: LossCall, frameworks: tuple[str, ...] = _FRAMEWORKS[:1]) -> bool:
+    """Whether the loss is one of PyTorch's own."""
     names = event.loss.classes if event.criterion is not None else event.loss.functions
-    return bool(names) and all(name.startswith(_FRAMEWORKS) for name in names)
+    return bool(names) and all(name.startswith(frameworks) for name in names)
 
 
 def removal(event: LossCall) -> Remedy | None:
     """The activation of the prediction taken away, if nothing but changes of layout stands between it and the loss."""
     prediction = sole(event.args.get(event.loss.prediction))
-    source = unchanged(prediction) if prediction is not None and is_torch(event) else None
+    source = unchanged(prediction) if prediction is not None and is_torch(event, _FRAMEWORKS) else None
     if source is None or source.op not in ("softmax", "log_softmax", "sigmoid"):
         return None
     built = () if source.module is None else (source.module.site,)
@@ -123,7 +124,7 @@ def told_logits(event: LossCall) -> Remedy | None:
 
 def untold_logits(event: LossCall) -> Remedy | None:
     """The activation goes; a loss that takes both is told that it gets probabilities."""
-    if constant(event.args.get("from_logits")) is True and not is_torch(event):
+    if constant(event.args.get("from_logits")) is True and not is_torch(event, _FRAMEWORKS):
         return setting(event, "from_logits", "False")
     return removal(event)
 

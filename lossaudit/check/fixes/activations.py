@@ -259,27 +259,46 @@ def _is_plain_record(call: ast.Call, argument: ast.AST) -> bool:
 
 
 def _remove_layer(text: Text, site: Site) -> Draft:
-    """The last layer of ``nn.Sequential(...)`` is taken out."""
+    """The last layer of ``nn.Sequential(...)`` is taken out, or is not put into the list of layers."""
     layer = text.node(site.node, ast.Call)
-    container = text.parent(layer)
-    if isinstance(container, ast.List):
-        items, outer = container.elts, text.parent(container)
-        call = text.parent(outer) if isinstance(outer, ast.Starred) else outer
-    else:
-        call = container
-        items = call.args if isinstance(call, ast.Call) else []
-    if not isinstance(call, ast.Call) or len(items) < 2 or items[-1] is not layer or call.keywords:
-        raise Unclear
-    if text.dotted(call.func) not in ("torch.nn.Sequential", "torch.nn.modules.container.Sequential"):
-        raise Unclear
-    _refuse_indexed(text, call)
+    statement = text.statement(layer)
+    _refuse_indexed(text, statement)
     message = f"Remove the last layer, `{text.source(layer.func)}`"
-    return Draft(message, (text.remove_last_item(items[-2], layer),), elsewhere=True)
+    container = text.parent(layer)
+    if isinstance(statement, ast.Expr) and isinstance(container, ast.Call) and container is statement.value:
+        _refuse_unless_appended(text, container, layer)
+        return Draft(message, (text.delete_lines(statement),), elsewhere=True)
+    item: ast.expr = layer
+    if isinstance(container, ast.Tuple) and len(container.elts) == 2:
+        item, container = container, text.parent(container)  # ("softmax", nn.Softmax()) of an OrderedDict
+    items: list[ast.expr] = []
+    if isinstance(container, ast.List):
+        items = container.elts
+    elif (
+        isinstance(container, ast.Call)
+        and text.dotted(container.func) in _SEQUENTIAL
+        and not container.keywords
+    ):
+        items = container.args
+    if len(items) < 2 or items[-1] is not item:
+        raise Unclear
+    return Draft(message, (text.remove_last_item(items[-2], item),), elsewhere=True)
 
 
-def _refuse_indexed(text: Text, container: ast.Call) -> None:
+_SEQUENTIAL = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "paddle.nn.Sequential")
+
+
+def _refuse_unless_appended(text: Text, call: ast.Call, layer: ast.Call) -> None:
+    """``layers.append(layer)``, once: in a loop there are layers after it."""
+    func = call.func
+    is_append = isinstance(func, ast.Attribute) and func.attr in ("append", "add_module")
+    is_repeated = any(isinstance(one, (ast.For, ast.While)) for one in text.ancestors(call))
+    if not is_append or is_repeated or call.keywords or call.args[-1] is not layer:
+        raise Unclear
+
+
+def _refuse_indexed(text: Text, statement: ast.stmt) -> None:
     """Code that takes layers by their place counts on the one that would go."""
-    statement = text.parent(container)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     names = {getattr(target, "attr", getattr(target, "id", None)) for target in targets}
     for node in ast.walk(text.tree):

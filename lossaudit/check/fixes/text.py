@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import tokenize
 from bisect import bisect_right
 from collections import Counter
@@ -72,9 +73,15 @@ class Text:
     def node(self, number: int, kind: type[N]) -> N:
         """The node of a kind with the number of a :class:`~lossaudit.check.values.Site`."""
         for node in self._places.get(lower_ast.unpack(number), ()):
-            if isinstance(node, kind):
+            if isinstance(node, kind) and not self._is_misplaced(node):
                 return node
         raise Unclear
+
+    def _is_misplaced(self, node: ast.AST) -> bool:
+        """Before Python 3.12, the places of what stands in an f-string are not to be relied on."""
+        return sys.version_info < (3, 12) and any(
+            isinstance(one, ast.JoinedStr) for one in self.ancestors(node)
+        )
 
     def parent(self, node: ast.AST) -> ast.AST:
         """The node directly above."""
@@ -344,6 +351,9 @@ class Text:
         body = self.tree.body
         imports = [one for one in body if isinstance(one, (ast.Import, ast.ImportFrom))]
         torch = [one for one in imports if _imports_torch(one)]
+        everywhere = (one for one in ast.walk(self.tree) if isinstance(one, (ast.Import, ast.ImportFrom)))
+        if not torch and any(_imports_torch(one) for one in everywhere):
+            raise Unclear  # the file imports the framework late, on purpose
         head = list(_head(body))
         after = torch[0] if torch else head[-1] if head else None
         if after is None:

@@ -222,7 +222,17 @@ def register_buffer(desk: Desk, remedy: Remedy) -> Draft:
         raise Unclear
     if len(statement.targets) != 1 or not isinstance(target.value, ast.Name):
         raise Unclear
-    if not _is_after_base(text, statement) or isinstance(statement.value, (ast.Tuple, ast.Starred)):
+    owner = next((one for one in text.ancestors(statement) if isinstance(one, ast.ClassDef)), text.tree)
+    stores = [
+        one
+        for one in ast.walk(owner)
+        if isinstance(one, ast.Attribute) and one.attr == target.attr and isinstance(one.ctx, ast.Store)
+    ]
+    if (
+        len(stores) != 1
+        or not _is_after_base(text, statement)
+        or isinstance(statement.value, (ast.Tuple, ast.Starred))
+    ):
         raise Unclear
     opening = f'{text.source(target.value)}.register_buffer("{target.attr}", '
     edits = (
