@@ -138,7 +138,7 @@ class Run:
             if function.module is module:
                 interp.functions.pop(done - 1)
                 done -= 1
-                self._guarded(interp, module, lambda f=function: interp.run_root_function(f))  # type: ignore[misc]
+                self._guarded(interp, module, lambda f=function: interp.run_definition(f))  # type: ignore[misc]
         for cls in interp.classes.get(module.filename, ()):
             try:
                 interp.run_class(cls)

@@ -64,7 +64,7 @@ def _trail(event: OpEvent, term: Tensor) -> tuple[Step, ...]:
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", OpEvent)
+@detector("LA401", OpEvent, needs="log softmax | log exp")
 def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
     if event.term.op != "log":
@@ -77,7 +77,7 @@ def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
         yield Hit("LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits")
 
 
-@detector("LA402", OpEvent)
+@detector("LA402", OpEvent, needs="log sigmoid | log1p sigmoid | log exp | log1p exp")
 def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
     if event.term.op not in ("log", "log1p") or not _is_log_in_training(event):
@@ -117,7 +117,7 @@ def _is_log_in_training(event: OpEvent) -> bool:
     return not (event.in_inference or term.inference or term.detached)
 
 
-@detector("LA409", OpEvent)
+@detector("LA409", OpEvent, needs="log prod")
 def log_of_product(event: OpEvent) -> Iterator[Hit]:
     """The logarithm of a product of probabilities over a dimension."""
     if event.term.op != "log" or not _is_log_in_training(event):
@@ -149,7 +149,7 @@ def _multiplies_probabilities(product: Tensor) -> bool:
 _BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
 
 
-@detector("LA403", OpEvent)
+@detector("LA403", OpEvent, needs="here:exp div | here:exp reciprocal | here:exp pow | here:exp log | here:exp log1p")
 def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
     """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
     if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
@@ -166,7 +166,7 @@ def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
     yield Hit("LA403", event.site, message, (), f"use `{_BUILT_IN[form.name]}`")
 
 
-@detector("LA405", OpEvent)
+@detector("LA405", OpEvent, needs="log here:exp")
 def hand_written_logsumexp(event: OpEvent) -> Iterator[Hit]:
     """The logarithm of a sum of exponentials that nothing keeps small."""
     if event.term.op != "log" or not _is_trained(event):
@@ -257,7 +257,7 @@ def _near_one(value: float) -> str:
 _BOUNDED = ("clamp", "clamp_min", "clamp_max")
 
 
-@detector("LA404", OpEvent)
+@detector("LA404", OpEvent, needs="tiny-number | small-number half | small-number autocast")
 def lost_bound(event: OpEvent) -> Iterator[Hit]:
     """A bound that is rounded to the very value that it should keep away from."""
     term = event.term
@@ -274,7 +274,7 @@ def lost_bound(event: OpEvent) -> Iterator[Hit]:
             return
 
 
-@detector("LA404", OpEvent)
+@detector("LA404", OpEvent, needs="tiny-number | small-number half | small-number autocast")
 def lost_summand(event: OpEvent) -> Iterator[Hit]:
     """An epsilon that the addition, or the constant that it was added to, does not keep."""
     term = event.term
@@ -472,40 +472,44 @@ def judge_singular_gradient(term: Tensor) -> Hit | None:
     return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
-@detector("LA406", OpEvent)
+_COUNTED = "here:div sum | here:div mean | here:div count_nonzero"
+_ROOTED = "here:sqrt | here:acos | here:asin | here:pow fraction | here:pow div"
+
+
+@detector("LA406", OpEvent, needs="here:log | log loss")
 def unguarded_log(event: OpEvent) -> Iterator[Hit]:
     """In the computation of a model or a loss."""
     if event.term.op == "log":
         yield from _hits_of(event, judge_log)
 
 
-@detector("LA406", FunctionReturn)
+@detector("LA406", FunctionReturn, needs="here:log | log loss")
 def unguarded_log_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
     """In what a function returns as a scalar."""
     yield from _hits_in_scalar(event, frozenset({"log"}), judge_log)
 
 
-@detector("LA407", OpEvent)
+@detector("LA407", OpEvent, needs=_COUNTED)
 def unguarded_division(event: OpEvent) -> Iterator[Hit]:
     """In the computation of a model or a loss."""
     if event.term.op == "div":
         yield from _hits_of(event, judge_division)
 
 
-@detector("LA407", FunctionReturn)
+@detector("LA407", FunctionReturn, needs=_COUNTED)
 def unguarded_division_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
     """In what a function returns as a scalar."""
     yield from _hits_in_scalar(event, frozenset({"div"}), judge_division)
 
 
-@detector("LA408", OpEvent)
+@detector("LA408", OpEvent, needs=_ROOTED)
 def infinite_gradient_at_zero(event: OpEvent) -> Iterator[Hit]:
     """In the computation of a model or a loss."""
     if event.term.op in _ROOTS:
         yield from _hits_of(event, judge_singular_gradient)
 
 
-@detector("LA408", FunctionReturn)
+@detector("LA408", FunctionReturn, needs=_ROOTED)
 def infinite_gradient_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
     """In what a function returns as a scalar."""
     yield from _hits_in_scalar(event, _ROOTS, judge_singular_gradient)
