@@ -31,7 +31,7 @@ def mentions(text: str) -> frozenset[str]:
     found: set[str] = set()
     for piece in set(_PIECE.findall(text)):
         first = piece[0]
-        if first.isalpha() or first == "_" or first == DIVISION:
+        if first.isalpha() or first in ("_", DIVISION):
             found.add(piece)
         elif first == "." and not piece[1].isdigit():
             found.update((piece, piece[1:]))

@@ -6,6 +6,7 @@ from lossaudit.check import lower_ast
 from lossaudit.check.source import NEWLINE, decode
 from lossaudit.findings import Position, Span
 
+
 class Positions:
     """The spans of one file, by the numbers of its nodes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +129,7 @@ class Project:
         folder = _normal(module.folder)
         if folder not in self._listings:
             try:
-                self._listings[folder] = frozenset(entry.partition(".")[0] for entry in os.listdir(folder))
+                self._listings[folder] = frozenset(entry.name.partition(".")[0] for entry in folder.iterdir())
             except OSError:
                 self._listings[folder] = frozenset()
         return self._listings[folder]

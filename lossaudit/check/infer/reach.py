@@ -8,9 +8,9 @@ root without them is not run. Signs may be there for nothing; what runs never la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
@@ -65,41 +65,32 @@ _LONGEST_NAME = 60
 
 def signs_of_words(contracts: Contracts) -> dict[str, frozenset[str]]:
     """Word -> the signs that its mention gives: every spelling of an operation or a loss in the contracts."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {DIVISION: {"div"}, POWER: {"pow"}}
+    for name, sign in _spellings(contracts):
+        last = name.rpartition(".")[2]
+        for word in (last, last + "_"):
+            found.setdefault(word, set()).update((sign, REDUCED) if sign == LOSS else (sign,))
+    return {word: frozenset(signs) for word, signs in found.items()}
 
-    def add(name: str, sign: str) -> None:
-        for word in (last := name.rpartition(".")[2], last + "_"):
-            found.setdefault(word, set()).add(sign)
-            if sign == LOSS:
-                found[word].add(REDUCED)
 
+def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
+    """Dotted names, methods and attributes, each with the sign that it gives."""
     for name, entry in contracts.entries.items():
         if isinstance(entry, OpFunction):
-            add(name, entry.op.name)
-        elif isinstance(entry, LayerClass):
-            add(name, entry.layer.op)
+            yield name, entry.op.name
         else:
-            add(name, LOSS)
+            yield name, entry.layer.op if isinstance(entry, LayerClass) else LOSS
     for name, op in (*contracts.methods.items(), *contracts.attributes.items()):
-        add(name, BACKWARD if op.result == "backward" else op.name)
-    for name, kind in contracts.contexts.items():
-        add(name, kind)
-    for pairing in contracts.pairings.values():
-        add(pairing.method, LOSS)
-    for word in ("backward", "manual_backward"):
-        add(word, BACKWARD)
-    for word in _REFLECTION:
-        add(word, ANYTHING)
-    for word, dtype in NAMED_DTYPES.items():
-        if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16):
-            add(word, HALF)
-    for name in contracts.module_bases:
-        add(name, name.rpartition(".")[2])
-    add("reduction", "reduction")
-    found[DIVISION], found[POWER] = {"div"}, {"pow"}
-    for mark in (TINY, SMALL, FRACTION):
-        found[mark] = {mark}
-    return {word: frozenset(signs) for word, signs in found.items()}
+        yield name, BACKWARD if op.result == "backward" else op.name
+    yield from contracts.contexts.items()
+    yield from ((pairing.method, LOSS) for pairing in contracts.pairings.values())
+    yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
+    yield from ((word, ANYTHING) for word in _REFLECTION)
+    yield from (
+        (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
+    )
+    yield from ((name, name.rpartition(".")[2]) for name in contracts.module_bases)
+    yield from ((word, word) for word in ("reduction", TINY, SMALL, FRACTION))
 
 
 @dataclass(slots=True)
@@ -146,7 +137,9 @@ class Reach:
     def _find_signs(self, function: Function) -> Iterator[str]:
         words, bound = self.mentioned(function), function.module.scope.vars
         for word in words & self.words.keys():
-            if "." + word in words or not isinstance(bound.get(word), (Function, ClassVal, LazyImport, Instance)):
+            if "." + word in words or not isinstance(
+                bound.get(word), (Function, ClassVal, LazyImport, Instance)
+            ):
                 yield from self.words[word]
         for word in words:
             if word.endswith(FULL):
@@ -182,7 +175,11 @@ class Reach:
     def stores(self, cls: ClassVal) -> bool:
         """Whether a method that assigns attributes of its object makes tensors of plain numbers."""
         for base in cls.mro:
-            methods = {name for names in assigners(base).values() for name in names} if isinstance(base, ClassVal) else ()
+            methods = (
+                {name for names in assigners(base).values() for name in names}
+                if isinstance(base, ClassVal)
+                else ()
+            )
             for name in methods:
                 method = base.scope.vars.get(name)  # type: ignore[union-attr]
                 if isinstance(method, Function) and not self.factories.isdisjoint(self.mentioned(method)):
@@ -279,7 +276,7 @@ class _Search:
         if handler is not None:
             handler(self, value)
 
-    def _function(self, function: Function) -> None:
+    def of_function(self, function: Function) -> None:
         if id(function.node) in self.seen:
             return
         self.seen[id(function.node)] = function.node
@@ -314,13 +311,13 @@ class _Search:
             if isinstance(node, (ir.Import, ir.ImportFrom)):
                 self.queue += imported_values(self.reach.interp, function.module, node)
 
-    def _method(self, value: BoundMethod) -> None:
+    def of_method(self, value: BoundMethod) -> None:
         self.queue += (value.function, value.receiver)
 
-    def _partial(self, value: Partial) -> None:
+    def of_partial(self, value: Partial) -> None:
         self.queue += (value.function, *value.positional, *value.keywords.values())
 
-    def _class(self, cls: ClassVal) -> None:
+    def of_class(self, cls: ClassVal) -> None:
         """A class in sight may be instantiated, and its objects become roots."""
         self._add_class(cls)
         table = self.reach.members(cls)
@@ -337,7 +334,7 @@ class _Search:
             self.signs.add(BACKWARD)
         self.tables.append((self.reach.members(cls), set()))
 
-    def _object(self, value: Instance) -> None:
+    def of_object(self, value: Instance) -> None:
         if isinstance(value.cls, ClassVal):
             self._add_class(value.cls)
         else:
@@ -349,7 +346,7 @@ class _Search:
         self.queue += value.items or ()
         self.objects.append(value)
 
-    def _external(self, value: External) -> None:
+    def of_external(self, value: External) -> None:
         self._name(value.name)
 
     def _name(self, name: str) -> None:
@@ -361,14 +358,14 @@ class _Search:
         if last in _REDUCING:
             self.signs.add(REDUCED)
 
-    def _constant(self, value: Const) -> None:
+    def of_constant(self, value: Const) -> None:
         held = value.value
         if isinstance(held, str) and len(held) <= _LONGEST_NAME:
             self._mention((held,))
         elif isinstance(held, float):
             self._mention(marks(held))
 
-    def _module(self, value: ModuleVal) -> None:
+    def of_module(self, value: ModuleVal) -> None:
         self._add_module(value.module)
 
     def _add_module(self, module: Module) -> None:
@@ -377,26 +374,26 @@ class _Search:
             self.reach.interp.run_module(module)
             self.modules.append(module)
 
-    def _lazy(self, value: LazyImport) -> None:
+    def of_lazy(self, value: LazyImport) -> None:
         self.queue.append(self.reach.interp.force(value))
 
-    def _several(self, value: Union) -> None:
+    def of_several(self, value: Union) -> None:
         self.queue += value.alternatives
 
-    def _sequence(self, value: TupleVal | ListVal) -> None:
+    def of_sequence(self, value: TupleVal | ListVal) -> None:
         self.queue += value.items
         if value.rest is not None:
             self.queue.append(value.rest)
 
-    def _table(self, value: DictVal) -> None:
+    def of_table(self, value: DictVal) -> None:
         self.queue += value.entries.values()
         if value.rest is not None:
             self.queue.append(value.rest)
 
-    def _super(self, value: Super) -> None:
+    def of_super(self, value: Super) -> None:
         self.queue += (value.receiver, value.after)
 
-    def _tensor(self, value: Tensor) -> None:
+    def of_tensor(self, value: Tensor) -> None:
         for term in walk_terms(value):
             if value.stored is not None and term.op in FACTORIES:
                 self.signs.add(STORED)
@@ -413,7 +410,11 @@ class _Search:
         words = self.words
         for table, done in self.tables:
             for name in table.keys() & words if done else table.keys():
-                if name not in done and name not in _CONSTRUCTORS and (name in words or _runs_unmentioned(name)):
+                if (
+                    name not in done
+                    and name not in _CONSTRUCTORS
+                    and (name in words or _runs_unmentioned(name))
+                ):
                     done.add(name)
                     self.queue += table[name]
             done.add("")
@@ -435,9 +436,9 @@ class _Search:
                 self._add_module(below)
 
 
-_VISITS = {
-    Function: _Search._function, BoundMethod: _Search._method, Partial: _Search._partial, ClassVal: _Search._class,
-    Instance: _Search._object, External: _Search._external, Const: _Search._constant, ModuleVal: _Search._module,
-    LazyImport: _Search._lazy, Union: _Search._several, TupleVal: _Search._sequence, ListVal: _Search._sequence,
-    DictVal: _Search._table, Super: _Search._super, Tensor: _Search._tensor,
+_VISITS: dict[type[Value], Callable[[_Search, Any], None]] = {
+    Function: _Search.of_function, BoundMethod: _Search.of_method, Partial: _Search.of_partial, ClassVal: _Search.of_class,
+    Instance: _Search.of_object, External: _Search.of_external, Const: _Search.of_constant, ModuleVal: _Search.of_module,
+    LazyImport: _Search.of_lazy, Union: _Search.of_several, TupleVal: _Search.of_sequence, ListVal: _Search.of_sequence,
+    DictVal: _Search.of_table, Super: _Search.of_super, Tensor: _Search.of_tensor,
 }  # fmt: skip
