@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -111,6 +112,17 @@ def cli() -> None:
     metavar="FILE",
     help="Write today's findings to this file and report none of them.",
 )
+@click.option(
+    "--fix", is_flag=True, help="Make the fixes that keep what is computed, and report what remains."
+)
+@click.option(
+    "--unsafe-fixes", is_flag=True, help="With --fix or --diff: also the fixes that change what is computed."
+)
+@click.option("--diff", is_flag=True, help="Write nothing; show what --fix would change.")
+@click.option(
+    "--show-fixes", is_flag=True, help="With --fix or --diff: list what was mended, by file and rule."
+)
+@click.option("--add-ignore", is_flag=True, help="Write a suppression comment for every finding.")
 @click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
 @click.option("--no-cache", is_flag=True, help="Read every file anew and remember nothing.")
 @click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
@@ -125,11 +137,15 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check                       everything below the current folder
       lossaudit check src/train.py          one file (the modules that it imports are followed)
       lossaudit check --select LA1,LA401    some rules only
+      lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
     """
+    from lossaudit.check import Declared
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
+    from lossaudit.check.fix import WriteError
 
+    change = _change(options)
     configuration = _configuration(paths, options)
     settings = configuration.settings
     request = Request(
@@ -142,16 +158,19 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         respect_gitignore=settings.respect_gitignore,
         force_exclude=options["force_exclude"],
         src=tuple(configuration.base / folder for folder in settings.src),
+        contracts=tuple(Declared(name, **one) for name, one in settings.contracts.items()),
         baseline=options["baseline"]
         or (configuration.base / settings.baseline if settings.baseline else None),
         write_baseline=options["write_baseline"],
         debug=options["debug"],
+        change=change,
+        unsafe=options["unsafe_fixes"],
     )
     try:
         outcome = run(request)
-    except BaselineError as error:
+    except (BaselineError, WriteError) as error:
         raise Unable(str(error)) from error
-    _print(_render_check(outcome, options["output_format"]), options["color"])
+    _tell_check(outcome, change, options)
     code = outcome.exit_code
     sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)
 
@@ -177,6 +196,16 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 @click.option(
     "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Targets at a time; as many as there are cores.",
+)
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Say what was left out of a place that was searched, and why."
+)
 @_selection_options
 @click.option(
     "--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True
@@ -185,37 +214,35 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 def fuzz(targets: tuple[str, ...], **options: Any) -> None:
     r"""Run a loss against the formula that it claims to be, and name the mistake.
 
-    TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory. The current folder is
-    on sys.path. Without any, the targets of the configuration run. Needs torch: pip install 'lossaudit[fuzz]'.
+    TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory; or places that are searched
+    for losses: a file, a folder, an installed package. The current folder is on sys.path. Without any, the targets of the
+    configuration run. Needs torch: pip install 'lossaudit[fuzz]'.
 
     \b
     Examples:
       lossaudit fuzz losses:SmoothLoss --init alpha=0.1
       lossaudit fuzz src/losses.py:FocalLoss --reference sigmoid_focal_loss:gamma=2.0,alpha=0.25
+      lossaudit fuzz src/ --jobs 4
       lossaudit fuzz losses:MyLoss --output-format json --seed 7
     """
-    from lossaudit.fuzz import fuzz_target
+    from lossaudit.fuzz.campaign import run
+    from lossaudit.report.fuzz_progress import watch
 
     configuration = _configuration((), options)
-    targets = targets or tuple(configuration.settings.fuzz)
-    if not targets:
+    named = _fuzz_targets(targets or tuple(configuration.settings.fuzz), verbose=options["verbose"])
+    if not named:
         raise Unable(
             "no target: name one, as in `lossaudit fuzz losses.py:MyLoss`, or give some in the configuration: "
             '[tool.lossaudit.fuzz."losses:MyLoss"]'
         )
-    reports = [
-        fuzz_target(target, _fuzz_options(target, configuration, options), on_event=_tell_progress)
-        for target in targets
-    ]
-    _print(_render_fuzz(reports, options["output_format"]), options["color"])
-    verdicts = {report.verdict for report in reports}
-    if verdicts == {"error"}:
-        sys.exit(EXIT_UNABLE)
-    sys.exit(
-        EXIT_CLEAN
-        if not any(report.findings for report in reports) and "error" not in verdicts
-        else EXIT_FINDINGS
-    )
+    jobs = [(target, _fuzz_options(target, configuration, options)) for target in named]
+    with watch(len(jobs)) as (on_event, on_done):
+        outcome = run(jobs, options["jobs"] or os.cpu_count() or 1, on_event, on_done)
+    _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])
+    if outcome.interrupted:
+        click.echo(f"Interrupted: {len(outcome.reports)} of {len(jobs)} targets were done.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(_fuzz_exit_code(outcome.reports))
 
 
 @cli.command()
@@ -244,6 +271,26 @@ def rules(output_format: str, color: str) -> None:
     from lossaudit.rulebook import load_rules
 
     _print(render_rules(list(load_rules().values()), output_format, wants_colour=_wants_colour(color)), color)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def references(name: str | None, output_format: str, color: str) -> None:
+    """List the formulas that losses are judged against; with a NAME, show one: formula, source, domain, parameters."""
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.catalogue import entries, find
+    from lossaudit.report.references import render_reference, render_references
+
+    try:
+        if name is None:
+            text = render_references(entries(), output_format)
+        else:
+            text = render_reference(find(name), output_format)
+    except TargetError as error:
+        raise Unable(str(error)) from error
+    _print(text, color)
 
 
 def main() -> None:
@@ -304,6 +351,37 @@ def _selected_for_fuzz(configuration: Configuration, options: dict[str, Any]) ->
     return frozenset(expand_selector("LF")) - ignored
 
 
+def _fuzz_targets(named: Sequence[str], *, verbose: bool) -> list[str]:
+    """The targets that the command line names, with every place replaced by the losses that are found in it."""
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.discover import discover, is_place
+
+    targets: list[str] = []
+    for name in named:
+        if not is_place(name):
+            targets.append(name)
+            continue
+        try:
+            found = discover(name)
+        except TargetError as error:
+            raise Unable(str(error)) from error
+        targets += [loss.target for loss in found.losses]
+        for left in found.left_out if verbose else ():
+            click.echo(f"left out {left.target}: {left.reason}", err=True)
+        if not found.losses:
+            hint = "" if verbose else "; -v says what was left out"
+            raise Unable(f"no loss was found in {name}{hint}")
+    return list(dict.fromkeys(targets))
+
+
+def _fuzz_exit_code(reports: Sequence[TargetReport]) -> int:
+    verdicts = {report.verdict for report in reports}
+    if verdicts == {"error"}:
+        return EXIT_UNABLE
+    found = any(report.findings for report in reports) or "error" in verdicts
+    return EXIT_FINDINGS if found else EXIT_CLEAN
+
+
 def _per_file_ignores(configuration: Configuration) -> tuple[tuple[str, frozenset[str]], ...]:
     from lossaudit.config import ConfigError, expand_selector
 
@@ -351,6 +429,34 @@ def _pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
     return values
 
 
+def _change(options: dict[str, Any]) -> Literal["none", "fix", "diff", "ignore"]:
+    """What is to happen to the files. ``--diff`` says more of ``--fix``; nothing else goes together."""
+    wanted = {
+        "--add-ignore": options["add_ignore"],
+        "--write-baseline": options["write_baseline"] is not None,
+    }
+    wanted["--diff" if options["diff"] else "--fix"] = options["diff"] or options["fix"]
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
+    if len(chosen) > 1:
+        raise Unable(f"{chosen[0]} and {chosen[1]} do not go together")
+    if options["diff"]:
+        return "diff"
+    return "ignore" if options["add_ignore"] else "fix" if options["fix"] else "none"
+
+
+def _tell_check(outcome: CheckRun, change: str, options: dict[str, Any]) -> None:
+    """The report on stdout. What was changed is told there too, unless another program reads it: then on stderr."""
+    from lossaudit.report.changes import render_changes, render_diff
+
+    said = render_changes(outcome.changes, change, listed=options["show_fixes"])
+    if change == "diff":
+        _print(render_diff(outcome.changes), options["color"])
+    else:
+        _print(_render_check(outcome, options["output_format"]), options["color"])
+    is_for_people = change != "diff" and options["output_format"] in ("full", "concise")
+    click.echo(said, nl=False, err=not is_for_people)
+
+
 def _render_check(outcome: CheckRun, output_format: str) -> str:
     if output_format == "json":
         from lossaudit.report.json import render_check
@@ -373,21 +479,11 @@ def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:
     return render(reports)
 
 
-def _tell_progress(event: str) -> None:
-    """Progress goes to stderr, and only where a person is watching."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[2K{event}", err=True, nl=False)
-
-
 def _print(text: str, color: str) -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[2K", err=True, nl=False)
     click.echo(text, nl=False, color=_wants_colour(color))
 
 
 def _wants_colour(color: str) -> bool:
-    import os
-
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
+from lossaudit.check.notebooks import python_of
 from lossaudit.check.source import NEWLINE, SourceError, decode, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
@@ -60,7 +61,13 @@ class Module:
 class Project:
     """The files that are checked, and whatever they import that lies beside them."""
 
-    def __init__(self, files: Sequence[Path], roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        roots: Sequence[Path] = (),
+        sources: Mapping[Path, bytes] | None = None,
+    ) -> None:
+        self._sources = {_normal(path): source for path, source in (sources or {}).items()}
         self.files = {_normal(path): path for path in files}
         self.extra_roots = [_normal(root) for root in roots]
         self._common = _common_folder(self.files)
@@ -89,7 +96,7 @@ class Project:
         if module.is_namespace or module.code is not None or module.error is not None:
             return module.code
         try:
-            module.source = read(module.path)
+            module.source = self.read(module.path)
             module.code = lower(module.source)
             module.paths = tuple(_path_additions(module))
         except SourceError as error:
@@ -97,6 +104,15 @@ class Project:
         except RecursionError:
             module.error = SourceError("E004", "the code is nested too deeply to be analysed")
         return module.code
+
+    def read(self, path: Path) -> bytes:
+        """The Python in a file: what the run was given for it, else what is on the disk.
+
+        Raises:
+            SourceError: E003, it cannot be read; E001 or E002, it is a notebook that is broken.
+        """
+        given = self._sources.get(_normal(path)) if self._sources else None
+        return python_of(path, read(path)) if given is None else given
 
     # Names
 
@@ -115,6 +131,23 @@ class Project:
             if found is not None:
                 return found
         return None
+
+    def modules_named(self, dotted: str) -> Iterator[Module]:
+        """The given files that are imported by this dotted name."""
+        wanted = tuple(dotted.split("."))
+        for normal, path in self.files.items():
+            parts = normal.with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            if parts[-len(wanted) :] == wanted and len(wanted) >= self._package_depth(normal):
+                yield self.module(path)
+
+    def _package_depth(self, path: Path) -> int:
+        """How many parts the dotted name of a file has at least: one a package around it, and its own."""
+        depth = 0 if path.stem == "__init__" else 1
+        folder = path.parent
+        while self._kind(folder / "__init__.py") == "file" and folder.parent != folder:
+            depth, folder = depth + 1, folder.parent
+        return depth
 
     def submodule(self, module: Module, name: str) -> Module | None:
         """``module.name`` where it is a file or folder below a package."""

@@ -80,7 +80,8 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if best is not None and best.tier == 0:
             break
     if best is None:
-        return Recognition(None, {}, tuple(opened), tuple(errors))
+        telling = [door for door in opened if not door.space.special] or opened
+        return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
@@ -118,8 +119,20 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
 def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
-    pairs = [(door, spec) for door in doors for spec in specs if door.space.name in spec.spaces]
-    return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+    pairs = [
+        (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
+        for door in doors
+        for spec in specs
+        if door.space.name in spec.spaces
+    ]
+    return sorted(
+        pairs,
+        key=lambda pair: (
+            not pair[0].space.free,
+            pair[0].subject.interface.swapped,
+            pair[0].subject.interface.order,
+        ),
+    )
 
 
 def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
@@ -258,10 +271,15 @@ def _refine(matches: list[Match]) -> Match:
     answers = []
     for number, magnitude in enumerate(door.space.magnitudes):
         structure = Structure(
-            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
+            classes=door.classes[0],
+            features=door.features[0],
+            magnitude=magnitude,
+            targets=door.space.target_profiles[0],
         )
-        for scale in door.space.scales[:4]:
-            case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
+        # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
+        for scale, dtype in itertools.product(door.space.scales[:4], ("float32", "float64")):
+            drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
+            case = inputs.fill(door.space, drawn, {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
     return rivals[hits.index(max(hits))]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing
+from lossaudit.check.contracts.user import Declared, declared_framework
 
 BASE = "pytorch"
 """The framework that is always loaded."""
@@ -67,6 +68,7 @@ class Contracts:
     """The frameworks joined, indexed by dotted name."""
 
     frameworks: tuple[Framework, ...]
+    declared: frozenset[str] = frozenset()
     entries: dict[str, Entry] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
     methods: dict[str, Op] = field(default_factory=dict)
@@ -75,6 +77,10 @@ class Contracts:
     pairings: dict[str, Pairing] = field(default_factory=dict)
     module_bases: dict[str, str] = field(default_factory=dict)
     training_steps: set[tuple[str, str]] = field(default_factory=set)
+    objectives: set[tuple[str, str]] = field(default_factory=set)
+    constants: dict[str, str | int | float] = field(default_factory=dict)
+    builders: set[str] = field(default_factory=set)
+    record_bases: set[str] = field(default_factory=set)
     tensor_types: set[str] = field(default_factory=set)
     transparent_methods: set[str] = field(default_factory=set)
     wrappers: set[str] = field(default_factory=set)
@@ -110,6 +116,10 @@ class Contracts:
         self.pairings |= {f"{one.owner}.{one.method}": one for one in framework.pairings}
         self.module_bases |= dict(framework.module_bases)
         self.training_steps |= set(framework.training_steps)
+        self.objectives |= set(framework.objectives)
+        self.constants |= dict(framework.constants)
+        self.builders |= set(framework.builders)
+        self.record_bases |= set(framework.record_bases)
         self.tensor_types |= set(framework.tensor_types)
         self.transparent_methods |= set(framework.transparent_methods)
         self.wrappers |= set(framework.wrappers)
@@ -176,12 +186,13 @@ def mentioned(sources: Iterable[bytes]) -> frozenset[str]:
 
 
 @cache
-def load_contracts(names: frozenset[str] = frozenset()) -> Contracts:
-    """The contracts of these frameworks, of those on which they build, and of PyTorch."""
+def load_contracts(names: frozenset[str] = frozenset(), declared: tuple[Declared, ...] = ()) -> Contracts:
+    """The contracts of these frameworks, of those on which they build, of PyTorch, and those that the user declared."""
     frameworks: dict[str, Framework] = {}
     for name in (BASE, *sorted(names)):
         _load(name, frameworks)
-    return Contracts(tuple(frameworks.values()))
+    own = (declared_framework(declared),) if declared else ()
+    return Contracts((*frameworks.values(), *own), frozenset(one.name for one in declared))
 
 
 def _load(name: str, frameworks: dict[str, Framework]) -> None:

@@ -12,7 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lossaudit.check.events import Backward, Construct, Event, ExternalCall, LoopDone, LossCall, PartialCall
+from lossaudit.check.events import (
+    Backward,
+    Construct,
+    Event,
+    ExternalCall,
+    LoopDone,
+    LossCall,
+    PartialCall,
+    TrainedOp,
+)
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.values import Site, Step
 
 MODULES = ("inputs", "targets", "focal", "modules", "reduction", "numerics", "training")
@@ -28,6 +38,7 @@ class Hit:
     message: str
     trail: tuple[Step, ...] = ()
     help: str | None = None
+    fix: Remedy | None = None
 
 
 Judge = Callable[[Any], Iterable[Hit]]
@@ -68,7 +79,8 @@ def detector(
     the kind of event needs; where that is nothing, all code is run.
     """
     wanted = _USUAL_NEEDS.get(event, "") if needs is None else needs
-    alternatives = frozenset(frozenset(one.split()) for one in wanted.split("|"))
+    always = ["trained"] if event is TrainedOp else []
+    alternatives = frozenset(frozenset([*one.split(), *always]) for one in wanted.split("|"))
 
     def register(judge: J) -> J:
         _REGISTRY.append(Detector(code, event, judge, of_definitions, alternatives))

@@ -61,6 +61,8 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
     """The result of calling ``callee``."""
     interp.tick()
     callee = interp.force(callee)
+    if interp.declared:
+        callee = interp.under_contract(callee)
     if isinstance(callee, Union):
         return _call_alternatives(interp, frame, callee, arguments, site)
     if isinstance(callee, Function):
@@ -94,7 +96,7 @@ def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, si
         and any(one.kind is Kind.LOSS for one in weighted_terms(first))
     ):
         return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
-    return Unknown(owner=callee, site=site)
+    return Unknown(owner=callee, site=site, given=tuple(arguments.all_values()))
 
 
 def _call_alternatives(
@@ -389,14 +391,27 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
-    if name.endswith(".__init__") and arguments.positional:
-        return _run_base(interp, frame, name.removesuffix(".__init__"), arguments, site)
+    made = _call_on_class(interp, frame, name, arguments, site)
+    if made is not None:
+        return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
+
+
+def _call_on_class(
+    interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site
+) -> Value | None:
+    """``nn.Module.__init__(self)`` and ``AutoModel.from_pretrained(name)``: methods that are called on a class."""
+    owner, _, method = name.rpartition(".")
+    if method == "__init__" and arguments.positional:
+        return _run_base(interp, frame, owner, arguments, site)
+    if method in interp.contracts.builders and interp.contracts.is_module_class(owner):
+        return build_external(interp, frame, owner, Arguments(open_from=0, open_keywords=True), site)
+    return None
 
 
 def _foreign_argument(arguments: Arguments) -> Value | None:

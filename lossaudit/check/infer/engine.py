@@ -16,7 +16,7 @@ from typing import TypeVar
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors, Needs
-from lossaudit.check.events import Backward, Event, LoopDone
+from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -27,6 +27,7 @@ from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
+from lossaudit.check.reasoning.trained import OBJECTIVES, Trained
 from lossaudit.check.values import (
     ABSENT,
     ITERATED,
@@ -84,11 +85,13 @@ class Interpreter:
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self.trained = Trained(contracts)
         self.forward_since: int | None = None
         self._only_definitions = False
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, signs_of_words(contracts))
         self._silence = 0
@@ -108,8 +111,21 @@ class Interpreter:
 
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
         """Tell the detectors, if any of them listens to this kind of event."""
-        if self._silence == 0 and kind in self.detectors.listeners:
-            self.findings.add(self.detectors.hits(make(), only_of_definitions=self._only_definitions))
+        if self._silence:
+            return
+        is_objective = (
+            kind in OBJECTIVES and TrainedOp in self.detectors.listeners and not self._only_definitions
+        )
+        if is_objective or kind in self.detectors.listeners:
+            event = make()
+            self.findings.add(self.detectors.hits(event, only_of_definitions=self._only_definitions))
+            if is_objective:
+                self._tell_trained(event)
+
+    def _tell_trained(self, event: Event) -> None:
+        """Tell of the operations that take part in what ``event`` optimises."""
+        for term in self.trained.reached(event, remember=not self.findings.votes):
+            self.findings.add(self.detectors.hits(TrainedOp(term.site, event.contexts, term)))
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -192,14 +208,20 @@ class Interpreter:
             kind, _, where = star.partition(":")
             if kind == "name":
                 dotted = self.contracts.canonical(f"{where}.{name}")
-                if dotted in self.contracts.names:
-                    return External(dotted)
+                if dotted in self.contracts.names or dotted in self.contracts.constants:
+                    return self.external(dotted)
             elif name not in _BUILTINS:
                 other = self.star_modules[where]
                 found = self.module_attribute(other, name)
                 if not (isinstance(found, Unknown) and found.origin == "missing"):
                     return found
         return None
+
+    def external(self, dotted: str) -> Value:
+        """What a dotted name outside the project stands for."""
+        name = self.contracts.canonical(dotted)
+        constants = self.contracts.constants
+        return Const(constants[name]) if name in constants else External(name)
 
     def bind_name(self, frame: Frame, name: str, value: Value) -> None:
         """``name = value`` in the scope that the name belongs to."""
@@ -389,6 +411,26 @@ class Interpreter:
     def note_write(self, instance: Instance) -> None:
         """An attribute was assigned."""
         self.heap.version += 1
+
+    # Declared contracts
+
+    def declare(self) -> None:
+        """Find the classes and functions of the project for which the user declared a contract: it takes the place of the code."""
+        for dotted in sorted(self.contracts.declared):
+            self.run_root(lambda name=dotted: self._declare(name))  # type: ignore[misc]
+
+    def _declare(self, dotted: str) -> None:
+        where, _, name = dotted.rpartition(".")
+        for module in list(self.project.modules_named(where)):
+            for one in alternatives(self.module_attribute(module, name)):
+                if isinstance(one, (ClassVal, Function)):
+                    self.declared[id(one.node)] = External(dotted)
+
+    def under_contract(self, callee: Value) -> Value:
+        """What is called: the declared contract of a class or function where it has one."""
+        if isinstance(callee, (ClassVal, Function)):
+            return self.declared.get(id(callee.node), callee)
+        return callee
 
     # Roots
 

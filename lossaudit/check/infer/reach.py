@@ -55,6 +55,9 @@ CRITERION = "criterion"
 STORED = "stored"
 """A tensor that a module keeps as a plain attribute."""
 HALF = "half"
+TRAINED = "trained"
+"""Something that is optimised: it comes with a loss, a backward pass, a reduction in the root itself, and a model's ``forward``."""
+_IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
 HERE = "here:"
 """Begins a sign that stands in the text of the root itself."""
 _REDUCING = frozenset({"mean", "sum"})
@@ -69,7 +72,7 @@ def signs_of_words(contracts: Contracts) -> dict[str, frozenset[str]]:
     for name, sign in _spellings(contracts):
         last = name.rpartition(".")[2]
         for word in (last, last + "_"):
-            found.setdefault(word, set()).update((sign, REDUCED) if sign == LOSS else (sign,))
+            found.setdefault(word, set()).update(_IMPLIED.get(sign, (sign,)))
     return {word: frozenset(signs) for word, signs in found.items()}
 
 
@@ -85,6 +88,7 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from contracts.contexts.items()
     yield from ((pairing.method, LOSS) for pairing in contracts.pairings.values())
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
+    yield from ((method, TRAINED) for _, method in contracts.objectives)
     yield from ((word, ANYTHING) for word in _REFLECTION)
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
@@ -100,11 +104,13 @@ class Reach:
     interp: Interpreter
     words: dict[str, frozenset[str]]
     factories: frozenset[str] = frozenset()
+    forwards: frozenset[str] = frozenset()
     _functions: dict[int, tuple[ir.Node, frozenset[str]]] = field(default_factory=dict)
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.forwards = frozenset({*FORWARD, *self.interp.contracts.module_bases.values()})
         self.factories = frozenset(word for word, signs in self.words.items() if signs & FACTORIES)
 
     def gives(self, start: Value, needs: Needs) -> bool:
@@ -245,6 +251,8 @@ class _Search:
             self.signs.add(CRITERION)
 
     def _begin_with_object(self, value: Instance, method: Function) -> None:
+        if method.name in self.reach.forwards:
+            self.signs.add(TRAINED)
         if method.owner is value.cls:
             self._is_here(method)
         is_called = method.name in FORWARD and has_forward_of_two(value) and is_criterion(value)
@@ -253,7 +261,10 @@ class _Search:
 
     def _is_here(self, function: Function) -> None:
         """An operation in the text of a root itself: what is inherited is a root of the class that defines it."""
-        self.signs |= {f"{HERE}{sign}" for sign in self.reach.signs_of(function)}
+        signs = self.reach.signs_of(function)
+        self.signs |= {f"{HERE}{sign}" for sign in signs}
+        if REDUCED in signs or function.name in self.reach.forwards:
+            self.signs.add(TRAINED)
 
     def _is_met(self) -> bool:
         return ANYTHING in self.signs or any(one <= self.signs for one in self.needs)
@@ -281,6 +292,7 @@ class _Search:
             return
         self.seen[id(function.node)] = function.node
         words = self.reach.mentioned(function)
+        self._declared(function)
         self.words |= words
         self.signs |= self.reach.signs_of(function)
         self._names(function, words)
@@ -291,6 +303,12 @@ class _Search:
                 self.queue += self.reach.members(function.owner)[function.name]
         if "import" in words:
             self._local_imports(function)
+
+    def _declared(self, value: ClassVal | Function) -> None:
+        """The user's own contract for a class or function of the project."""
+        declared = self.reach.interp.declared.get(id(value.node))
+        if declared is not None:
+            self._name(declared.name)
 
     def _names(self, function: Function, words: frozenset[str]) -> None:
         """What the names in the text of a function stand for, in the scopes around it."""
@@ -327,11 +345,12 @@ class _Search:
     def _add_class(self, cls: ClassVal) -> None:
         if -id(cls) in self.seen:
             return
+        self._declared(cls)
         self.seen[-id(cls)] = cls
         for name in cls.externals:
             self._name(name)
         if any(base in self.reach.interp.contracts.step_bases for base in cls.externals):
-            self.signs.add(BACKWARD)
+            self.signs |= {BACKWARD, TRAINED}
         self.tables.append((self.reach.members(cls), set()))
 
     def of_object(self, value: Instance) -> None:
@@ -340,7 +359,7 @@ class _Search:
         else:
             self._name(value.cls.name)
         if isinstance(value.entry, LossClass):
-            self.signs |= {LOSS, REDUCED}
+            self.signs |= {LOSS, REDUCED, TRAINED}
         elif isinstance(value.entry, LayerClass):
             self.signs.add(value.entry.layer.op)
         self.queue += value.items or ()
@@ -352,7 +371,7 @@ class _Search:
     def _name(self, name: str) -> None:
         entry = self.reach.interp.contracts.entries.get(name)
         if isinstance(entry, (LossClass, LossFunction)):
-            self.signs |= {LOSS, REDUCED}
+            self.signs |= {LOSS, REDUCED, TRAINED}
         last = name.rpartition(".")[2]
         self._mention((last,))
         if last in _REDUCING:
