@@ -56,7 +56,7 @@ STORED = "stored"
 """A tensor that a module keeps as a plain attribute."""
 HALF = "half"
 TRAINED = "trained"
-"""Something that is optimised: it comes with a loss, a backward pass, a reduction in the root itself, and a model's ``forward``."""
+"""Something that is optimised: it comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no inherited method."""
 _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
 HERE = "here:"
 """Begins a sign that stands in the text of the root itself."""
@@ -209,6 +209,7 @@ class _Search:
     reach: Reach
     needs: Needs
     whole: bool
+    may_reduce: bool = False
     words: set[str] = field(default_factory=set)
     signs: set[str] = field(default_factory=set)
     seen: dict[int, object] = field(default_factory=dict)
@@ -242,6 +243,9 @@ class _Search:
 
     def _begin_with_class(self, cls: ClassVal) -> None:
         """What only the methods of the class itself can show: other classes are roots as well."""
+        for base in cls.mro:
+            if isinstance(base, ClassVal) and not self.reach.forwards.isdisjoint(base.scope.vars):
+                self.signs.add(TRAINED)
         for member in cls.scope.vars.values():
             if isinstance(member, Function):
                 self._is_here(member)
@@ -263,10 +267,11 @@ class _Search:
         """An operation in the text of a root itself: what is inherited is a root of the class that defines it."""
         signs = self.reach.signs_of(function)
         self.signs |= {f"{HERE}{sign}" for sign in signs}
-        if REDUCED in signs or function.name in self.reach.forwards:
-            self.signs.add(TRAINED)
+        self.may_reduce = True
 
     def _is_met(self) -> bool:
+        if self.may_reduce and REDUCED in self.signs:
+            self.signs.add(TRAINED)
         return ANYTHING in self.signs or any(one <= self.signs for one in self.needs)
 
     def _mention(self, words: Iterable[str]) -> None:
