@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import threading
@@ -25,6 +26,8 @@ from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 12_000
+_ALLOCATIONS = 200_000
+"""Syntax trees are large and hold no cycles: to look for garbage every few hundred objects, as Python does, takes longer than parsing."""
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 T = TypeVar("T")
 
@@ -45,6 +48,8 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
             errors.append(error)
 
     limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
+    collecting = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
         thread = threading.Thread(target=body, name="lossaudit-check")
@@ -53,6 +58,7 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(size)
+        gc.set_threshold(*collecting)
     if errors:
         raise errors[0]
     return results[0]

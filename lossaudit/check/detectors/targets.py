@@ -61,14 +61,17 @@ def _logits(value: Value) -> Value:
     return found.logits if isinstance(found, Form) else value
 
 
-@detector("LA204", OpEvent, needs="here:reduced log_softmax | here:reduced log | here:reduced logsumexp")
+_SMOOTHED = "here:reduced log_softmax | here:reduced log | here:reduced logsumexp"
+
+
+@detector("LA204", OpEvent, needs=_SMOOTHED)
 def smoothing_weights_in_a_sum(event: OpEvent) -> Iterator[Hit]:
     """Log-probabilities times rows of weights, summed over classes, then over samples."""
     if event.term.op in ("sum", "mean"):
         yield from _judged_loss(event.term)
 
 
-@detector("LA204", FunctionReturn, needs="here:reduced log_softmax | here:reduced log | here:reduced logsumexp")
+@detector("LA204", FunctionReturn, needs=_SMOOTHED)
 def smoothing_weights_returned(event: FunctionReturn) -> Iterator[Hit]:
     """A loss whose parts were averaged before they were added, or that is returned for each sample."""
     for term in _returned(event.value):
