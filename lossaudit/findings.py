@@ -89,7 +89,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What one run changed in a file, or would change: the findings that this mends, and the change as a unified diff."""
+    """What one run changed in a file, or would change: the findings that this mends, and the change as a unified diff.
+
+    A finding whose fix changes several files is counted with the first of them.
+    """
 
     filename: str
     mended: tuple[Finding, ...]
@@ -114,7 +117,9 @@ class FuzzFinding:
     """One disagreement between a loss and its reference, found by running.
 
     ``counterexample`` holds the smallest input as plain JSON values; ``evidence`` what was expected and what
-    came; ``repro`` Python source that shows the disagreement with torch alone.
+    came; ``repro`` Python source that shows the disagreement with torch alone. ``case`` holds what is needed to run the
+    input again, ``test`` the body of a regression test, ``id`` the identity under which the failure is kept; each is empty
+    where there is none.
     """
 
     code: str
@@ -123,6 +128,9 @@ class FuzzFinding:
     counterexample: dict[str, Any]
     evidence: dict[str, Any]
     repro: str
+    case: dict[str, Any] = field(default_factory=dict)
+    test: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

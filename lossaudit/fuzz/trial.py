@@ -36,6 +36,8 @@ class Session:
         declared_reduction: The reduction that the target names, if it names one.
         assumptions: Sentences for the report.
         calls: How many times the target was evaluated.
+        nearest: Whether the variant is only the nearest known loss, which it agrees with here and there.
+        transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case; the case
             stands beside its answer, so that the identity stays its own.
     """
@@ -46,6 +48,8 @@ class Session:
     declared_reduction: str | None = None
     assumptions: list[str] = field(default_factory=list)
     calls: int = 0
+    nearest: bool = False
+    transforms: frozenset[str] = frozenset()
     answers: dict[int, tuple[Case, Expected]] = field(default_factory=dict)
 
     def foresee(self, cases: Sequence[Case]) -> None:
@@ -153,11 +157,16 @@ class Trial:
 
     @cached_property
     def on_kink(self) -> bool:
-        """Whether a correct form of the loss may have another one-sided gradient here: at zeros and ties."""
-        prediction = self.case.prediction
+        """Whether a correct form of the loss may have another one-sided gradient here.
+
+        At zeros, at ties, and where the prediction meets its target.
+        """
+        prediction, target = self.case.prediction, self.case.target
         if self.variant is not None and self.variant.spec.kinks:
             return True
         if bool((prediction == 0).any()):
+            return True
+        if target.shape == prediction.shape and bool((prediction == target).any()):
             return True
         if prediction.ndim < 2 or prediction.shape[1] < 2:
             return False

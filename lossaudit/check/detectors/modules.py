@@ -8,12 +8,14 @@ from lossaudit.check.contracts import LossClass, load_contracts
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import BaseInit, FunctionReturn
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.formulas import LAYOUT, Key, key_of
 from lossaudit.check.reasoning.terms import FACTORIES
 from lossaudit.check.values import (
     ClassVal,
     Instance,
+    Site,
     Step,
     Tensor,
     Unknown,
@@ -32,6 +34,7 @@ _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "
 _RECASTS = frozenset(
     {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
 )
+_MOVING = frozenset({"to", "cuda", "device_move"})
 _MOVERS = ("to", "cuda", "_apply")
 
 
@@ -39,30 +42,38 @@ _MOVERS = ("to", "cuda", "_apply")
 def unregistered_loss_tensor(event: FunctionReturn) -> Iterator[Hit]:
     """``self.weight = torch.tensor(...)``, and the result of ``forward`` is computed with it where it lies."""
     module = event.receiver
-    if event.function.name != "forward" or not isinstance(module, Instance) or not _keeps_tensors(module):
+    if event.function.name != "forward" or not isinstance(module, Instance) or _moves_itself(module):
         return
-    for one in feasible(event.value):
+    lasting = set(_lasting(module))
+    for one in feasible(event.value) if lasting else ():
         if isinstance(one, Tensor):
             for kept, use in _uses(one):
-                yield _unregistered(kept, use)
+                if kept.stored in lasting:
+                    yield _unregistered(kept, use)
 
 
-def _keeps_tensors(module: Instance) -> bool:
-    """Whether there is a plain tensor among its attributes at all, and no method that would move it."""
-    kept = [one for value in module.attrs.values() for one in alternatives(value)]
-    if not any(isinstance(one, Tensor) and one.stored is not None for one in kept):
-        return False
+def _lasting(module: Instance) -> Iterator[Site]:
+    """Where its plain tensors were stored; an attribute that ``forward`` assigns anew holds a state, not a weight."""
+    for value in module.attrs.values():
+        stored = [one.stored if isinstance(one, Tensor) else None for one in alternatives(value)]
+        if None not in stored:
+            yield from (site for site in stored if site is not None)
+
+
+def _moves_itself(module: Instance) -> bool:
+    """Whether a method of its classes takes part in moving it."""
     bases = module.cls.mro if isinstance(module.cls, ClassVal) else ()
-    return not any(
-        name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS
-    )
+    return any(name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS)
 
 
 def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The stored tensors of which ``value`` is made, each with the operation that meets another tensor."""
     terms = list(walk_terms(value))
     labels = {key_of(term.arg("target")) for term in terms if term.kind is Kind.LOSS}
+    moved = {one.ident for term in terms if term.op in _MOVING for one in operands(term)}
     for term in terms:
+        if term.ident in moved:
+            continue  # what was looked up is brought to the device afterwards: the author knows where it lies
         for name, argument in term.args.items():
             for option in feasible(argument):
                 kept = _stored(option)
@@ -127,7 +138,14 @@ def _unregistered(kept: Tensor, use: Tensor) -> Hit:
     message = "this tensor is a plain attribute: `.to(device)` and `state_dict()` leave it behind"
     trail = (Step(use.site, "here it meets tensors on the module's device"),)
     assert kept.stored is not None  # noqa: S101 (only stored tensors are found)
-    return Hit("LA208", kept.stored, message, trail, "register it: `self.register_buffer(name, tensor)`")
+    return Hit(
+        "LA208",
+        kept.stored,
+        message,
+        trail,
+        "register it: `self.register_buffer(name, tensor)`",
+        Remedy("register-buffer", (kept.stored,)),
+    )
 
 
 # LA210: arguments shifted by one ----------------------------------------------------------------------------------
@@ -160,4 +178,11 @@ def _slots(base: str) -> list[str]:
 def _shifted(event: BaseInit, slot: str, what: str) -> Hit:
     name = event.base.rpartition(".")[2]
     message = f"`{name}.__init__` takes `weight` first: {what} arrives as `{slot}`, every argument is shifted by one"
-    return Hit("LA210", event.site, message, (), "pass them by name: `super().__init__(reduction=reduction)`")
+    return Hit(
+        "LA210",
+        event.site,
+        message,
+        (),
+        "pass them by name: `super().__init__(reduction=reduction)`",
+        Remedy("named-base-arguments", (event.site,)),
+    )

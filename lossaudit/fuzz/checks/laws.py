@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,8 @@ def minimum(trial: Trial) -> Failure | None:
         if not ranking or any(value is None for value in values):
             return None
         costs = [float(value.sum()) for value in values if value is not None]
+        if not all(math.isfinite(cost) for cost in costs):
+            continue  # outside its domain: says nothing
         turned = [(k, k + 1) for k in range(2) if costs[k] > costs[k + 1] + 1e-3 * (1 + abs(costs[k + 1]))]
         if not turned:
             return None
@@ -148,6 +151,8 @@ def neutral(trial: Trial) -> Failure | None:
     """A parameter's neutral value, given to the constructor, gives the plain loss back."""
     build, variant = trial.subject.build, trial.variant
     if build.rebuild is None or variant is None or trial.value_agrees is not True or variant.mistakes:
+        return None
+    if "neutral" not in variant.spec.laws:
         return None
     for parameter in variant.spec.parameters:
         alias = next((name for name in parameter.aliases if name in build.parameters), None)
