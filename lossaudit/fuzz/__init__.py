@@ -34,6 +34,7 @@ class FuzzOptions:
         call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.
+        transforms: What of ``compile``, ``vmap`` and ``grad`` the loss must go through besides plain calls.
         kept: Inputs of failures of earlier runs, as :class:`lossaudit.fuzz.keep.Kept` holds them: they are tried first.
     """
 
@@ -46,6 +47,7 @@ class FuzzOptions:
     call_time: float = 3.0
     memory_limit_mb: int = 4096
     select: frozenset[str] | None = None
+    transforms: frozenset[str] = frozenset()
     kept: tuple[Mapping[str, Any], ...] = ()
 
 

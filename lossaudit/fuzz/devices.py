@@ -6,6 +6,7 @@ cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lossaudit.fuzz import surroundings
-from lossaudit.fuzz.subject import IDLE, Avoided, tensors
+from lossaudit.fuzz.subject import IDLE, Avoided, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
 
@@ -40,6 +41,38 @@ NO_CUDA_WORDS = (
 def wants_cuda(error: str) -> bool:
     """Whether an error says that CUDA was asked for where there is none."""
     return any(words in error for words in NO_CUDA_WORDS)
+
+
+@cache
+def present() -> tuple[str, ...]:
+    """The devices besides the CPU on which a tensor can really be made, in this process."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, available in there.items() if available and _usable(name))
+
+
+def _usable(device: str) -> bool:
+    try:
+        return bool((torch.ones(2, device=device) * 2).sum().item() == 4)
+    except Exception:  # noqa: BLE001 (a driver that is not there, or a process that may not ask for its memory)
+        return False
+
+
+def run_on(device: str, subject: Subject, case: Case) -> tuple[Tensor | None, str | None]:
+    """The value of a call whose arguments are on a device, and the error that it raises.
+
+    Returns:
+        Value in float64 on the CPU and None; None and the error; twice None where nothing can be said.
+    """
+    given = [part.to(device) for part in tensors(case, subject.interface)]
+    loss = subject.at_dtype(case.dtype)
+    moved = twin(loss, lambda tensor: tensor.to(device)) if isinstance(loss, nn.Module) else loss
+    try:
+        value = single(subject.invoke(moved, *given))
+    except torch.cuda.OutOfMemoryError:
+        return None, None
+    except Exception as error:  # noqa: BLE001 (user code may raise anything)
+        return None, f"{type(error).__name__}: {first_line(error)}"
+    return (value.detach().double().cpu(), None) if isinstance(value, torch.Tensor) else (None, None)
 
 
 class CudaShim(TorchFunctionMode):

@@ -85,6 +85,8 @@ def audit(
     if asked is not None and recognition.match is None:
         return _elsewhere(target, recognition, asked)
     session = _session(recognition, subjects)
+    session.transforms = options.transforms
+    session.nearest = recognition.match is not None and recognition.match.tier == 3
     on_event(report.recognised_line(session))
     trials, findings = _explore(session, options, started)
     failures = _judge(session, recognition, trials, findings, conventions=asked is not None)
@@ -471,6 +473,6 @@ def _statistics(session: Session, options: FuzzOptions) -> dict[str, Any]:
         "examples": session.calls,
         "seconds": None,
         "seed": options.seed,
-        "devices": ["cpu"],
+        "devices": ["cpu", *devices.present()],
         "dtypes": sorted(dtypes),
     }

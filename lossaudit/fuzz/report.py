@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 
+SOURCE = frozenset({"prepare", "calls"})
+"""Evidence that is source for the repro: lines before the call, and what is called in place of the loss."""
+
+
 def shown_parameters(variant: Variant) -> dict[str, Any]:
     """The parameters that differ from their neutral values, and the reduction, as JSON values."""
     shown = {
@@ -140,7 +144,7 @@ def finding(
         message=failure.message,
         diagnosis=diagnosis,
         counterexample={} if case is None else counterexample(case),
-        evidence={name: _clean(value) for name, value in failure.evidence.items()},
+        evidence={name: _clean(value) for name, value in failure.evidence.items() if name not in SOURCE},
         repro="" if case is None else repro(session, target, options, failure, case),
         case={} if case is None else raw(case),
         test="" if case is None else _test(session, target, options, failure, case),
@@ -264,7 +268,8 @@ def _call_lines(
     wants_gradient = "actual_gradient" in failure.evidence
     if wants_gradient:
         lines += [f"{name}.requires_grad_()" for name in learned]
-    lines.append(f"value = loss({call})")
+    lines += failure.evidence.get("prepare", ())
+    lines.append(f"value = {failure.evidence.get('calls', 'loss')}({call})")
     variant = session.variant
     expected = failure.evidence.get("expected")
     if (

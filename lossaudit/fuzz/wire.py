@@ -44,6 +44,7 @@ class Request:
         """Leave the request where the child looks for it."""
         data = asdict(self)
         data["options"]["select"] = None if self.options.select is None else sorted(self.options.select)
+        data["options"]["transforms"] = sorted(self.options.transforms)
         (folder / REQUEST).write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod
@@ -51,6 +52,7 @@ class Request:
         """Read what the parent left."""
         data = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
         options = data["options"]
+        options["transforms"] = frozenset(options["transforms"])
         if options["select"] is not None:
             options["select"] = frozenset(options["select"])
         options["kept"] = tuple(options["kept"])
