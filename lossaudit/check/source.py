@@ -11,6 +11,8 @@ from lossaudit.check import ir, lower_ast
 # CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
 MAX_NESTING = 600
 TOO_DEEP = "the code is nested too deeply to be analysed"
+NEWLINE = re.compile(r"\r\n|\r|\n")
+"""What ends a row for Python; :meth:`str.splitlines` knows more."""
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 
