@@ -72,6 +72,8 @@ class ReferenceSpec:
         target_profiles: The target profiles on which it is defined; None for all of its spaces' profiles.
         code: Builds a torch expression of ``prediction`` and ``target`` for the repro; None where torch has none.
         kinks: True where value or gradient is not smooth inside the domain.
+        essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
+            has a reference of its own, so a target is not recognised as this one.
     """
 
     name: str
@@ -85,6 +87,16 @@ class ReferenceSpec:
     target_profiles: tuple[str, ...] | None = None
     code: Callable[[Params, str], str] | None = None
     kinks: bool = False
+    essential: tuple[str, ...] = ()
+
+    def is_itself(self, params: Params) -> bool:
+        """Whether every essential parameter is away from its neutral value."""
+        neutral = self.neutral()
+        return all(
+            value is not neutral[name] and not (isinstance(value, (int, float)) and value == neutral[name])
+            for name in self.essential
+            for value in (params[name],)
+        )
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name."""

@@ -8,6 +8,8 @@ only hints to the values of parameters.
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import torch
 from lossaudit.fuzz import inputs, parameters, relations, variants
 from lossaudit.fuzz.doors import Door, open_doors
 from lossaudit.fuzz.mistakes import mistakes_of
-from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure
+from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure, Terms
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.variants import Variant
 
@@ -118,8 +120,19 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
 def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
-    pairs = [(door, spec) for door in doors for spec in specs if door.space.name in spec.spaces]
+    used = [door for door in doors if not _is_integer_twin(door, doors)]
+    pairs = [(door, spec) for door in used for spec in specs if door.space.name in spec.spaces]
     return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+
+
+def _is_integer_twin(door: Door, doors: list[Door]) -> bool:
+    """Whether a door takes labels as integers, and its twin takes the same labels as numbers."""
+    interface = door.subject.interface
+    return interface.integer_labels and any(
+        other.subject.interface == replace(interface, integer_labels=False)
+        and other.subject.build is door.subject.build
+        for other in doors
+    )
 
 
 def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
@@ -135,6 +148,8 @@ def _plain_variants(
 ) -> Iterator[Variant]:
     for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
         assignment = {**found, **(asked.params if asked is not None else {})}
+        if asked is None and not spec.is_itself(assignment):
+            continue
         for reduction in _reductions(door, spec):
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
                 yield Variant(spec, assignment, reduction)
@@ -161,14 +176,42 @@ def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
     assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
     try:
         with torch.no_grad():
-            value = variant.value(*variants.at_dtype(case, case.dtype)).double()
+            value = variant.reduce(_glance.terms(variant, case), case.prediction)
     except variants.UNDEFINED:
         return False  # a mistake that cannot be made at this shape
     shaped = variants.like(seen.value, value)
     if shaped is None:
         return False
-    close = (shaped - value).abs() <= 1e-3 * (1 + value.abs())
-    return bool((close | (~torch.isfinite(value) & ~torch.isfinite(shaped))).all())
+    return all(map(_near, shaped.flatten().tolist(), value.flatten().tolist()))
+
+
+def _near(actual: float, due: float) -> bool:
+    """Whether two numbers are alike at a glance: within a part in a thousand, or both not finite."""
+    if not math.isfinite(due):
+        return not math.isfinite(actual)
+    return abs(actual - due) <= 1e-3 * (1 + abs(due))
+
+
+class _Glance:
+    """The terms of the variant that was last looked at: reductions of the same terms come one after the other."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._terms: Terms | None = None
+
+    def terms(self, variant: Variant, case: Case) -> Terms:
+        """The terms of a variant at the dtype of a case."""
+        formulas = [change for change in variant.changes if change.reduce is None]
+        key = (case, variant.spec, variant.params, *formulas)
+        same = len(key) == len(self._key) and all(map(operator.is_, key, self._key))
+        if self._terms is None or not same:
+            self._terms = None
+            self._key = key
+            self._terms = variant.terms(*variants.at_dtype(case, case.dtype))
+        return self._terms
+
+
+_glance = _Glance()
 
 
 def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
@@ -256,11 +299,10 @@ def _refine(matches: list[Match]) -> Match:
     if len(rivals) == 1:
         return rivals[0]
     answers = []
-    for number, magnitude in enumerate(door.space.magnitudes):
-        structure = Structure(
-            classes=door.classes[0], magnitude=magnitude, targets=door.space.target_profiles[0]
-        )
-        for scale in door.space.scales[:4]:
+    hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
+    for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
+        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=targets)
+        for scale in door.space.scales[: 4 if magnitude in inputs.EXTREME else 1]:
             case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]

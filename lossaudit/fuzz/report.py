@@ -28,7 +28,7 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         for parameter in variant.spec.parameters
         if variant.params.get(parameter.name) is not None
         and parameter.kind != "choice"
-        and not (parameter.kind == "number" and variant.params[parameter.name] == parameter.neutral)
+        and not (parameter.kind in {"number", "flag"} and variant.params[parameter.name] == parameter.neutral)
     }
     if variant.reduction != "given":
         shown["reduction"] = variant.reduction
