@@ -30,7 +30,10 @@ lint: $(INSTALLED) ## Lint, format check, types, dependency directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench-fuzz: $(INSTALLED) ## Measure evaluations a second of fuzz against a bare loop
+	$(BIN)/python benchmarks/fuzz_throughput.py
+
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint bench-fuzz clean

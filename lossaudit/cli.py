@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -111,6 +111,17 @@ def cli() -> None:
     metavar="FILE",
     help="Write today's findings to this file and report none of them.",
 )
+@click.option(
+    "--fix", is_flag=True, help="Make the fixes that keep what is computed, and report what remains."
+)
+@click.option(
+    "--unsafe-fixes", is_flag=True, help="With --fix or --diff: also the fixes that change what is computed."
+)
+@click.option("--diff", is_flag=True, help="Write nothing; show what --fix would change.")
+@click.option(
+    "--show-fixes", is_flag=True, help="With --fix or --diff: list what was mended, by file and rule."
+)
+@click.option("--add-ignore", is_flag=True, help="Write a suppression comment for every finding.")
 @click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
 @click.option("--no-cache", is_flag=True, help="Read every file anew and remember nothing.")
 @click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
@@ -125,11 +136,14 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check                       everything below the current folder
       lossaudit check src/train.py          one file (the modules that it imports are followed)
       lossaudit check --select LA1,LA401    some rules only
+      lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
     """
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
+    from lossaudit.check.fix import WriteError
 
+    change = _change(options)
     configuration = _configuration(paths, options)
     settings = configuration.settings
     request = Request(
@@ -146,12 +160,14 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         or (configuration.base / settings.baseline if settings.baseline else None),
         write_baseline=options["write_baseline"],
         debug=options["debug"],
+        change=change,
+        unsafe=options["unsafe_fixes"],
     )
     try:
         outcome = run(request)
-    except BaselineError as error:
+    except (BaselineError, WriteError) as error:
         raise Unable(str(error)) from error
-    _print(_render_check(outcome, options["output_format"]), options["color"])
+    _tell_check(outcome, change, options)
     code = outcome.exit_code
     sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)
 
@@ -349,6 +365,34 @@ def _pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[name] = text
     return values
+
+
+def _change(options: dict[str, Any]) -> Literal["none", "fix", "diff", "ignore"]:
+    """What is to happen to the files. ``--diff`` says more of ``--fix``; nothing else goes together."""
+    wanted = {
+        "--add-ignore": options["add_ignore"],
+        "--write-baseline": options["write_baseline"] is not None,
+    }
+    wanted["--diff" if options["diff"] else "--fix"] = options["diff"] or options["fix"]
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
+    if len(chosen) > 1:
+        raise Unable(f"{chosen[0]} and {chosen[1]} do not go together")
+    if options["diff"]:
+        return "diff"
+    return "ignore" if options["add_ignore"] else "fix" if options["fix"] else "none"
+
+
+def _tell_check(outcome: CheckRun, change: str, options: dict[str, Any]) -> None:
+    """The report on stdout. What was changed is told there too, unless another program reads it: then on stderr."""
+    from lossaudit.report.changes import render_changes, render_diff
+
+    said = render_changes(outcome.changes, change, listed=options["show_fixes"])
+    if change == "diff":
+        _print(render_diff(outcome.changes), options["color"])
+    else:
+        _print(_render_check(outcome, options["output_format"]), options["color"])
+    is_for_people = change != "diff" and options["output_format"] in ("full", "concise")
+    click.echo(said, nl=False, err=not is_for_people)
 
 
 def _render_check(outcome: CheckRun, output_format: str) -> str:

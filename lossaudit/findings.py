@@ -88,6 +88,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """What one run changed in a file, or would change: the findings that this mends, and the change as a unified diff."""
+
+    filename: str
+    mended: tuple[Finding, ...]
+    diff: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The named mistake that reproduces every collected value of the target.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossaudit.findings import Finding
@@ -16,12 +16,14 @@ class CheckOptions:
     """What to check and how.
 
     ``select`` holds the codes to run (None: every rule that is enabled by default); ``roots`` further folders from which
-    imports are resolved; with ``debug``, a failure of the analysis itself is raised instead of reported.
+    imports are resolved; with ``debug``, a failure of the analysis itself is raised instead of reported. ``sources`` is what files are
+    taken to hold instead of what is on the disk.
     """
 
     select: frozenset[str] | None = None
     roots: tuple[Path, ...] = ()
     debug: bool = False
+    sources: Mapping[Path, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pathspec import GitIgnoreSpec
 
 from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
+from lossaudit.check.fix import settle_fixes, write_all
+from lossaudit.check.ignores import settle_ignores
 from lossaudit.check.select import names_a_loss
 from lossaudit.check.suppress import apply_suppressions
-from lossaudit.findings import Finding, Position, Span
+from lossaudit.findings import FileChange, Finding, Position, Span
 
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNABLE = 0, 1, 2
 UNREADABLE = "E003"
 TOO_LARGE = "E005"
 MAX_BYTES = 1_000_000
@@ -24,7 +28,11 @@ MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for. Patterns are relative to ``base``, the folder of the configuration."""
+    """What the user asked for. Patterns are relative to ``base``, the folder of the configuration.
+
+    ``change`` says what happens to the files: nothing, fixes are made, their ``diff`` is shown, or comments that ``ignore`` the
+    findings are written. ``unsafe`` admits fixes that change what is computed.
+    """
 
     paths: tuple[Path, ...]
     base: Path
@@ -38,15 +46,21 @@ class Request:
     baseline: Path | None = None
     write_baseline: Path | None = None
     debug: bool = False
+    change: Literal["none", "fix", "diff", "ignore"] = "none"
+    unsafe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """The findings in the order of files, rows, columns and codes; how many files were checked; the exit code."""
+    """The findings in the order of files, rows, columns and codes; how many files were checked; the exit code.
+
+    ``changes`` is what was changed, or would be; the findings are then those that remain.
+    """
 
     findings: tuple[Finding, ...]
     checked: int
     exit_code: int
+    changes: tuple[FileChange, ...] = ()
 
 
 def run(request: Request) -> CheckRun:
@@ -54,44 +68,83 @@ def run(request: Request) -> CheckRun:
 
     Raises:
         BaselineError: The baseline cannot be read or written.
+        WriteError: A file that was to be changed cannot be written.
     """
-    exclude = tuple(DEFAULT_EXCLUDE if request.exclude is None else request.exclude) + request.extend_exclude
-    found = discover(
-        request.paths,
-        Exclusion(request.base, exclude, request.respect_gitignore, request.force_exclude),
-    )
-    options = CheckOptions(select=request.select, roots=request.src, debug=request.debug)
-    large = {path: size for path in found.files if (size := _size(path)) > MAX_BYTES}
-    files = [path for path in found.files if path not in large]
-    result = check_files(files, options)
-    findings = apply_suppressions(result.findings, files, request.select)
-    findings = _without_ignored_files(findings, request)
-    if request.write_baseline is not None:
-        write_baseline(request.write_baseline, findings)
-        findings = ()
-    elif request.baseline is not None:
-        findings = without_baseline(request.baseline, findings)
-    problems = [
-        _about_file(UNREADABLE, path, f"cannot be opened: {reason}") for path, reason in found.failures
-    ]
-    problems += [
-        _about_file(
-            TOO_LARGE, path, f"not checked: {size / 1e6:.1f} MB in one file, more than {MAX_BYTES / 1e6:g} MB"
+    audit = _Audit(request)
+    if request.change == "none":
+        return audit.outcome(audit.findings({}))
+    if request.change == "ignore":
+        settled = settle_ignores(audit.findings)
+    else:
+        settled = settle_fixes(audit.findings, unsafe=request.unsafe)
+    if request.change != "diff":
+        write_all(settled.files)
+    changes = tuple(FileChange(str(one.path), one.applied, one.diff()) for one in settled.files)
+    return audit.outcome(settled.findings, changes)
+
+
+class _Audit:
+    """The files of a run, and what is found in them, with other text in their place if need be."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        exclude = tuple(DEFAULT_EXCLUDE if request.exclude is None else request.exclude)
+        self.discovery = discover(
+            request.paths,
+            Exclusion(
+                request.base,
+                exclude + request.extend_exclude,
+                request.respect_gitignore,
+                request.force_exclude,
+            ),
         )
-        for path, size in large.items()
-        if names_a_loss(path)
-    ]
-    everything = tuple(sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code)))
-    readable = len(files) - result.unreadable
-    return CheckRun(everything, result.checked, _exit_code(everything, readable))
+        self.large = {path: size for path in self.discovery.files if (size := _size(path)) > MAX_BYTES}
+        self.files = [path for path in self.discovery.files if path not in self.large]
+        self.checked = self.unreadable = 0
+
+    def findings(self, sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
+        """What is found, and not accepted by a comment, the configuration or the baseline."""
+        request = self.request
+        options = CheckOptions(select=request.select, roots=request.src, debug=request.debug, sources=sources)
+        result = check_files(self.files, options)
+        self.checked, self.unreadable = result.checked, result.unreadable
+        findings = apply_suppressions(result.findings, self.files, request.select, sources)
+        findings = _without_ignored_files(findings, request)
+        if request.write_baseline is not None:
+            write_baseline(request.write_baseline, findings)
+            return ()
+        if request.baseline is not None:
+            return without_baseline(request.baseline, findings, sources)
+        return findings
+
+    def outcome(self, findings: Sequence[Finding], changes: tuple[FileChange, ...] = ()) -> CheckRun:
+        """The findings, with what is to be said of files that could not be checked."""
+        problems = [
+            _about_file(UNREADABLE, path, f"cannot be opened: {reason}")
+            for path, reason in self.discovery.failures
+        ]
+        problems += [
+            _about_file(
+                TOO_LARGE,
+                path,
+                f"not checked: {size / 1e6:.1f} MB in one file, more than {MAX_BYTES / 1e6:g} MB",
+            )
+            for path, size in self.large.items()
+            if names_a_loss(path)
+        ]
+        everything = tuple(sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code)))
+        code = _exit_code(everything, len(self.files) - self.unreadable)
+        if self.request.change == "diff" and code != EXIT_UNABLE:
+            code = EXIT_FINDINGS if changes else EXIT_CLEAN
+        return CheckRun(everything, self.checked, code, changes)
 
 
 def _exit_code(findings: Sequence[Finding], readable: int) -> int:
     """0 clean, 1 findings, 2 if there were problems and not one file could be read."""
     if not findings:
-        return 0
+        return EXIT_CLEAN
     only_problems = all(finding.code.startswith("E") for finding in findings)
-    return 2 if only_problems and readable == 0 else 1
+    return EXIT_UNABLE if only_problems and readable == 0 else EXIT_FINDINGS
 
 
 def _size(path: Path) -> int:

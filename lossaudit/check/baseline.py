@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossaudit.findings import Finding
@@ -42,8 +42,10 @@ def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
         raise BaselineError(f"{path}: the baseline cannot be written: {error.strerror or error}") from error
 
 
-def without_baseline(path: Path, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings that the baseline at ``path`` does not hold.
+def without_baseline(
+    path: Path, findings: Sequence[Finding], sources: Mapping[Path, bytes] | None = None
+) -> tuple[Finding, ...]:
+    """The findings that the baseline at ``path`` does not hold; ``sources`` is what files are taken to hold.
 
     Raises:
         BaselineError: The file cannot be read, or is no baseline.
@@ -51,7 +53,7 @@ def without_baseline(path: Path, findings: Sequence[Finding]) -> tuple[Finding, 
     known = _read(path)
     fresh = []
     for finding in findings:
-        key = _key(finding, path.parent)
+        key = _key(finding, path.parent, sources)
         if known[key] > 0:
             known[key] -= 1
         else:
@@ -82,10 +84,12 @@ def _read(path: Path) -> Counter[Key]:
         raise BaselineError(f"{path}: the baseline lacks {error}; {remedy}") from error
 
 
-def _key(finding: Finding, folder: Path) -> Key:
-    filename = Path(os.path.relpath(finding.span.filename, folder)).as_posix()
+def _key(finding: Finding, folder: Path, sources: Mapping[Path, bytes] | None = None) -> Key:
+    path = Path(finding.span.filename)
+    filename = Path(os.path.relpath(path, folder)).as_posix()
     try:
-        lines = split_lines(decode(Path(finding.span.filename).read_bytes())[0])
+        source = (sources or {}).get(path)
+        lines = split_lines(decode(path.read_bytes() if source is None else source)[0])
     except (OSError, SyntaxError, UnicodeDecodeError):
         lines = []
     row = finding.span.start.row

@@ -6,14 +6,19 @@ import contextlib
 import difflib
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import libcst
-
-from lossaudit.findings import Applicability, Edit, Finding, Position
+from lossaudit.check.run import check_syntax
+from lossaudit.check.source import SourceError
+from lossaudit.findings import Applicability, Edit, Finding, Position, Severity
+from lossaudit.rulebook import load_rules
 from lossaudit.sourcetext import decode, split_lines
+
+MAX_ROUNDS = 10
+"""A fix may uncover the next; more rounds than this would mean that two undo each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def fix_sources(
     for filename in sorted({edit.span.filename for finding in chosen for edit in _edits(finding)}):
         edits = {edit for finding in chosen for edit in _edits(finding) if edit.span.filename == filename}
         after = apply_edits(sources[filename], sorted(edits, key=lambda edit: edit.span))
-        if _parses(after):
+        if parses(after):
             changed[filename] = after
     applied = [
         finding for finding in chosen if all(edit.span.filename in changed for edit in _edits(finding))
@@ -104,6 +109,145 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+class WriteError(Exception):
+    """A file that was to be changed cannot be written; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The files that changed, in the order of their names, and the findings that remain."""
+
+    files: tuple[FixedFile, ...]
+    findings: tuple[Finding, ...]
+
+
+Analyse = Callable[[Mapping[Path, bytes]], tuple[Finding, ...]]
+"""The findings of a project, given what files are taken to hold instead of what is on the disk."""
+
+
+def settle_fixes(analyse: Analyse, *, unsafe: bool) -> Settled:
+    """Fix and analyse again, in memory, until nothing changes any more.
+
+    A fix after which another finding appears is taken back: it would only move the mistake.
+    """
+    bench = _Bench(analyse, unsafe=unsafe)
+    for _ in range(MAX_ROUNDS):
+        if not bench.advance():
+            break
+    return bench.settled()
+
+
+class _Bench:
+    """The state of a series of rounds."""
+
+    def __init__(self, analyse: Analyse, *, unsafe: bool) -> None:
+        self._analyse = analyse
+        self._unsafe = unsafe
+        self._before: dict[Path, bytes] = {}
+        self._sources: dict[Path, bytes] = {}
+        self._applied: dict[Path, list[Finding]] = {}
+        self._refused: set[tuple[str, str, str]] = set()
+        self._findings = analyse({})
+
+    def advance(self) -> bool:
+        """One round; False if it changed nothing."""
+        wanted = [
+            finding
+            for finding in self._findings
+            if applicable(finding, unsafe=self._unsafe) and self._key(finding) not in self._refused
+        ]
+        if self._attempt(wanted):
+            return True
+        succeeded = [self._attempt_alone(finding) for finding in wanted] if len(wanted) > 1 else []
+        return any(succeeded)
+
+    def settled(self) -> Settled:
+        """What came of it."""
+        files = [
+            FixedFile(path, self._before[path], source, tuple(self._applied.get(path, ())))
+            for path, source in sorted(self._sources.items())
+            if source != self._before[path]
+        ]
+        return Settled(tuple(files), self._findings)
+
+    def _attempt_alone(self, finding: Finding) -> bool:
+        """Try one fix on what the others have left, if its text is still where it was."""
+        current = next((one for one in self._findings if _is_same(one, finding)), None)
+        return current is not None and self._attempt([current])
+
+    def _attempt(self, wanted: list[Finding]) -> bool:
+        filenames = {edit.span.filename for finding in wanted for edit in _edits(finding)}
+        sources = {filename: self._source(Path(filename)) for filename in filenames}
+        changed, applied = fix_sources(sources, wanted, unsafe=self._unsafe)
+        if not changed:
+            return False
+        proposal = {**self._sources, **{Path(filename): source for filename, source in changed.items()}}
+        findings = self._analyse(proposal)
+        if _is_worse(self._findings, findings):
+            if len(wanted) == 1:
+                self._refused.add(self._key(wanted[0]))
+            return False
+        for finding in applied:
+            self._applied.setdefault(Path(finding.span.filename), []).append(finding)
+        for filename in changed:
+            self._applied.setdefault(Path(filename), [])
+        self._sources, self._findings = proposal, findings
+        return True
+
+    def _source(self, path: Path) -> bytes:
+        if path not in self._before:
+            self._before[path] = path.read_bytes()
+        return self._sources.get(path, self._before[path])
+
+    def _key(self, finding: Finding) -> tuple[str, str, str]:
+        """A finding by its file, its code and the text that it is about: its place moves."""
+        lines = split_lines(decode(self._source(Path(finding.span.filename)))[0])
+        return finding.span.filename, finding.code, lines[finding.span.start.row - 1].strip()
+
+
+def _is_same(one: Finding, other: Finding) -> bool:
+    return (one.code, one.span.filename, one.message, one.fix is None) == (
+        other.code,
+        other.span.filename,
+        other.message,
+        other.fix is None,
+    ) and _contents(one) == _contents(other)
+
+
+def _contents(finding: Finding) -> list[tuple[int, int, str]]:
+    """The edits of a fix by their columns and contents, which stay when lines move."""
+    return [(edit.span.start.column, edit.span.end.column, edit.content) for edit in _edits(finding)]
+
+
+def _is_worse(before: Sequence[Finding], after: Sequence[Finding]) -> bool:
+    """Whether there is more of any code than there was; what is merely better written with a built-in does not count."""
+    rules = load_rules()
+    counts = [
+        Counter(finding.code for finding in findings if rules[finding.code].severity is not Severity.INFO)
+        for findings in (before, after)
+    ]
+    return any(count > counts[0][code] for code, count in counts[1].items())
+
+
+def write_all(files: Sequence[FixedFile]) -> None:
+    """Write the files, each whole or not at all.
+
+    Raises:
+        WriteError: Some of them cannot be written, or have changed since they were read; the others are.
+    """
+    failures = []
+    for file in files:
+        try:
+            if file.path.read_bytes() != file.before:
+                failures.append(f"{file.path}: changed while it was checked, so it was left alone")
+                continue
+            write_atomically(file.path, file.after)
+        except OSError as error:
+            failures.append(f"{file.path}: cannot be written: {error.strerror or error}")
+    if failures:
+        raise WriteError("; ".join(failures))
+
+
 def _choose(findings: Sequence[Finding]) -> list[Finding]:
     """The findings whose fixes can be made in one round: in order, each free of the edits before it.
 
@@ -132,9 +276,10 @@ def _overlap(one: Edit, other: Edit) -> bool:
     return one.span.start < other.span.end and other.span.start < one.span.end
 
 
-def _parses(source: bytes) -> bool:
+def parses(source: bytes) -> bool:
+    """Whether a file may be written: it is Python still."""
     try:
-        libcst.parse_module(source)
-    except (libcst.ParserSyntaxError, UnicodeDecodeError, RecursionError):
+        check_syntax(source)
+    except (SourceError, RecursionError):
         return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -49,7 +49,13 @@ class Module:
 class Project:
     """The files that are checked, and whatever they import that lies beside them."""
 
-    def __init__(self, files: Sequence[Path], roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        roots: Sequence[Path] = (),
+        sources: Mapping[Path, bytes] | None = None,
+    ) -> None:
+        self._sources = {_normal(path): source for path, source in (sources or {}).items()}
         self.files = {_normal(path): path for path in files}
         self.extra_roots = [_normal(root) for root in roots]
         self._common = _common_folder(self.files)
@@ -77,13 +83,22 @@ class Project:
         if module.is_namespace or module.code is not None or module.error is not None:
             return module.code
         try:
-            module.code = lower(read(module.path))
+            module.code = lower(self.read(module.path))
             module.paths = tuple(_path_additions(module))
         except SourceError as error:
             module.error = error
         except RecursionError:
             module.error = SourceError("E004", "the code is nested too deeply to be analysed")
         return module.code
+
+    def read(self, path: Path) -> bytes:
+        """The bytes of a file: those that the run was given for it, else those on the disk.
+
+        Raises:
+            SourceError: E003, it cannot be read.
+        """
+        given = self._sources.get(_normal(path)) if self._sources else None
+        return read(path) if given is None else given
 
     # Names
 

@@ -13,13 +13,14 @@ from typing import TypeVar
 from lossaudit.check import CheckOptions, CheckResult
 from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
+from lossaudit.check.fixes.make import Desk, make_fix
 from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.positions import Positions
-from lossaudit.check.project import Module, Project, read
+from lossaudit.check.project import Module, Project
 from lossaudit.check.select import worth_parsing
 from lossaudit.check.source import SourceError, decode
 from lossaudit.check.values import Site
-from lossaudit.findings import Finding, Position, Span, TrailStep
+from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
 
 _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 12_000
@@ -69,19 +70,19 @@ class Run:
     def check(self, files: Sequence[Path]) -> CheckResult:
         """Read, select, interpret, and place the findings."""
         unique = list(dict.fromkeys(files))
-        self._read(unique)
+        project = Project(unique, self.options.roots, self.options.sources)
+        self._read(unique, project)
         self.contracts = load_contracts(mentioned(self.sources.values()))
-        project = Project(unique, self.options.roots)
         selected = worth_parsing(self.sources, self.contracts.vocabulary())
         self._check_syntax([path for path in self.sources if path not in set(selected)])
         hits = self._interpret(project, [project.module(path) for path in selected])
         findings = [*self.problems, *Placer(project).findings(hits)]
         return CheckResult(tuple(sorted(set_of(findings), key=_order)), len(unique), self.unreadable)
 
-    def _read(self, files: Iterable[Path]) -> None:
+    def _read(self, files: Iterable[Path], project: Project) -> None:
         for path in files:
             try:
-                self.sources[path] = read(path)
+                self.sources[path] = project.read(path)
             except SourceError as error:
                 self._problem(path, error)
 
@@ -187,18 +188,28 @@ class Placer:
     """Turns sites into spans, computing positions once for each file that takes part in a finding."""
 
     def __init__(self, project: Project) -> None:
+        self._project = project
         self._files: dict[str, Positions] = {}
         self._given = {str(path) for path in project.files.values()}
+        self._desk = Desk(lambda filename: project.read(Path(filename)), self._given)
 
     def findings(self, hits: Iterable[Hit]) -> list[Finding]:
-        """The findings in the files that were asked about."""
-        return [self._finding(hit) for hit in dict.fromkeys(hits) if hit.site.path in self._given]
+        """The findings in the files that were asked about. A fix must mend every way in which a finding came about."""
+        ways: dict[tuple[str, Site], list[Hit]] = {}
+        for hit in dict.fromkeys(hits):
+            if hit.site.path in self._given:
+                ways.setdefault((hit.code, hit.site), []).append(hit)
+        found: list[Finding] = []
+        for (code, _), same in ways.items():
+            fix = make_fix(self._desk, code, [hit.fix for hit in same])
+            found += [self._finding(hit, fix) for hit in same]
+        return found
 
-    def _finding(self, hit: Hit) -> Finding:
+    def _finding(self, hit: Hit, fix: Fix | None) -> Finding:
         trail = tuple(TrailStep(self._span(step.site), step.words) for step in hit.trail)
-        return Finding(hit.code, hit.message, self._span(hit.site), trail, None, hit.help)
+        return Finding(hit.code, hit.message, self._span(hit.site), trail, fix, hit.help)
 
     def _span(self, site: Site) -> Span:
         if site.path not in self._files:
-            self._files[site.path] = Positions(site.path, read(Path(site.path)))
+            self._files[site.path] = Positions(site.path, self._project.read(Path(site.path)))
         return self._files[site.path].span(site.node)

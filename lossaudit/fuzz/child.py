@@ -38,7 +38,7 @@ class Announcer:
         from lossaudit.fuzz.subject import Avoided
 
         if case is None:
-            self.board.write({"stage": stage})
+            self.board.idle()
             return
         key = avoid_key(stage, case, interface)
         if key in self.avoid or (stage != "probe" and _size(case) >= self.largest):
@@ -111,7 +111,7 @@ def _run(request: wire.Request, board: wire.Blackboard, on_event: Callable[[str]
         limit_memory(request.options.memory_limit_mb)
         found = load(parse_target(request.target))
         made = builds(found, request.options.init)
-        board.write({"stage": wire.IDLE})
+        board.idle()
         report = audit(request.target, made, request.options, announcer, on_event)
         return {"report": wire.report_to_json(report)}
     except TargetError as error:

@@ -72,6 +72,11 @@ class _Foreign(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.known = {id(tensor): tensor for tensor in given}
         self.found = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would load its compiler for it, which takes longer than the whole run, and nothing is compiled here."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

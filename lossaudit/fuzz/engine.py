@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.target import Build
     from lossaudit.fuzz.variants import Variant
 
-FILLINGS = 3
+FILLINGS = 6
 FEW = 3
 KEPT_FAILURES = 12
 CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")
@@ -207,13 +207,16 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
     for space_name, reach in session.reach.items():
         space = inputs.space_named(space_name)
         count = max(1, options.max_examples // len(session.reach))
-        for structure in _structures(space, reach, options, count):
+        cases = [
+            inputs.fill(space, structure, params) for structure in _structures(space, reach, options, count)
+        ]
+        session.foresee(cases)
+        for case in cases:
             if time.monotonic() - started > options.max_time:
                 session.assumptions.append(
                     f"stopped after {session.calls} evaluations: --max-time was reached"
                 )
                 return trials, findings
-            case = inputs.fill(space, structure, params)
             trial = session.trial(case)
             trials.append(trial)
             _check(trial, findings, budget)

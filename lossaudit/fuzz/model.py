@@ -230,7 +230,6 @@ class Observation:
     error_type: str | None = None
     backward_error: str | None = None
     differentiable: bool = False
-    custom_backward: bool = False
     mutated: tuple[str, ...] = ()
 
 

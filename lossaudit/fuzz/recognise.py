@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
+MOST_DISTORTED = 120
+"""Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+MOST_NEAREST = 24
+"""The same for references that only come near."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +97,8 @@ def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
     for tier, search in enumerate(searches):
         if asked is not None and tier == 1:
             continue  # who names a reference means it, not a convention near it
-        matches = [match for door, spec in _pairs(doors, asked) for match in search(door, spec, asked)]
+        pairs = _pairs(doors, asked) if tier == 0 else _usual_pairs(doors, asked)
+        matches = [match for door, spec in pairs for match in search(door, spec, asked)]
         matches = [match for match in matches if tier > 1 or not _contradicted(match, doors)]
         if matches:
             return _refine(matches)
@@ -123,6 +128,22 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
     used = [door for door in doors if not _is_integer_twin(door, doors)]
     pairs = [(door, spec) for door in used for spec in specs if door.space.name in spec.spaces]
     return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+
+
+def _usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
+    """Each reference with the space that it is most used to, of those that the target takes.
+
+    A target that is not the reference itself has most doors open by accident: a sum over all pixels takes any shape.
+    """
+    pairs = _pairs(doors, asked)
+    first: dict[str, Door] = {}
+    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.name)):
+        first.setdefault(spec.name, door)
+    return [
+        (door, spec)
+        for door, spec in pairs
+        if door.space is first[spec.name].space and door.subject.build is first[spec.name].subject.build
+    ]
 
 
 def _is_integer_twin(door: Door, doors: list[Door]) -> bool:
@@ -246,7 +267,7 @@ def _variants_with(
     plain = list(_plain_variants(door, spec, asked))
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
-        bases = plain if len(mistakes) == 1 else plain[:MOST_PAIRED]
+        bases = plain[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
         found = list(itertools.islice(_distorted(door, bases, mistakes), MOST_MATCHES))
         yield from found
         if found:
@@ -279,7 +300,8 @@ def distort(
 def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
-    for variant in _plain_variants(door, spec, asked, reach="declared"):
+    near = _plain_variants(door, spec, asked, reach="declared")
+    for variant in itertools.islice(near, MOST_NEAREST):
         hits = sum(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
         score = float(hits) if 2 * hits >= len(door.comparable) else 0.0
         if not score and relations.fit(variant, door.comparable) is not None:

@@ -97,13 +97,20 @@ class Subject:
         prediction, target = tensors(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
         arranged = arrange(leaf, case.layout)
-        before = (arranged.detach().clone(), target.clone())
         try:
             with torch.enable_grad():
                 result = self.invoke(loss, arranged, target)
-            return _describe(result, leaf, gradient, _mutated((arranged, target), before))
+            return _describe(result, leaf, gradient, _mutated((arranged, target), (leaf, case.target)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
+
+    def custom_backward(self, case: Case) -> bool:
+        """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
+        prediction, target = tensors(case, self.interface)
+        leaf = prediction.requires_grad_()
+        with torch.enable_grad():
+            value = single(self.invoke(self.at_dtype(case.dtype), arrange(leaf, case.layout), target))
+        return isinstance(value, torch.Tensor) and _hand_written(value)
 
     def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
         """The bare call."""
@@ -146,8 +153,8 @@ def arrange(prediction: Tensor, layout: str) -> Tensor:
         return prediction.t().clone(memory_format=torch.contiguous_format).t()
     if layout in {"strided", "transposed"}:
         return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
-    # A view, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
-    return prediction.clone() if prediction.requires_grad else prediction
+    # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
+    return prediction.clone()
 
 
 def single(result: Any) -> Any:
@@ -160,7 +167,14 @@ def _mutated(now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple
     return tuple(
         name
         for name, after, then in zip(("prediction", "target"), now, before, strict=True)
-        if not torch.equal(torch.nan_to_num(after.detach().double()), torch.nan_to_num(then.double()))
+        if not _same(after.detach(), then.detach().to(after.dtype))
+    )
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Equality in which NaN equals NaN; the plain comparison settles nearly all."""
+    return torch.equal(first, second) or torch.equal(
+        first.double().nan_to_num(nan=0.5), second.double().nan_to_num(nan=0.5)
     )
 
 
@@ -184,12 +198,11 @@ def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...
         dtype=str(value.dtype).removeprefix("torch."),
         differentiable=slope is not None or backward_error is not None,
         backward_error=backward_error,
-        custom_backward=gradient and _has_custom_backward(value),
         mutated=mutated,
     )
 
 
-def _has_custom_backward(value: Tensor) -> bool:
+def _hand_written(value: Tensor) -> bool:
     """Whether a hand-written ``autograd.Function`` takes part in the graph."""
     waiting, seen = [value.grad_fn], set()
     while waiting:

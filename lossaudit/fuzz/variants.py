@@ -152,13 +152,18 @@ def largest(variant: Variant, case: Case) -> float:
     """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
     finite = case.prediction[torch.isfinite(case.prediction)]
     size = float(finite.abs().max()) if finite.numel() else 1.0
+    return max(1.0, size) * largest_weight(variant)
+
+
+def largest_weight(variant: Variant) -> float:
+    """The greatest weight or factor among the parameters, 1 at least."""
     weights = [
         float(torch.as_tensor(value).abs().max())
         for parameter in variant.spec.parameters
         if parameter.kind in {"per-class", "tensor", "number"}
         and (value := variant.params.get(parameter.name)) is not None
     ]
-    return max(1.0, size) * max(1.0, *weights, 1.0)
+    return max(1.0, *weights, 1.0)
 
 
 def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,28 +49,43 @@ class Request:
 
 
 class Blackboard:
-    """The one line that says what is being run now. Written before each call, so that it outlives a crash."""
+    """What is being run now. Written before each call, so that it outlives a crash.
+
+    A count and a mark that says whether the call is still running, each at its own place, then the length and the text
+    of the state. The end of a call rewrites the first two only.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.descriptor = os.open(folder / NOW, os.O_RDWR | os.O_CREAT, 0o600)
         self.count = 0
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the line."""
+        """Say what runs from now on."""
         self.count += 1
-        text = json.dumps({**state, "count": self.count}).encode()
-        os.pwrite(self.descriptor, len(text).to_bytes(8, "little") + text, 0)
+        text = json.dumps(state).encode()
+        os.pwrite(self.descriptor, _HEAD.pack(self.count, True) + _LENGTH.pack(len(text)) + text, 0)
+
+    def idle(self) -> None:
+        """Say that it came back, and nothing of the target runs now."""
+        self.count += 1
+        os.pwrite(self.descriptor, _HEAD.pack(self.count, False), 0)
+
+
+_HEAD = struct.Struct("<Q?")
+_LENGTH = struct.Struct("<Q")
 
 
 def read_blackboard(folder: Path) -> dict[str, Any]:
-    """The last line; empty while there is none, or while it is being written."""
+    """The state; empty while there is none, or while it is being written."""
     try:
         data = (folder / NOW).read_bytes()
-        size = int.from_bytes(data[:8], "little")
-        state = json.loads(data[8 : 8 + size])
-    except (OSError, ValueError):
+        count, running = _HEAD.unpack_from(data)
+        (size,) = _LENGTH.unpack_from(data, _HEAD.size)
+        start = _HEAD.size + _LENGTH.size
+        state = json.loads(data[start : start + size]) if running else {"stage": IDLE}
+    except (OSError, ValueError, struct.error):
         return {}
-    return state if isinstance(state, dict) else {}
+    return {**state, "count": count} if isinstance(state, dict) else {}
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from click import style
 
-from lossaudit.findings import Finding, Severity, Span, TrailStep
+from lossaudit.findings import Applicability, Finding, Severity, Span, TrailStep
 from lossaudit.report.source import displayed, line_of, read_lines, underline
 from lossaudit.rulebook import load_rules
 
 CONTEXT_LINES = 2
+_FLAGS = {Applicability.SAFE: "--fix", Applicability.UNSAFE: "--fix --unsafe-fixes"}
 _COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
@@ -44,7 +45,15 @@ def summary(findings: Sequence[Finding], checked: int) -> str:
         if counts[severity]
     ]
     places = len({finding.span.filename for finding in findings})
-    return f"Found {', '.join(parts)} in {places} of {files}."
+    found = f"Found {', '.join(parts)} in {places} of {files}."
+    return "\n".join([found, *_fixable(findings)])
+
+
+def _fixable(findings: Sequence[Finding]) -> list[str]:
+    """How many of them can be fixed, and by which options."""
+    counts = Counter(finding.fix.applicability for finding in findings if finding.fix is not None)
+    parts = [f"{counts[kind]} with {flags}" for kind, flags in _FLAGS.items() if counts[kind]]
+    return [f"Fixable: {', '.join(parts)}."] if parts else []
 
 
 def _story(finding: Finding) -> str:
@@ -61,6 +70,8 @@ def _story(finding: Finding) -> str:
         lines += [line for number, step in enumerate(finding.trail, 1) for line in _step(number, step)]
     if finding.help:
         lines.append(f"{_label('help')} {finding.help}")
+    if finding.fix is not None:
+        lines.append(f"{_label('fix')} {finding.fix.message} ({_FLAGS[finding.fix.applicability]})")
     lines.append(f"{_label('rule')} lossaudit rule {finding.code}")
     return "\n".join(lines) + "\n"
 

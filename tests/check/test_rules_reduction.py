@@ -71,6 +71,33 @@ def step(x, y):
     assert found(tmp_path, body) == []
 
 
+def test_what_another_method_does_to_the_criterion_may_come_later(tmp_path: Path) -> None:
+    body = """
+class Both(nn.Module):
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, p, y):
+        loss = F.l1_loss(p, y, reduction="none")
+        return loss.mean() if self.reduction == "mean" else loss
+
+class Learner:
+    def fit(self, x, y):
+        self.criterion = Both()
+        self.train(x, y)
+        return self.score(x, y)
+
+    def score(self, x, y):
+        self.criterion.reduction = "none"
+        return self.criterion(net(x), y)
+
+    def train(self, x, y):
+        self.criterion(net(x), y).backward()
+"""
+    assert found(tmp_path, body) == []
+
+
 def test_the_old_argument_switches_the_reduction_off_too(tmp_path: Path) -> None:
     body = """
 def step(x, y):
@@ -175,6 +202,7 @@ def loss(predicted, target, lengths, mask=None, flag=None):
         "return (error * (torch.sigmoid(predicted) > 0.5)).mean()",
         "return (error * (target == 1)).mean() + (error * (target == 0)).mean()",
         "return (error * (flag > 5)).sum(dim=1).mean()",
+        "return (error * (target > 0)).mean() + 2 * (error * (target <= 0)).mean()",
         "if flag:\n        error = error * (target != -1)\n    return error.mean()",
     ],
 )

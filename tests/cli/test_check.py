@@ -77,9 +77,10 @@ def test_json_has_the_published_shape(lossaudit: Lossaudit) -> None:
 @pytest.mark.usefixtures("project")
 def test_concise_gives_one_line_a_finding(lossaudit: Lossaudit) -> None:
     result = lossaudit("check", "--output-format", "concise", ".")
-    first, last = result.stdout.splitlines()
+    first, last, fixable = result.stdout.splitlines()
     assert first.startswith(f"train.py:{BROKEN_LINE}:12: LA101 ")
     assert last == "Found 1 error in 1 of 2 files."
+    assert fixable == "Fixable: 1 with --fix --unsafe-fixes."
 
 
 @pytest.mark.usefixtures("project")

@@ -413,6 +413,7 @@ FRAMEWORK = Framework(
     layers=_LAYERS,
     losses=_LOSSES,
     attributes=(("data", "detach"), ("T", "t"), ("mT", "t"), ("H", "t")),
+    record_bases=("typing.NamedTuple",),
     tensor_types=(
         "torch.Tensor",
         "torch.FloatTensor",
@@ -427,11 +428,9 @@ FRAMEWORK = Framework(
         ("torch.jit.ScriptModule", "forward"),
         *((base + "LightningModule", "forward") for base in _LIGHTNING),
         ("lightning.pytorch.core.LightningModule", "forward"),
-        ("transformers.PreTrainedModel", "forward"),
     ),
     training_steps=(
         *((base + "LightningModule", "training_step") for base in _LIGHTNING),
-        ("transformers.Trainer", "compute_loss"),
     ),
     containers=(
         ("torch.nn.Sequential", "sequential"),

@@ -67,7 +67,8 @@ class Op:
     :attr:`Framework.places`, and ``m`` is a method of the tensor. ``also`` lists further dotted spellings and
     ``methods`` further method names. A method whose name ends in an underscore is the in-place form of the one without.
     ``activation`` is (parameter, namespace): that parameter holds an activation which is applied to the result, a
-    callable or the name of one in the namespace.
+    callable or the name of one in the namespace. ``fields`` says, where ``result`` is ``record``, which operation each
+    attribute of the result is.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Op:
     methods: tuple[str, ...] = ()
     detaches: bool = False
     activation: tuple[str, str] | None = None
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,20 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """If ``parameter`` is ``value``, the fields in ``changes`` of the loss are these instead."""
+    """If ``parameter`` is ``value``, the fields in ``changes`` of the loss are these instead.
+
+    ``also`` holds further pairs of parameter and value that must hold as well.
+    """
 
     parameter: str
     value: object
     changes: tuple[tuple[str, Any], ...]
+    also: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def conditions(self) -> tuple[tuple[str, object], ...]:
+        """Every pair of parameter and value that must hold."""
+        return ((self.parameter, self.value), *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,12 @@ class Framework:
     losses: tuple[Loss, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     """Attribute of a tensor -> the operation that it is."""
+    constants: tuple[tuple[str, str | int | float], ...] = ()
+    """Dotted name -> the constant that it holds."""
+    builders: tuple[str, ...] = ()
+    """Class methods that build an object of their class: ``from_pretrained``."""
+    record_bases: tuple[str, ...] = ()
+    """Bases whose subclasses take their annotated fields as constructor arguments, as data classes do."""
     tensor_types: tuple[str, ...] = ()
     module_bases: tuple[tuple[str, str], ...] = ()
     """Base class -> the method that runs when an instance is called."""

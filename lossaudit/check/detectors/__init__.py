@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lossaudit.check.events import Event
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.values import Site, Step
 
 MODULES = ("inputs", "targets", "focal", "modules", "reduction", "numerics", "training")
@@ -28,6 +29,7 @@ class Hit:
     message: str
     trail: tuple[Step, ...] = ()
     help: str | None = None
+    fix: Remedy | None = None
 
 
 Judge = Callable[[Any], Iterable[Hit]]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.remedies import removal
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
 from lossaudit.check.events import Backward, LossCall, OpEvent
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.terms import gradient_cuts, reads_layers, weighted_terms
 from lossaudit.check.values import (
@@ -34,8 +36,8 @@ def _kind(event: LossCall) -> Kind:
     return common_kind(event.args.get(event.loss.prediction)) if _prediction(event) else Kind.UNKNOWN
 
 
-def _hit(code: str, event: LossCall, message: str, advice: str) -> Hit:
-    return Hit(code, event.site, message, loss_trail(event, _prediction(event)[0]), advice)
+def _hit(code: str, event: LossCall, message: str, advice: str, fix: Remedy | None = None) -> Hit:
+    return Hit(code, event.site, message, loss_trail(event, _prediction(event)[0]), advice, fix)
 
 
 def _undo(event: LossCall) -> str:
@@ -49,7 +51,7 @@ def softmax_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
     """Class probabilities reach a loss that applies log-softmax itself."""
     if event.loss.expects == "logits" and _kind(event) is Kind.PROBABILITY:
         message = f"softmax output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA101", event, message, _undo(event))
+        yield _hit("LA101", event, message, _undo(event), removal(event))
 
 
 @detector("LA102", LossCall)
@@ -57,7 +59,13 @@ def log_softmax_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
     """Log-softmax is applied twice."""
     if event.loss.expects == "logits" and _kind(event) is Kind.LOG_PROBABILITY:
         message = f"log-probabilities reach {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA102", event, message, "pass the raw logits, or keep the log-softmax and use `NLLLoss`")
+        yield _hit(
+            "LA102",
+            event,
+            message,
+            "pass the raw logits, or keep the log-softmax and use `NLLLoss`",
+            removal(event),
+        )
 
 
 @detector("LA103", LossCall)
@@ -92,7 +100,7 @@ def sigmoid_before_bce_with_logits(event: LossCall) -> Iterator[Hit]:
     """The sigmoid is applied twice."""
     if event.loss.expects == "binary_logits" and _kind(event) is Kind.SIGMOID and _is_made_by_sigmoid(event):
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA105", event, message, _undo(event))
+        yield _hit("LA105", event, message, _undo(event), removal(event))
 
 
 def _is_made_by_sigmoid(event: LossCall) -> bool:
@@ -107,7 +115,7 @@ def sigmoid_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
         return
     if event.loss.expects == "logits":
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA106", event, message, _undo(event))
+        yield _hit("LA106", event, message, _undo(event), removal(event))
     elif event.loss.expects == "probabilities" and _classes(event) != 1:
         message = (
             f"sigmoid output reaches {loss_label(event)}, which expects one distribution over the classes"

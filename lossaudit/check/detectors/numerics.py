@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.remedies import of_logarithm
 from lossaudit.check.detectors.words import made_words
 from lossaudit.check.events import FunctionReturn, LossCall, OpEvent
 from lossaudit.check.kinds import Dtype, Kind
@@ -21,18 +22,30 @@ from lossaudit.check.reasoning.forms import (
     strip,
     written_out,
 )
+from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.ranges import bounds, can_be_large, exponent, is_shifted
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
 from lossaudit.check.reasoning.zeros import (
     Zero,
     empty_denominator,
     is_mask,
+    norm_with_late_epsilon,
     overlap,
     reaches_one,
     vanishing,
     zero_of,
 )
-from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, number, tensors, walk_terms
+from lossaudit.check.values import (
+    UNKNOWN,
+    Step,
+    Tensor,
+    Unknown,
+    Value,
+    alternatives,
+    number,
+    tensors,
+    walk_terms,
+)
 
 
 def _is_trained(event: OpEvent) -> bool:
@@ -62,7 +75,10 @@ def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
         message = (
             "logarithm of a softmax: a probability that underflows to 0 makes it -inf, and the gradient NaN"
         )
-        yield Hit("LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits")
+        fix = of_logarithm("log-softmax", event.term, found)
+        yield Hit(
+            "LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits", fix
+        )
 
 
 @detector("LA402", OpEvent)
@@ -82,10 +98,10 @@ def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
         is_complement, inner = whole is not None, argument if whole is None else whole
     found = selected(inner)
     if found and all(is_sigmoid(one) for one in found):
-        yield _log_of_sigmoid(event, found[0], is_complement=is_complement)
+        yield _log_of_sigmoid(event, found, is_complement=is_complement)
 
 
-def _log_of_sigmoid(event: OpEvent, sigmoid: Tensor, *, is_complement: bool) -> Hit:
+def _log_of_sigmoid(event: OpEvent, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
     if is_complement:
         message = (
             "logarithm of 1 - sigmoid: the sigmoid rounds to 1 for scores above 17, and the logarithm is -inf"
@@ -96,7 +112,8 @@ def _log_of_sigmoid(event: OpEvent, sigmoid: Tensor, *, is_complement: bool) -> 
             "logarithm of a sigmoid: it underflows to 0 for very negative scores, and the logarithm is -inf"
         )
         advice = "use `logsigmoid(x)` on the scores"
-    return Hit("LA402", event.site, message, _trail(event, sigmoid), advice)
+    fix = of_logarithm("log-sigmoid", event.term, found, "complement" if is_complement else "plain")
+    return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
 def _is_log_in_training(event: OpEvent) -> bool:
@@ -364,15 +381,43 @@ def judge_division(term: Tensor) -> Hit | None:
     """A mean over what a mask selects, where it may select nothing."""
     divisor = term.arg("other")
     zero = (empty_denominator(divisor) or _empty_overlap(term)) if _carries_gradient(term) else None
-    if zero is None or _is_guarded(term, divisor) or not _is_differentiable(term.arg("input")):
+    if zero is None or _is_guarded(term, divisor) or not _is_differentiable(term.arg("input"), divisor):
         return None
     message = "division by a sum that is 0 when nothing is selected: 0 / 0 is NaN, in the value and in every gradient"
     return Hit("LA407", term.site, message, _zero_trail(zero), "bound it below, for example `.clamp(min=1)`")
 
 
-def _is_differentiable(value: Value | None) -> bool:
+def _is_differentiable(value: Value | None, divisor: Value | None) -> bool:
+    """Whether the numerator holds more than the data from which the mask in the divisor was made: a share is a metric."""
     found = tensors(value)
-    return bool(found) and not any(one.detached or gradient_cuts(one) for one in found)
+    if not found or any(one.detached or gradient_cuts(one) for one in found):
+        return False
+    counted = {id(_whole(leaf)) for one in tensors(divisor) for leaf in unknown_leaves(one)}
+    return any(_reads_model(one) or _gradient_leaves(one) - counted for one in found)
+
+
+def _gradient_leaves(term: Tensor) -> set[int]:
+    """The values of unknown origin to which a gradient of ``term`` may go; an index gets none."""
+    out: set[int] = set()
+    stack: list[Value] = [term]
+    for _ in range(LIMIT):
+        if not stack:
+            break
+        one = stack.pop()
+        if isinstance(one, Unknown):
+            out.add(id(_whole(one)))
+        elif not isinstance(one, Tensor):
+            stack += parts(one)
+        elif not (one.detached or one.kind is Kind.HARD or one.dtype is Dtype.BOOL):
+            stack += [one.args.get("input", UNKNOWN)] if one.op in SELECTION else one.args.values()
+    return out - {id(UNKNOWN)}
+
+
+def _whole(value: Unknown) -> Unknown:
+    """The value of which ``value`` is a part of a part."""
+    while isinstance(value.of, Unknown):
+        value = value.of
+    return value
 
 
 def _empty_overlap(term: Tensor) -> Zero | None:
@@ -411,12 +456,25 @@ def judge_angle(term: Tensor) -> Hit | None:
     return Hit("LA408", term.site, message, trail, "clamp to [-1 + 1e-6, 1 - 1e-6] first")
 
 
-_ROOTS = frozenset({"sqrt", "pow", "acos", "asin"})
+_ROOTS = frozenset({"sqrt", "pow", "acos", "asin", "add", "clamp", "clamp_min"})
+
+
+def judge_late_epsilon(term: Tensor) -> Hit | None:
+    """An epsilon that comes after the root that it should protect."""
+    root = norm_with_late_epsilon(term)
+    if root is None or not _carries_gradient(root) or _is_guarded(root, root.arg("input")):
+        return None
+    message = "the epsilon comes after the square root: for a zero vector the gradient of the root is NaN all the same"
+    trail = (Step(term.site, "the epsilon is added here"),) if term.site != root.site else ()
+    advice = "add the epsilon inside the root, or use `torch.linalg.vector_norm`"
+    return Hit("LA408", root.site, message, trail, advice)
 
 
 def judge_singular_gradient(term: Tensor) -> Hit | None:
     """LA408 of one operation."""
-    return judge_angle(term) if term.op in ("acos", "asin") else judge_root(term)
+    if term.op in ("acos", "asin"):
+        return judge_angle(term)
+    return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
 @detector("LA406", OpEvent)

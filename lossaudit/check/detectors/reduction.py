@@ -291,7 +291,12 @@ def masked_mean(event: FunctionReturn | Backward) -> Iterator[Hit]:
         if part.op != "mean" or any(constant(term.arg("dim")) is not None for term in part.terms):
             continue
         masks = [_masked_loss(term) for term in part.terms]
-        if not all(masks) or masks[0] is None or _is_normalised(part, masks[0]):
+        if (
+            not all(masks)
+            or masks[0] is None
+            or _is_normalised(part, masks[0])
+            or _splits_classes(event, masks[0])
+        ):
             continue
         message = "the mean divides by every element, not by those that the mask keeps"
         trail = (Step(masks[0].site, "this mask sets the others to zero"),)
@@ -303,6 +308,21 @@ def _is_normalised(part: Part, mask: Tensor) -> bool:
     return any(
         mentions(value, mask) or _shares_leaf(value, mask) for value in (*part.divisors, *part.factors)
     )
+
+
+def _splits_classes(event: FunctionReturn | Backward, mask: Tensor) -> bool:
+    """Whether the result holds another decision on the same values: the parts of a loss for each class, say."""
+    own = _root(mask)
+    subject = own.arg("input")
+    seen = (one for value in tensors(event.value) for one in walk_terms(value) if one.kind is Kind.HARD)
+    return any(one.arg("input") is subject and one.op in _COMPARISONS and _differs(one, own) for one in seen)
+
+
+_COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")
+
+
+def _differs(one: Tensor, other: Tensor) -> bool:
+    return one.op != other.op or constant(one.arg("other")) != constant(other.arg("other"))
 
 
 def _shares_leaf(value: Value, mask: Tensor) -> bool:

@@ -51,6 +51,11 @@ _MADE_LIKE_ANOTHER = frozenset({
     "new_tensor",
 })  # fmt: skip
 _TAKES_A_DEVICE = _MADE_ON_THE_CPU | _MADE_LIKE_ANOTHER
+_FROM_ANY_DEVICE = frozenset({
+    ("getitem", "index"), ("setitem", "index"),
+    ("ctc_loss", "targets"), ("ctc_loss", "input_lengths"), ("ctc_loss", "target_lengths"),
+})  # fmt: skip
+"""Arguments that PyTorch takes from the CPU wherever the others lie."""
 _NUMBERS = ("size", "numel", "item", "tolist")
 _WORDS = {
     "cuda": "`.cuda()` picks a GPU inside a loss",
@@ -139,11 +144,7 @@ class _DeviceSearch:
                 return []
         if term.guarded or _settles_device(term):
             return []
-        return [
-            value
-            for name, value in term.args.items()
-            if name not in ("index", "device") or term.op not in ("getitem", "setitem")
-        ]
+        return [value for name, value in term.args.items() if (term.op, name) not in _FROM_ANY_DEVICE]
 
 
 def _without_what_is_moved(union: Union) -> list[Value]:
@@ -519,7 +520,7 @@ def _decoration(event: Backward) -> Iterator[Hit]:
     for _, found in judged:
         cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
         for cut in cuts[:1]:
-            if not any(one.ident in live for one in operands(cut)):
+            if not any(part.ident in live for one in operands(cut) for part in weighted_terms(one)):
                 message = (
                     f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
                 )

@@ -389,14 +389,27 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
-    if name.endswith(".__init__") and arguments.positional:
-        return _run_base(interp, frame, name.removesuffix(".__init__"), arguments, site)
+    made = _call_on_class(interp, frame, name, arguments, site)
+    if made is not None:
+        return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
+
+
+def _call_on_class(
+    interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site
+) -> Value | None:
+    """``nn.Module.__init__(self)`` and ``AutoModel.from_pretrained(name)``: methods that are called on a class."""
+    owner, _, method = name.rpartition(".")
+    if method == "__init__" and arguments.positional:
+        return _run_base(interp, frame, owner, arguments, site)
+    if method in interp.contracts.builders and interp.contracts.is_module_class(owner):
+        return build_external(interp, frame, owner, Arguments(open_from=0, open_keywords=True), site)
+    return None
 
 
 def _foreign_argument(arguments: Arguments) -> Value | None:

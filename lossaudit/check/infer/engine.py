@@ -25,6 +25,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
+from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
 from lossaudit.check.values import (
     ABSENT,
@@ -90,6 +91,7 @@ class Interpreter:
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.unsettled: list[tuple[dict[str, Value], str]] = []
         self._silence = 0
         self._steps = 0
         self._deadline = 0.0
@@ -192,14 +194,20 @@ class Interpreter:
             kind, _, where = star.partition(":")
             if kind == "name":
                 dotted = self.contracts.canonical(f"{where}.{name}")
-                if dotted in self.contracts.names:
-                    return External(dotted)
+                if dotted in self.contracts.names or dotted in self.contracts.constants:
+                    return self.external(dotted)
             elif name not in _BUILTINS:
                 other = self.star_modules[where]
                 found = self.module_attribute(other, name)
                 if not (isinstance(found, Unknown) and found.origin == "missing"):
                     return found
         return None
+
+    def external(self, dotted: str) -> Value:
+        """What a dotted name outside the project stands for."""
+        name = self.contracts.canonical(dotted)
+        constants = self.contracts.constants
+        return Const(constants[name]) if name in constants else External(name)
 
     def bind_name(self, frame: Frame, name: str, value: Value) -> None:
         """``name = value`` in the scope that the name belongs to."""
@@ -440,9 +448,18 @@ class Interpreter:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
     def run_class(self, cls: ClassVal) -> None:
-        """Run every method of a class, on the objects that were built of it or on one with unknown arguments."""
+        """Run every method of a class, on the objects that were built of it or on one with unknown arguments.
+
+        Each starts from the state that the constructor left, and from what other methods added to it: in which order a
+        caller runs them is not known.
+        """
         built = self.instances.get(id(cls.node))
-        if built and self.detectors.of_definitions:
+        if (
+            built
+            and self.detectors.of_definitions
+            and is_criterion(built[0])
+            and has_forward_of_two(built[0])
+        ):
             self._only_definitions = True
             try:
                 self._run_methods(cls, self._with_unknown_arguments(cls))
@@ -468,13 +485,22 @@ class Interpreter:
                 if (id(function.node), id(instance)) in self.covered:
                     continue
                 objects.set_training(self, instance, Const(value=True))
+                self.heap.begin()
                 self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
+                self.heap.keep_additions()
+                self._unsettle()
+
+    def _unsettle(self) -> None:
+        """What one object changed on another is not known when the next method runs."""
+        for attributes, name in self.unsettled:
+            attributes[name] = UNKNOWN
+        self.unsettled.clear()
 
     def _methods(self, cls: ClassVal) -> Iterable[Function]:
         seen: set[str] = set()
         for base in cls.mro:
             if isinstance(base, ClassVal):
-                for name, member in base.scope.vars.items():
+                for name, member in list(base.scope.vars.items()):  # a method that runs may add to it
                     is_new = name not in seen and name != "__init__"
                     seen.add(name)
                     if is_new and isinstance(member, Function):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lossaudit.check.values import ABSENT, Tensor, Value, join
+from lossaudit.check.values import ABSENT, Const, Tensor, Value, join
 
 
 class _Missing:
@@ -118,6 +118,17 @@ class Heap:
             out[where] = Change(change.container, change.key, _read(change.container, change.key))
             _write(change.container, change.key, change.value)
         return out
+
+    def keep_additions(self) -> None:
+        """Take back what was changed since the last :meth:`begin`, and keep what was added."""
+        if not self.journals:
+            return  # the run was abandoned, and everything is taken back already
+        for change in self.journals.pop().old.values():
+            is_empty = change.value is MISSING or (
+                isinstance(change.value, Const) and change.value.value is None
+            )
+            if not is_empty:
+                _write(change.container, change.key, change.value)
 
     def merge(self, branches: Iterable[Changes]) -> None:
         """Continue from the join of several branches that all started here."""

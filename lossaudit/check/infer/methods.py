@@ -48,6 +48,9 @@ def call_method(
         return _super_method(interp, frame, receiver, name, arguments, site)
     if isinstance(receiver, Instance):
         return _instance_method(interp, frame, receiver, name, arguments, site)
+    if isinstance(receiver, ClassVal):  # a class method that builds an object, with arguments of its own
+        unknown = Arguments(open_from=0, open_keywords=True)
+        return objects.instantiate(interp, frame, receiver, unknown, site)
     if isinstance(receiver, (Tensor, Unknown)):
         return _tensor_method(interp, frame, receiver, name, arguments, site)
     if isinstance(receiver, ListVal):

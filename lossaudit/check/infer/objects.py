@@ -55,7 +55,7 @@ def get_attribute(interp: Interpreter, frame: Frame, value: Value, name: str, si
     if isinstance(value, ModuleVal):
         return interp.module_attribute(value.module, name)
     if isinstance(value, External):
-        return External(interp.contracts.canonical(f"{value.name}.{name}"))
+        return interp.external(f"{value.name}.{name}")
     if isinstance(value, Instance):
         return _instance_attribute(interp, frame, value, name, site)
     if isinstance(value, Tensor):
@@ -258,6 +258,8 @@ def set_attribute(
             else:
                 before = one.attrs.get(name)
                 store = _travelled(interp, value, one, name, site)
+                if one is not frame.receiver and isinstance(before, Const):
+                    interp.unsettled.append((one.attrs, name))
                 interp.heap.set(
                     one.attrs, name, store if target is one else join([store, one.attrs.get(name, store)])
                 )
@@ -317,6 +319,10 @@ def _travelled(interp: Interpreter, value: Value, owner: Instance, name: str, si
 def _class_attribute(interp: Interpreter, value: ClassVal, name: str) -> Value:
     found = lookup_class(value, name)
     if found is None:
+        if name in interp.contracts.builders and any(
+            interp.contracts.is_module_class(base) for base in value.externals
+        ):
+            return ExternalMethod(value, name)
         return Const(value.name) if name in ("__name__", "__qualname__") else UNKNOWN
     found = interp.force(found)
     if isinstance(found, Function) and found.kind == "class":
@@ -400,9 +406,6 @@ def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
     return list(out.items())
 
 
-NAMED_TUPLES = ("typing.NamedTuple", "transformers.utils.ModelOutput", "transformers.file_utils.ModelOutput")
-
-
 def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
     """Call a class of the project."""
     instance = Instance(cls, site)
@@ -420,7 +423,7 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
             calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)
         finally:
             interp.building.pop()
-    elif cls.is_dataclass or any(base in NAMED_TUPLES for base in cls.externals):
+    elif cls.is_dataclass or any(base in interp.contracts.record_bases for base in cls.externals):
         _fill_fields(interp, instance, arguments)
     else:
         construct_external(interp, instance, arguments)

@@ -205,7 +205,19 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
         )
         back_propagate(interp, frame, term.args["input"], term.site, keeps_graph=keeps, start=start)
         return NONE
+    if kind == "record":
+        return _record(interp, frame, op, term)
     return _composite(kind, term)
+
+
+def _record(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Instance:
+    """An object with one tensor an attribute, as models return that have several outputs."""
+    ops = interp.contracts.ops
+    attrs: dict[str, Value] = {
+        name: make_term(interp, frame, ops[kind], {"input": term}, term.site, module=term.module)
+        for name, kind in op.fields
+    }
+    return Instance(External(op.name), term.site, attrs=attrs)
 
 
 def back_propagate(
@@ -322,11 +334,11 @@ def as_called(loss: Loss, args: dict[str, Value]) -> Loss:
     """The contract under these arguments: ``from_logits=True`` and its like decide what a loss expects."""
     changes: dict[str, Any] = {}
     for case in loss.when:
-        given = constant(args.get(case.parameter))
-        if given is NotImplemented:
-            changes |= {field: "" for field, _ in case.changes}
-        elif given == case.value:
-            changes |= dict(case.changes)
+        given = [(constant(args.get(parameter)), value) for parameter, value in case.conditions]
+        if any(found is not NotImplemented and found != value for found, value in given):
+            continue
+        is_open = any(found is NotImplemented for found, _ in given)
+        changes |= {field: "" if is_open else value for field, value in case.changes}
     if "class_dim" in args:
         changes["class_dim"] = integer(args["class_dim"])
     return replace(loss, **changes) if changes else loss

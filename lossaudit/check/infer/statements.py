@@ -294,7 +294,7 @@ def _imported_name(interp: Interpreter, module: Module | None, node: ir.ImportFr
         return LazyImport(module, name)
     if node.level:
         return UNKNOWN
-    return External(interp.contracts.canonical(f"{node.module}.{name}"))
+    return interp.external(f"{node.module}.{name}")
 
 
 # Branches --------------------------------------------------------------------------------------------------------

@@ -438,7 +438,7 @@ KIND_RULES: dict[str, KindRule] = {
     "keep": _keep, "score": _made(Kind.SCORE), "softmax": _softmax, "log_softmax": _log_softmax,
     "sigmoid": _made(Kind.SIGMOID), "log_sigmoid": _made(Kind.LOG_SIGMOID), "tanh": _made(Kind.TANH),
     "rectify": _made(Kind.RECTIFIED), "hard": _made(Kind.HARD), "index": _made(Kind.HARD),
-    "class_index": _made(Kind.INDEX), "one_hot": _one_hot, "normalised": _normalised, "dropout": _dropout,
+    "loss": _made(Kind.LOSS), "class_index": _made(Kind.INDEX), "one_hot": _one_hot, "normalised": _normalised, "dropout": _dropout,
     "to_integer": _to_integer, "reshape": _reshape, "permute": _permute, "transpose": _transpose,
     "getitem": _getitem, "select": _select, "narrow": _narrow, "elementwise_only": _elementwise_only,
     "same_kinds": _same_kinds, "stacked": _stacked, "where": _where, "scatter": _scatter, "pool": _pool,

@@ -79,7 +79,7 @@ def same_term(left: Value | None, right: Value | None, depth: int = _MAX_DEPTH) 
     if left is None or right is None or depth == 0:
         return False
     if isinstance(left, Unknown) or isinstance(right, Unknown):
-        return left is right and left is not UNKNOWN and not _is_part(left)
+        return _same_unknown(left, right, depth)
     if left is right:
         return True
     if isinstance(left, Const) and isinstance(right, Const):
@@ -94,9 +94,13 @@ def same_term(left: Value | None, right: Value | None, depth: int = _MAX_DEPTH) 
     return isinstance(left, Tensor) and isinstance(right, Tensor) and _same_tensor(left, right, depth)
 
 
-def _is_part(value: Value) -> bool:
-    """Whether the value stands for every part of a batch at once."""
-    return isinstance(value, Unknown) and (value.data or value.origin != "")
+def _same_unknown(left: Value, right: Value, depth: int) -> bool:
+    """The same value, or the same part of the same value; what stands for every part of a batch is no proof."""
+    if not isinstance(left, Unknown) or not isinstance(right, Unknown) or UNKNOWN in (left, right):
+        return False
+    if left.of is not None and left.of is right.of:
+        return same_term(left.at, right.at, depth - 1)
+    return left is right and not left.data and left.origin == ""
 
 
 def _same_tensor(left: Tensor, right: Tensor, depth: int) -> bool:

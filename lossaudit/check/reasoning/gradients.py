@@ -28,7 +28,7 @@ CUTTING = frozenset(
 )
 _MAKES_DATA = frozenset({
     "zeros", "ones", "empty", "rand", "full", "zeros_like", "ones_like", "empty_like", "rand_like", "full_like", "new_zeros",
-    "new_ones", "new_empty", "new_full", "new_tensor", "hann_window", "randint", "arange", "eye", "linspace", "from_numpy", "size", "numel", "one_hot",
+    "new_ones", "new_empty", "new_full", "new_tensor", "hann_window", "randint", "arange", "eye", "linspace", "size", "numel", "one_hot",
     "argmax", "argmin", "argsort", "nonzero", "multinomial", "bernoulli",
 })  # fmt: skip
 _NOT_VALUES = ("size", "int", "float", "bool", "str", "number")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import (
+    EPSILON_LIMIT,
     LAYOUT,
     is_softmax,
     one_minus,
@@ -254,6 +255,8 @@ def _vanishing(term: Tensor, depth: int) -> Zero | None:
         return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else zero_of(inner)
     if term.op in ("mse_loss", "l1_loss"):
         return Zero(term, _MEETS)
+    if term.op == "sub" and number(term.arg("input")) == 1:
+        return _sine(term)
     return _arithmetic_root(term, depth)
 
 
@@ -292,13 +295,44 @@ def _is_noise_free(value: Value | None) -> bool:
     return number(value) is None and not any(one.op in ("size", "numel") for one in tensors(value))
 
 
+def _sine(term: Tensor) -> Zero | None:
+    """``1 - cos ** 2``: zero for parallel vectors."""
+    below = strip(term.arg("other"))
+    cosine = None if below is None else squared(below)
+    return Zero(term, "is 0 where the cosine is 1") if cosine is not None and reaches_one(cosine) else None
+
+
+def norm_with_late_epsilon(term: Tensor) -> Tensor | None:
+    """The root in ``(x ** 2).sum().sqrt() + eps``: whoever adds the epsilon there expects a zero vector."""
+    if term.op == "add":
+        found = [other for one, other in sides(term.args) if 0 < (number(one) or 0) <= EPSILON_LIMIT]
+    elif term.op in ("clamp", "clamp_min"):
+        found = [term.arg("input")] if 0 < (number(term.arg("min")) or 0) <= EPSILON_LIMIT else []
+    else:
+        return None
+    root = strip(found[0]) if found else None
+    if root is None or not (root.op == "sqrt" or (root.op == "pow" and exponent(root) == 0.5)):
+        return None
+    total = strip(root.arg("input"))
+    return root if total is not None and _is_sum_of_squares(total) else None
+
+
+def _is_sum_of_squares(term: Tensor) -> bool:
+    if term.op == "add":
+        both = [strip(one) for one, _ in sides(term.args)]
+        return all(one is not None and one.op != "add" and _is_sum_of_squares(one) for one in both)
+    inner = strip(term.arg("input")) if term.op in ("sum", "mean") else term
+    return inner is not None and _is_square(inner)
+
+
+def _is_square(term: Tensor) -> bool:
+    is_power = term.op == "square" or (term.op == "pow" and exponent(term) == 2)
+    return is_power or (term.op == "mul" and same_term(term.arg("input"), term.arg("other")))
+
+
 def squared(term: Tensor) -> Tensor | None:
     """``x`` in ``x ** 2``, ``x.square()`` and ``x * x``."""
-    if term.op == "square" or (term.op == "pow" and exponent(term) == 2):
-        return strip(term.arg("input"))
-    if term.op == "mul" and same_term(term.arg("input"), term.arg("other")):
-        return strip(term.arg("input"))
-    return None
+    return strip(term.arg("input")) if _is_square(term) else None
 
 
 def _is_difference(term: Tensor) -> bool:

@@ -46,7 +46,7 @@ def gradient(trial: Trial) -> Failure | None:
     exact, slope = trial.expected, trial.observed.gradient
     if exact is None or exact.gradient is None or slope is None or not bool(torch.isfinite(slope).all()):
         return None
-    code = "LF201" if trial.observed.custom_backward else "LF102"
+    code = "LF201" if trial.subject.custom_backward(trial.case) else "LF102"
     evidence = {**trial.shown(), "expected_gradient": plain(exact.gradient), "actual_gradient": plain(slope)}
     words = "its hand-written backward gives" if code == "LF201" else "its gradient is"
     worst = int((slope - exact.gradient).abs().argmax())

@@ -1,0 +1,235 @@
+"""Rewrites of an activation where it is applied: taken away, or made its logarithm."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from lossaudit.check.fixes.flow import assigned_name, keeps_value, reads
+from lossaudit.check.fixes.make import Desk, Draft, rewrite
+from lossaudit.check.fixes.remedy import Remedy
+from lossaudit.check.fixes.text import Text, Unclear
+from lossaudit.check.values import Site
+from lossaudit.findings import Edit
+
+FUNCTIONAL = "torch.nn.functional."
+_NAMESPACES = ("torch.", FUNCTIONAL, "torch.special.")
+_NAMES = ("softmax", "log_softmax", "sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An activation applied in the text: the whole call, what it is applied to, and how it is written.
+
+    ``spelling`` is ``function``, ``method`` (of the tensor) or ``module``.
+    """
+
+    call: ast.Call
+    operand: ast.expr
+    spelling: str
+
+
+def applied(text: Text, site: Site, *, is_module: bool) -> Applied:
+    """The application of an activation at a site."""
+    call = text.node(site.node, ast.Call)
+    func = call.func
+    if any(isinstance(one, ast.Starred) for one in call.args) or any(
+        one.arg is None for one in call.keywords
+    ):
+        raise Unclear
+    if is_module:
+        if len(call.args) == 1 and not call.keywords:
+            return Applied(call, call.args[0], "module")
+        raise Unclear
+    if isinstance(func, ast.Attribute) and not text.is_imported(func):
+        if func.attr in _NAMES and _only_settings(call):
+            return Applied(call, func.value, "method")
+        if func.attr in _NAMES or not call.args:
+            raise Unclear  # a function that an object keeps, or a method: the text does not tell
+    operand = call.args[0] if call.args else _keyword(call, "input")
+    if operand is None:
+        raise Unclear
+    return Applied(call, operand, "function")
+
+
+def _only_settings(call: ast.Call) -> bool:
+    """Whether the arguments are settings only, so that the value is what stands before the dot."""
+    plain = all(_is_integer(one) for one in call.args) and len(call.args) <= 1
+    return plain and all(one.arg in ("dim", "dtype", "axis") for one in call.keywords)
+
+
+def _is_integer(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        node = node.operand
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+def _keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((one.value for one in call.keywords if one.arg == name), None)
+
+
+def logarithmic(text: Text, one: Applied) -> tuple[Edit, ...]:
+    """``softmax`` becomes ``log_softmax``, its arguments stay."""
+    if one.spelling == "module":
+        raise Unclear
+    func = one.call.func
+    if one.spelling == "method":
+        assert isinstance(func, ast.Attribute)  # noqa: S101 (so `applied` made it)
+        end = text.end(func)
+        return (text.replace(end - len(func.attr), end, "log_softmax"),)
+    name, imports = _beside(text, func, "softmax", "log_softmax")
+    return (text.replace_node(func, name), *imports)
+
+
+def _beside(text: Text, func: ast.expr, old: str, new: str) -> tuple[str, tuple[Edit, ...]]:
+    """How to write the function ``new`` where the function ``old`` of the framework is written."""
+    dotted = text.dotted(func)
+    if dotted not in {namespace + old for namespace in _NAMESPACES}:
+        raise Unclear
+    if isinstance(func, ast.Attribute):
+        return f"{text.source(func.value)}.{new}", ()
+    return text.name_of(FUNCTIONAL + new, func)
+
+
+def chain_top(text: Text, node: ast.expr, within: ast.AST) -> ast.expr:
+    """The largest expression that begins with ``node`` by methods and indices only: ``node.view(-1)[mask]``."""
+    while node is not within:
+        parent = text.parent(node)
+        if isinstance(parent, ast.Attribute) and parent.value is node:
+            call = text.parent(parent)
+            if not (isinstance(call, ast.Call) and call.func is parent):
+                break
+            node = call
+        elif isinstance(parent, ast.Subscript) and parent.value is node:
+            node = parent
+        else:
+            break
+    return node
+
+
+def is_local(text: Text, one: Applied, use: ast.expr) -> bool:
+    """Whether nothing but ``use`` sees the value: it is part of it, or bound to a name that only ``use`` reads."""
+    if text.contains(use, one.call):
+        return True
+    top = chain_top(text, one.call, text.tree)
+    named = assigned_name(text, top)
+    if named is None or text.scope(use) is not text.scope(one.call):
+        return False
+    found = reads(text, *named)
+    return bool(found) and all(text.contains(use, read) for read in found)
+
+
+def prediction_argument(text: Text, site: Site) -> ast.expr:
+    """What a loss call gets as its prediction: the first argument, or ``input=``."""
+    call = text.node(site.node, ast.Call)
+    found = call.args[0] if call.args else _keyword(call, "input")
+    if found is None or isinstance(found, ast.Starred):
+        raise Unclear
+    return found
+
+
+@rewrite("remove-activation")
+def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
+    """``softmax(z)`` becomes ``z`` where its value goes into the loss and nowhere else.
+
+    Sites: the activation, the loss call, and, for a module, its constructor.
+    """
+    site, use_site, *built = remedy.sites
+    text = desk.text(site)
+    if built and built[0] == site:
+        return _remove_layer(text, site)
+    one = applied(text, site, is_module=bool(built))
+    message = f"Remove `{_label(one)}`"
+    use = prediction_argument(text, use_site) if use_site.path == site.path else None
+    if use is not None and is_local(text, one, use):
+        return Draft(message, text.unwrap(one.call, one.operand))
+    if use is not None and _reads_it(text, one, use):
+        if not keeps_value(text, one.operand, one.call, use):
+            raise Unclear
+        name = text.source(one.operand)
+        return Draft(f"Pass `{name}` to the loss", (text.replace_node(use, text.operand(one.operand)),))
+    if not _is_handed_out(text, one):
+        raise Unclear
+    return Draft(message, text.unwrap(one.call, one.operand), elsewhere=True)
+
+
+def _label(one: Applied) -> str:
+    func = one.call.func
+    return (
+        func.attr
+        if isinstance(func, ast.Attribute)
+        else func.id
+        if isinstance(func, ast.Name)
+        else "the activation"
+    )
+
+
+def _reads_it(text: Text, one: Applied, use: ast.expr) -> bool:
+    """Whether ``use`` is the very name that the activation was bound to, in the same function."""
+    named = assigned_name(text, one.call)
+    if named is None or text.scope(use) is not text.scope(one.call) or not isinstance(use, ast.Name):
+        return False
+    return use in reads(text, *named)
+
+
+def _is_handed_out(text: Text, one: Applied) -> bool:
+    """Whether a function makes the value only to return it."""
+    top = chain_top(text, one.call, text.tree)
+    named = assigned_name(text, top)
+    places: list[ast.expr] = [top] if named is None else list(reads(text, *named))
+    return bool(places) and all(_is_returned(text, place) for place in places)
+
+
+def _is_returned(text: Text, place: ast.expr) -> bool:
+    """Whether an expression is returned as it is, or as a part of what is returned."""
+    node: ast.AST = place
+    for parent in text.ancestors(place):
+        if isinstance(parent, (ast.Return, ast.Lambda)):
+            return True
+        is_part = isinstance(parent, (ast.Tuple, ast.List, ast.keyword, ast.Dict, ast.IfExp)) or (
+            isinstance(parent, ast.Call) and _is_plain_record(parent, node)
+        )
+        if not is_part:
+            return False
+        node = parent
+    return False
+
+
+def _is_plain_record(call: ast.Call, argument: ast.AST) -> bool:
+    """``Output(logits=...)``: a class, by its name, is built around the value."""
+    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    return argument is not call.func and (name[:1].isupper() or name == "dict")
+
+
+# A layer of a container ----------------------------------------------------------------------------------------------
+
+
+def _remove_layer(text: Text, site: Site) -> Draft:
+    """The last layer of ``nn.Sequential(...)`` is taken out."""
+    layer = text.node(site.node, ast.Call)
+    container = text.parent(layer)
+    if isinstance(container, ast.List):
+        items, outer = container.elts, text.parent(container)
+        call = text.parent(outer) if isinstance(outer, ast.Starred) else outer
+    else:
+        call = container
+        items = call.args if isinstance(call, ast.Call) else []
+    if not isinstance(call, ast.Call) or len(items) < 2 or items[-1] is not layer or call.keywords:
+        raise Unclear
+    if text.dotted(call.func) not in ("torch.nn.Sequential", "torch.nn.modules.container.Sequential"):
+        raise Unclear
+    _refuse_indexed(text, call)
+    message = f"Remove the last layer, `{text.source(layer.func)}`"
+    return Draft(message, (text.remove_last_item(items[-2], layer),), elsewhere=True)
+
+
+def _refuse_indexed(text: Text, container: ast.Call) -> None:
+    """Code that takes layers by their place counts on the one that would go."""
+    statement = text.parent(container)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    names = {getattr(target, "attr", getattr(target, "id", None)) for target in targets}
+    for node in ast.walk(text.tree):
+        if isinstance(node, ast.Subscript):
+            base = getattr(node.value, "attr", getattr(node.value, "id", None))
+            if base is not None and base in names:
+                raise Unclear

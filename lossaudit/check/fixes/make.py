@@ -1,0 +1,106 @@
+"""From remedies to fixes: the registered rewrites, and what holds for all of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lossaudit.check.fixes.remedy import Remedy
+from lossaudit.check.fixes.text import Text, Unclear
+from lossaudit.check.values import Site
+from lossaudit.findings import Applicability, Edit, Fix
+from lossaudit.rulebook import load_rules
+
+MODULES = ("activations", "logarithms")
+"""The modules of this package that register rewrites."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a rewrite proposes. ``elsewhere`` says that it changes what other code may read: then it is never safe."""
+
+    message: str
+    edits: tuple[Edit, ...]
+    elsewhere: bool = False
+
+
+class Desk:
+    """The files that may be edited, parsed when they are first needed."""
+
+    def __init__(self, read: Callable[[str], bytes], editable: Iterable[str]) -> None:
+        self._read = read
+        self._editable = frozenset(editable)
+        self._texts: dict[str, Text | None] = {}
+
+    def text(self, site: Site) -> Text:
+        """The file of a site."""
+        if site.path not in self._editable:
+            raise Unclear
+        if site.path not in self._texts:
+            self._texts[site.path] = _parsed(site.path, self._read(site.path))
+        text = self._texts[site.path]
+        if text is None:
+            raise Unclear
+        return text
+
+
+def _parsed(filename: str, source: bytes) -> Text | None:
+    try:
+        return Text(filename, source)
+    except Unclear:
+        return None
+
+
+Rewrite = Callable[[Desk, Remedy], Draft]
+_REWRITES: dict[str, Rewrite] = {}
+
+
+def rewrite(name: str) -> Callable[[Rewrite], Rewrite]:
+    """Register a function as the rewrite that remedies ask for by ``name``. It raises ``Unclear`` where no edit is certain."""
+
+    def register(function: Rewrite) -> Rewrite:
+        _REWRITES[name] = function
+        return function
+
+    return register
+
+
+def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | None:
+    """The fix of a finding to which every one of ``remedies`` belongs; None unless all of them can be carried out."""
+    kind = load_rules()[code].fix
+    if kind == "none" or not remedies:
+        return None
+    for name in MODULES:
+        importlib.import_module(f"lossaudit.check.fixes.{name}")
+    drafts: list[Draft] = []
+    try:
+        for remedy in dict.fromkeys(remedies):
+            if remedy is None:
+                return None
+            drafts.append(_REWRITES[remedy.rewrite](desk, remedy))
+        edits = _joined(edit for draft in drafts for edit in draft.edits)
+    except Unclear:
+        return None
+    is_safe = kind == "safe" and not any(draft.elsewhere for draft in drafts)
+    return (
+        Fix(Applicability.SAFE if is_safe else Applicability.UNSAFE, drafts[0].message, edits)
+        if edits
+        else None
+    )
+
+
+def _joined(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Each edit once, in order. Two that touch the same text do not go together."""
+    wanted = sorted({edit for edit in edits if edit.content or edit.span.start != edit.span.end}, key=_order)
+    for one, other in pairwise(wanted):
+        if one.span.filename == other.span.filename and (
+            other.span.start < one.span.end or other.span == one.span
+        ):
+            raise Unclear
+    return tuple(wanted)
+
+
+def _order(edit: Edit) -> tuple[object, ...]:
+    return edit.span.filename, edit.span.start, edit.span.end, edit.content

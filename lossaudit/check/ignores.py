@@ -1,0 +1,80 @@
+"""``--add-ignore``: a suppression comment for every finding, with the comments that are there already kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lossaudit.check.fix import Analyse, FixedFile, Settled, apply_edits, fix_sources, parses
+from lossaudit.check.suppress import UNUSED_SUPPRESSION, Comments
+from lossaudit.findings import Edit, Finding, Position, Span
+from lossaudit.sourcetext import decode, split_lines
+
+
+def settle_ignores(analyse: Analyse) -> Settled:
+    """Write a comment for every finding, and take away the comments that suppress nothing. Files that cannot be read stay."""
+    findings = analyse({})
+    before = {
+        Path(name): Path(name).read_bytes()
+        for name in {finding.span.filename for finding in findings}
+        if Path(name).is_file()
+    }
+    after = {path: _commented(path, source, findings) for path, source in before.items()}
+    remaining = analyse(after)
+    unused = [finding for finding in remaining if finding.code == UNUSED_SUPPRESSION]
+    if unused:
+        sources = {str(path): source for path, source in after.items()}
+        changed, _ = fix_sources(sources, unused, unsafe=False)
+        after |= {Path(name): source for name, source in changed.items()}
+        remaining = analyse(after)
+    files = [
+        FixedFile(path, before[path], source, tuple(_gone(str(path), findings, remaining)))
+        for path, source in sorted(after.items())
+        if source != before[path]
+    ]
+    return Settled(tuple(files), remaining)
+
+
+def _gone(filename: str, before: Sequence[Finding], after: Sequence[Finding]) -> Iterable[Finding]:
+    """The findings in a file that are there no more."""
+    left = Counter(finding.code for finding in after if finding.span.filename == filename)
+    for finding in before:
+        if finding.span.filename == filename:
+            if left[finding.code]:
+                left[finding.code] -= 1
+            else:
+                yield finding
+
+
+def _commented(path: Path, source: bytes, findings: Sequence[Finding]) -> bytes:
+    """The text with a comment for each finding in it; as it was where that would not parse."""
+    try:
+        lines = [line.rstrip("\r\n") for line in split_lines(decode(source)[0])]
+    except (SyntaxError, UnicodeDecodeError):
+        return source
+    comments = Comments(str(path), source)
+    wanted: dict[int, list[str]] = {}
+    for finding in findings:
+        if finding.span.filename == str(path) and finding.code.startswith("LA"):
+            wanted.setdefault(comments.row_for(finding.span.start.row), []).append(finding.code)
+    wanted.pop(0, None)
+    edits = [
+        _edit(comments, row, lines[row - 1], codes)
+        for row, codes in sorted(wanted.items())
+        if UNUSED_SUPPRESSION not in codes or len(set(codes)) > 1
+    ]
+    result = apply_edits(source, edits)
+    return result if parses(result) else source
+
+
+def _edit(comments: Comments, row: int, line: str, codes: Iterable[str]) -> Edit:
+    """The codes added to the suppression on the row, or to the end of the row."""
+    new = sorted(set(codes) - {UNUSED_SUPPRESSION})
+    own = next((one for one in comments.suppressions if one.is_of_line(row)), None)
+    if own is not None:
+        listed = list(dict.fromkeys([*own.listed, *new]))
+        return Edit(own.list_span, f"[{', '.join(listed)}]")
+    end = Position(row, len(line.rstrip()) + 1)
+    stop = Position(row, len(line) + 1)
+    return Edit(Span(comments.filename, end, stop), f"  # lossaudit: ignore[{', '.join(new)}]")

@@ -1,0 +1,199 @@
+"""What the reference says of many cases at once: one forward and one backward for all of them.
+
+A formula that gives one loss for each sample does not care how many samples it is given, so the cases of a run are laid
+end to end along the batch dimension, evaluated, and taken apart again before the reduction. On small tensors this costs a
+tenth of evaluating them one by one. Only references whose law says that samples are independent (``additive``) are done so,
+and only after a case has come out the same alone, for each dtype and number of dimensions; whatever cannot be batched is left to :mod:`variants`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import variants
+from lossaudit.fuzz.model import Expected
+from lossaudit.fuzz.subject import DTYPES
+from lossaudit.fuzz.variants import MARGIN, UNIT, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from lossaudit.fuzz.model import Case
+
+BATCHED_REDUCTIONS = frozenset({"mean", "sum", "none", "batchmean"})
+SAME = 1e-9
+"""Relative difference between a case alone and the same case among others: the order of a sum at most."""
+SAME_ROOM = 0.5
+"""The same of tolerances, which hold one sample of the reference's own rounding."""
+
+
+def expected_all(variant: Variant, cases: Sequence[Case]) -> list[tuple[Case, Expected]]:
+    """The reference's answers to the cases that can be evaluated together; the other cases are left out.
+
+    Args:
+        variant: What is evaluated.
+        cases: Cases of one space; shapes and dtypes may differ.
+    """
+    if not _can_batch(variant):
+        return []
+    groups: dict[tuple[Any, ...], list[Case]] = {}
+    for case in cases:
+        if case.prediction.ndim and case.prediction.shape[0]:
+            groups.setdefault(_key(case), []).append(case)
+    found: list[tuple[Case, Expected]] = []
+    proven: dict[tuple[Any, ...], bool] = {}
+    for (shape, _, _, dtype), group in groups.items():
+        kind = (len(shape), dtype)
+        if proven.get(kind) is not False and len(group) > 1:
+            answers = _group(variant, group, trusted=kind in proven)
+            proven[kind] = bool(answers)
+            found += answers
+    return found
+
+
+def _can_batch(variant: Variant) -> bool:
+    changed = any(change.reduce is not None or change.rounded is not None for change in variant.changes)
+    return "additive" in variant.spec.laws and variant.reduction in BATCHED_REDUCTIONS and not changed
+
+
+def _key(case: Case) -> tuple[Any, ...]:
+    """What must be equal for two cases to be laid end to end."""
+    return (case.prediction.shape[1:], case.target.shape[1:], case.target.dtype, case.dtype)
+
+
+def _group(variant: Variant, cases: list[Case], *, trusted: bool) -> list[tuple[Case, Expected]]:
+    """One group; nothing where the formula cannot take it, or gives another answer to a case among others."""
+    try:
+        answers = _evaluate(variant, cases)
+        alone = None if trusted else variants.expected(variant, cases[0], gradient=True)
+    except variants.UNDEFINED:
+        return []
+    if alone is not None and not _equal(alone, answers[0]):
+        return []
+    return list(zip(cases, answers, strict=True))
+
+
+def _equal(one: Expected, other: Expected) -> bool:
+    return (
+        _close(one.value, other.value, SAME)
+        and _close(one.gradient, other.gradient, SAME)
+        and _close(one.value_tolerance, other.value_tolerance, SAME_ROOM)
+        and _close(one.gradient_tolerance, other.gradient_tolerance, SAME_ROOM)
+    )
+
+
+def _close(first: Tensor | None, second: Tensor | None, relative: float) -> bool:
+    if first is None or second is None:
+        return first is second
+    return first.shape == second.shape and torch.allclose(
+        first, second, rtol=relative, atol=1e-15, equal_nan=True
+    )
+
+
+class _Segments:
+    """Where each case lies in the long batch, and the reduction over each."""
+
+    def __init__(self, cases: list[Case], reduction: str) -> None:
+        self.sizes = [int(case.prediction.shape[0]) for case in cases]
+        self.owner = torch.repeat_interleave(torch.tensor(self.sizes))
+        self.reduction = reduction
+
+    def sums(self, values: Tensor) -> Tensor:
+        """The sum over each case, shape [cases]."""
+        # Half precision is added up in float32, as torch's own sums are.
+        wide = values.float() if values.dtype in {torch.float16, torch.bfloat16} else values
+        rows = wide.reshape(wide.shape[0], -1).sum(1)
+        return torch.zeros(len(self.sizes), dtype=rows.dtype).index_add(0, self.owner, rows).to(values.dtype)
+
+    def largest(self, values: Tensor) -> Tensor:
+        """The greatest value of each case, shape [cases]; values are not negative."""
+        rows = values.reshape(values.shape[0], -1).amax(1)
+        return torch.zeros(len(self.sizes), dtype=rows.dtype).scatter_reduce(0, self.owner, rows, "amax")
+
+    def reduce(self, losses: Tensor, shares: Tensor) -> Tensor:
+        """The reduced loss of each case, or the losses as they are where nothing is reduced."""
+        if self.reduction == "none":
+            return losses
+        if self.reduction == "mean":
+            return self.sums(losses) / self.sums(shares)
+        if self.reduction == "batchmean":
+            return self.sums(losses) / torch.tensor(self.sizes)
+        return self.sums(losses)
+
+    def per_row(self, values: Tensor, like: Tensor) -> Tensor:
+        """One value of each case, spread over its rows and shaped to be broadcast against ``like``."""
+        return values[self.owner].reshape(-1, *[1] * (like.ndim - 1))
+
+    def apart(self, values: Tensor) -> tuple[Tensor, ...]:
+        """The parts of a tensor that has all rows; the scalars of one that has a number a case."""
+        return torch.split(values, self.sizes)
+
+    def answers(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Reduced values, a tensor of the right shape for each case."""
+        return self.apart(values) if self.reduction == "none" else tuple(values.unbind())
+
+
+def _evaluate(variant: Variant, cases: list[Case]) -> list[Expected]:
+    """The same numbers as :func:`variants.expected`, for all cases in one pass."""
+    segments = _Segments(cases, variant.reduction)
+    dtype = cases[0].dtype
+    prediction = torch.cat([case.prediction for case in cases])
+    target = torch.cat([case.target for case in cases])
+    losses, shares, value, slope = _run(variant, segments, prediction, target, "float64")
+    own_value, own_slope = value, slope
+    if dtype != "float64":
+        _, _, own_value, own_slope = _run(variant, segments, prediction, target, dtype)
+    size = _largest(variant, segments, prediction)
+    rounding = MARGIN * UNIT[dtype]
+    allowed = rounding * (segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0))
+    tolerance = segments.reduce(allowed, shares).abs().nan_to_num(nan=0.0)
+    tolerance = tolerance + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
+    slope_tolerances: Sequence[Tensor | None] = [None] * len(cases)
+    slopes: Sequence[Tensor | None] = [None] * len(cases)
+    if slope is not None and own_slope is not None:
+        error = segments.largest((own_slope - slope).abs().nan_to_num(nan=0.0))
+        floor = UNIT[dtype] * size * _share(segments, losses, shares)
+        slope_tolerances = segments.apart(
+            MARGIN * (segments.per_row(floor + error, slope) + UNIT[dtype] * slope.abs())
+        )
+        slopes = segments.apart(slope)
+    return [
+        Expected(*parts)
+        for parts in zip(
+            segments.answers(value), slopes, segments.answers(tolerance), slope_tolerances, strict=True
+        )
+    ]
+
+
+def _run(
+    variant: Variant, segments: _Segments, prediction: Tensor, target: Tensor, dtype: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Losses, shares, reduced values and the gradient, computed at a dtype and returned in float64."""
+    wanted = DTYPES[dtype]
+    leaf = prediction.to(wanted).clone().requires_grad_()
+    with torch.enable_grad():
+        terms = variant.terms(leaf, target.to(wanted) if target.is_floating_point() else target)
+        if terms.losses.ndim == 0 or terms.losses.shape[0] != leaf.shape[0]:
+            raise ValueError("this formula does not give a loss for each sample")
+        value = segments.reduce(terms.losses, terms.shares)
+    slope = torch.autograd.grad(value.sum(), leaf)[0].double() if value.requires_grad else None
+    return terms.losses.detach(), terms.shares.detach(), value.detach().double(), slope
+
+
+def _largest(variant: Variant, segments: _Segments, prediction: Tensor) -> Tensor:
+    """As :func:`variants.largest`, for each case."""
+    finite = torch.where(torch.isfinite(prediction), prediction.abs(), torch.zeros_like(prediction))
+    return segments.largest(finite).clamp(min=1.0) * variants.largest_weight(variant)
+
+
+def _share(segments: _Segments, losses: Tensor, shares: Tensor) -> Tensor:
+    """The largest slope that one sample can have after the reduction, for each case."""
+    if segments.reduction == "none":
+        return torch.ones(len(segments.sizes), dtype=losses.dtype)
+    counts = segments.sums(torch.ones_like(losses))
+    reduced = segments.reduce(torch.ones_like(losses), shares).abs()
+    return (reduced / counts.clamp(min=1)).nan_to_num(nan=1.0, posinf=1.0)
