@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.fuzz import inputs, parameters, relations, variants
-from lossaudit.fuzz.doors import Door, open_doors
+from lossaudit.fuzz.doors import Door, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure, Terms
 from lossaudit.fuzz.references import all_references
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
-MOST_DISTORTED = 120
+MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
 MOST_NEAREST = 24
 """The same for references that only come near."""
@@ -77,10 +77,17 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     errors: list[str] = []
     best: Match | None = None
     for subject in subjects:
-        doors, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
+        every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
+        doors = plausible(every)
         errors += failed
         opened += doors
         match = find_match(doors, asked)
+        if match is None or match.tier > 0:
+            # Exact agreement is proof even behind a door that seemed to be open by accident.
+            hidden = [door for door in every if door not in doors]
+            by_accident = find_match(hidden, asked, tiers=1)
+            if by_accident is not None:
+                match, opened = by_accident, [*opened, *hidden]
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -91,18 +98,22 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
 
-def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
-    """The best match over all doors."""
-    searches = (_exact, _with_conventions, _with_mistakes, _partial)
+def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match | None:
+    """The best match over all doors, in the first so many tiers."""
+    searches = (_exact, _with_conventions, _with_mistakes, _partial)[:tiers]
     for tier, search in enumerate(searches):
         if asked is not None and tier == 1:
             continue  # who names a reference means it, not a convention near it
         pairs = _pairs(doors, asked) if tier == 0 else _usual_pairs(doors, asked)
-        matches = [match for door, spec in pairs for match in search(door, spec, asked)]
-        matches = [match for match in matches if tier > 1 or not _contradicted(match, doors)]
+        matches: list[Match] = []
+        for door, spec in pairs:
+            if tier in {1, 2} and matches and matches[0].door is not door:
+                break  # the usual door comes first, and with a convention or mistake one door is proof enough
+            found = search(door, spec, asked)
+            matches += [match for match in found if tier > 1 or not _contradicted(match, doors)]
         if matches:
             return _refine(matches)
-    if asked is None:
+    if asked is None or tiers < 4:
         return None
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
@@ -250,7 +261,9 @@ def _with_conventions(door: Door, spec: ReferenceSpec, asked: Asked | None) -> I
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if asked is not None or not mistake.convention]
-    for variant in _variants_with(door, spec, asked, combinations(bank)):
+    # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
+    combined = combinations(bank) if "additive" in spec.laws else [(mistake,) for mistake in bank]
+    for variant in _variants_with(door, spec, asked, combined):
         yield Match(door, variant, 2)
 
 

@@ -142,9 +142,7 @@ class OverlapLoss:
         if self.entropy is None:
             return _ones(losses)
         whole = params.get("overlap_weight", 1.0) * losses.mean()
-        return _ones(
-            (whole + params["entropy_weight"] * self.entropy(prediction, mask).mean()).reshape(1)
-        )
+        return _ones((whole + params["entropy_weight"] * self.entropy(prediction, mask).mean()).reshape(1))
 
 
 def complement(score: Tensor, _: Params) -> Tensor:
@@ -246,7 +244,9 @@ _DOMAINS: tuple[tuple[str, str, tuple[str, ...], Parameter, Activation | None], 
     ("{}_of_probabilities", "p given", _PIXEL_PROBABILITIES, PIXEL_OVER, None),
     ("{}_of_class_probabilities", "p given", _CLASS_PROBABILITIES, CLASS_OVER, None),
 )
-_FAMILIES: tuple[tuple[str, str, str, Score, Callable[[Tensor, Params], Tensor], tuple[Parameter, ...]], ...] = (
+_FAMILIES: tuple[
+    tuple[str, str, str, Score, Callable[[Tensor, Params], Tensor], tuple[Parameter, ...]], ...
+] = (
     (
         "dice_loss",
         "1 - (2 sum p y + s) / (sum p + sum y + s)",
