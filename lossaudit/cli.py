@@ -139,6 +139,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
     """
+    from lossaudit.check import Declared
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
     from lossaudit.check.fix import WriteError
@@ -156,6 +157,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         respect_gitignore=settings.respect_gitignore,
         force_exclude=options["force_exclude"],
         src=tuple(configuration.base / folder for folder in settings.src),
+        contracts=tuple(Declared(name, **one) for name, one in settings.contracts.items()),
         baseline=options["baseline"]
         or (configuration.base / settings.baseline if settings.baseline else None),
         write_baseline=options["write_baseline"],

@@ -6,6 +6,7 @@ Unknown keys are errors, because a misspelt key that is silently dropped is a ch
 from __future__ import annotations
 
 import difflib
+import keyword
 import os
 import re
 import sys
@@ -42,8 +43,19 @@ class FuzzTarget(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forb
     max_time: float | None = None
 
 
+LOSS_INPUTS = ("logits", "probabilities", "log-probabilities", "binary-logits", "binary-probabilities")
+MODEL_OUTPUTS = ("logits", "softmax", "log-softmax", "sigmoid", "log-sigmoid")
+CONTRACT_KEYS = ("input", "yields", "prediction")
+MAX_PLACE = 100
+"""A loss with more arguments than this is a slip of the keyboard."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """``[tool.lossaudit]``. ``select`` of None means every rule that is on by default."""
+    """``[tool.lossaudit]``. ``select`` of None means every rule that is on by default.
+
+    ``contracts`` holds, by dotted name, what a loss expects as its ``input`` (and which argument is the ``prediction``), or what
+    a model or a function ``yields``.
+    """
 
     select: list[str] | None = None
     extend_select: list[str] = []
@@ -54,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     respect_gitignore: bool = True
     src: list[str] = []
     baseline: str | None = None
+    contracts: dict[str, dict[str, Any]] = {}
     fuzz: dict[str, FuzzTarget] = {}
 
 
@@ -151,9 +164,41 @@ def _read(path: Path) -> Settings | None:
     if table is None:
         return None
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error, prefix)}") from error
+    for name, entry in settings.contracts.items():
+        reason = _broken_contract(name, entry)
+        if reason is not None:
+            raise ConfigError(f'{path}: [{prefix}{"." if prefix else ""}contracts] "{name}": {reason}')
+    return settings
+
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+def _broken_contract(name: str, entry: dict[str, Any]) -> str | None:
+    """What is wrong with one declared contract; None if nothing is."""
+    if not _DOTTED.fullmatch(name):
+        return "not a dotted name; write it as it is imported, as in `mylib.losses.FocalLoss`"
+    unknown = next((key for key in entry if key not in CONTRACT_KEYS), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(unknown, CONTRACT_KEYS, n=2)
+        return f"unknown key `{unknown}`{_hint(close, CONTRACT_KEYS)}"
+    if ("input" in entry) == ("yields" in entry):
+        return "say either `input`, what a loss expects, or `yields`, what a model or a function returns"
+    for key, allowed in (("input", LOSS_INPUTS), ("yields", MODEL_OUTPUTS)):
+        if key in entry and entry[key] not in allowed:
+            return f"`{key}` is {entry[key]!r}; allowed are {', '.join(allowed)}"
+    if "prediction" in entry and not ("input" in entry and _is_argument(entry["prediction"])):
+        return f"`prediction` is {entry['prediction']!r}; it is the place of a loss's argument, from 0, or its keyword"
+    return None
+
+
+def _is_argument(given: object) -> bool:
+    if isinstance(given, str):
+        return given.isidentifier() and not keyword.iskeyword(given) and not given.startswith("_")
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given < MAX_PLACE
 
 
 def _tool_table(document: dict[str, Any]) -> object:

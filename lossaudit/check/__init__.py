@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lossaudit.check.contracts.user import Declared
 from lossaudit.findings import Finding
 
-__all__ = ["CheckOptions", "CheckResult", "check_files"]
+__all__ = ["CheckOptions", "CheckResult", "Declared", "check_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,13 @@ class CheckOptions:
     """What to check and how.
 
     ``select`` holds the codes to run (None: every rule that is enabled by default); ``roots`` further folders from which
-    imports are resolved; with ``debug``, a failure of the analysis itself is raised instead of reported. ``sources`` is what files are
-    taken to hold instead of what is on the disk.
+    imports are resolved; ``contracts`` what the user declared of losses and models; with ``debug``, a failure of the analysis itself is raised instead of reported. ``sources`` is
+    what files are taken to hold instead of what is on the disk.
     """
 
     select: frozenset[str] | None = None
     roots: tuple[Path, ...] = ()
+    contracts: tuple[Declared, ...] = ()
     debug: bool = False
     sources: Mapping[Path, bytes] = field(default_factory=dict)
 

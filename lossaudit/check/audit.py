@@ -10,7 +10,7 @@ from typing import Literal
 
 from pathspec import GitIgnoreSpec
 
-from lossaudit.check import CheckOptions, check_files
+from lossaudit.check import CheckOptions, Declared, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.fix import settle_fixes, write_all
@@ -43,6 +43,7 @@ class Request:
     respect_gitignore: bool = True
     force_exclude: bool = False
     src: tuple[Path, ...] = ()
+    contracts: tuple[Declared, ...] = ()
     baseline: Path | None = None
     write_baseline: Path | None = None
     debug: bool = False
@@ -105,7 +106,13 @@ class _Audit:
     def findings(self, sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
         """What is found, and not accepted by a comment, the configuration or the baseline."""
         request = self.request
-        options = CheckOptions(select=request.select, roots=request.src, debug=request.debug, sources=sources)
+        options = CheckOptions(
+            select=request.select,
+            roots=request.src,
+            contracts=request.contracts,
+            debug=request.debug,
+            sources=sources,
+        )
         result = check_files(self.files, options)
         self.checked, self.unreadable = result.checked, result.unreadable
         findings = apply_suppressions(result.findings, self.files, request.select, sources)

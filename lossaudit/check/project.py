@@ -118,6 +118,23 @@ class Project:
                 return found
         return None
 
+    def modules_named(self, dotted: str) -> Iterator[Module]:
+        """The given files that are imported by this dotted name."""
+        wanted = tuple(dotted.split("."))
+        for normal, path in self.files.items():
+            parts = normal.with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            if parts[-len(wanted) :] == wanted and len(wanted) >= self._package_depth(normal):
+                yield self.module(path)
+
+    def _package_depth(self, path: Path) -> int:
+        """How many parts the dotted name of a file has at least: one a package around it, and its own."""
+        depth = 0 if path.stem == "__init__" else 1
+        folder = path.parent
+        while self._kind(folder / "__init__.py") == "file" and folder.parent != folder:
+            depth, folder = depth + 1, folder.parent
+        return depth
+
     def submodule(self, module: Module, name: str) -> Module | None:
         """``module.name`` where it is a file or folder below a package."""
         if module.is_namespace or module.path.name == "__init__.py":

@@ -72,7 +72,7 @@ class Run:
         unique = list(dict.fromkeys(files))
         project = Project(unique, self.options.roots, self.options.sources)
         self._read(unique, project)
-        self.contracts = load_contracts(mentioned(self.sources.values()))
+        self.contracts = load_contracts(mentioned(self.sources.values()), self.options.contracts)
         selected = worth_parsing(self.sources, self.contracts.vocabulary())
         self._check_syntax([path for path in self.sources if path not in set(selected)])
         hits = self._interpret(project, [project.module(path) for path in selected])
@@ -113,6 +113,8 @@ class Run:
         interp = Interpreter(project, self.contracts, Detectors(self.options.select), frozenset(methods))
         if not interp.detectors.listeners:
             return []
+        if modules and self.contracts.declared:
+            self._guarded(interp, modules[0], interp.declare)
         for module in modules:
             self._guarded(interp, module, lambda m=module: interp.run_module(m))  # type: ignore[misc]
         for module in modules:

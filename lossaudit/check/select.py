@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lossaudit.check.contracts import load_contracts
+from lossaudit.check.contracts import load_contracts, mentioned
 
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([.\w, \t]+))", re.MULTILINE)
 
@@ -51,4 +51,4 @@ def names_a_loss(path: Path) -> bool:
         source = path.read_bytes()
     except OSError:
         return False
-    return bool(worth_parsing({path: source}, load_contracts().vocabulary()))
+    return bool(worth_parsing({path: source}, load_contracts(mentioned([source])).vocabulary()))

@@ -187,7 +187,8 @@ def _run(
 def _largest(variant: Variant, segments: _Segments, prediction: Tensor) -> Tensor:
     """As :func:`variants.largest`, for each case."""
     finite = torch.where(torch.isfinite(prediction), prediction.abs(), torch.zeros_like(prediction))
-    return segments.largest(finite).clamp(min=1.0) * variants.largest_weight(variant)
+    largest = segments.largest(finite).clamp(min=1.0).pow(variant.spec.degree)
+    return largest * variants.largest_weight(variant)
 
 
 def _share(segments: _Segments, losses: Tensor, shares: Tensor) -> Tensor:

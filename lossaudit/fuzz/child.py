@@ -63,15 +63,18 @@ def _size(case: Case) -> float:
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
-    """The input as JSON values, for the finding that a crash becomes."""
+    """The input as JSON values, for the finding that a crash becomes; the arguments in the order of the call."""
+    from lossaudit.fuzz.spaces import all_spaces
+
+    space = all_spaces()[case.space]
+    parts = dict(zip(space.names, space.cut(case.prediction, case.target), strict=True))
+    names = list(space.names) if interface is None else interface.arranged(space.names)
     return {
-        "prediction": case.prediction.tolist(),
-        "target": case.target.tolist(),
+        "arguments": {name: parts[name].tolist() for name in names},
         "dtype": case.dtype,
         "shape": list(case.prediction.shape),
         "layout": case.layout,
         "space": case.space,
-        "swapped": interface is not None and interface.swapped,
         "arrays": interface is not None and interface.arrays,
     }
 

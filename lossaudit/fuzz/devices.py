@@ -113,11 +113,11 @@ def _registered(loss: Any) -> list[Tensor]:
 
 def _has_foreign_tensors(subject: Subject, case: Case) -> bool:
     """A quick look that saves loading the fake tensors, which takes longer than everything else."""
-    prediction, target = tensors(case, subject.interface)
+    given = tensors(case, subject.interface)
     loss = subject.build.loss
-    with torch.no_grad(), _Foreign([prediction, target, *_registered(loss)]) as watch:
+    with torch.no_grad(), _Foreign([*given, *_registered(loss)]) as watch:
         try:
-            subject.invoke(loss, prediction, target)
+            subject.invoke(loss, *given)
         except Exception:  # noqa: BLE001 (judged elsewhere)
             return False
     return bool(watch.found)
@@ -126,15 +126,12 @@ def _has_foreign_tensors(subject: Subject, case: Case) -> bool:
 def _run_fake(subject: Subject, case: Case) -> str | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    prediction, target = tensors(case, subject.interface)
+    given = tensors(case, subject.interface)
     try:
         # allow_non_fake_inputs: a tensor that the loss keeps for itself is a CPU tensor, which is the point.
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), CudaShim(FAKE_DEVICE):
             loss = _moved(subject.build.loss)
-            fake = [
-                torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE)
-                for tensor in (prediction, target)
-            ]
+            fake = [torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE) for tensor in given]
             subject.invoke(loss, *fake)
     except Exception as error:  # noqa: BLE001 (only one kind says anything)
         return _mismatch(error)

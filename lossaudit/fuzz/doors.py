@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lossaudit.fuzz import inputs, parameters
+from lossaudit.fuzz import arguments, inputs, parameters
 from lossaudit.fuzz.model import Case, Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
@@ -31,6 +31,7 @@ class Door:
     evidence: Evidence
     classes: tuple[int, ...]
     responses: tuple[Response, ...]
+    features: tuple[int, ...] = (0,)
 
     @property
     def comparable(self) -> list[Response]:
@@ -65,20 +66,49 @@ def _try_all(
             continue
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         classes = only or classes
-        for interface in _interfaces(space):
-            if interface.arrays and any(
-                door.space is space
-                and not door.subject.interface.arrays
-                and door.comparable[0][1].differentiable
-                for door in doors
-            ):
-                continue
-            used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-            responses, error = _ask(used, space, classes)
-            if error is not None:
-                errors.append(error)
-            elif _is_answer(responses, finite=space.name not in wanted):
-                doors.append(Door(used, space, evidence, classes, tuple(responses)))
+        for sizes in _sizes(evidence, space, classes):
+            found, failed = _try_space(subject, space, evidence, sizes, finite=space.name not in wanted)
+            doors += found
+            errors += failed
+            if found:
+                break
+    return doors, errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The class counts and lengths of embeddings to draw."""
+
+    classes: tuple[int, ...]
+    features: tuple[int, ...]
+
+
+def _sizes(evidence: Evidence, space: Space, classes: tuple[int, ...]) -> list[_Sizes]:
+    """Sizes to try: those of a matrix that the target holds go first, one row for each class, then turned."""
+    usual = [_Sizes(classes, space.features)]
+    if not max(space.features) or not max(space.classes):
+        return usual
+    shapes = parameters.matrix_shapes(evidence)
+    return [_Sizes((rows,), (columns,)) for rows, columns in shapes] + usual
+
+
+def _try_space(
+    subject: Subject, space: Space, evidence: Evidence, sizes: _Sizes, *, finite: bool
+) -> tuple[list[Door], list[str]]:
+    """The doors of one space at given sizes."""
+    doors: list[Door] = []
+    errors: list[str] = []
+    for interface in _interfaces(space, subject):
+        if interface.arrays and any(
+            not door.subject.interface.arrays and door.comparable[0][1].differentiable for door in doors
+        ):
+            continue
+        used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
+        responses, error = _ask(used, space, sizes)
+        if error is not None:
+            errors.append(error)
+        elif _is_answer(responses, finite=finite):
+            doors.append(Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features))
     return doors, errors
 
 
@@ -96,18 +126,25 @@ def plausible(doors: list[Door]) -> list[Door]:
     return doors
 
 
-def _interfaces(space: Space) -> Iterator[Interface]:
+def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
     """The interfaces of a space, the usual one first."""
+    if space.parts:
+        orders = arguments.orders(space, subject.build.loss, subject.call)
+        for arrays, order in itertools.product((False, True), orders):
+            yield Interface(space.name, arrays=arrays, order=order)
+            if "label" in space.target:
+                yield Interface(space.name, arrays=arrays, integer_labels=True, order=order)
+        return
     for arrays, swapped in itertools.product((False, True), (False, True)):
         yield Interface(space.name, swapped, arrays)
         if "indices" not in space.target and "boxes" not in space.target:
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 
-def _ask(subject: Subject, space: Space, classes: tuple[int, ...]) -> tuple[list[Response], str | None]:
+def _ask(subject: Subject, space: Space, sizes: _Sizes) -> tuple[list[Response], str | None]:
     """The answers to the probes; an error where even the first plain ones fail."""
     responses: list[Response] = []
-    for structure in inputs.probe_structures(classes, space.target_profiles[0]):
+    for structure in inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features):
         case = inputs.fill(space, structure, {})
         seen = subject.observe(case, gradient=not responses, stage="probe")
         responses.append((case, seen))
@@ -124,17 +161,18 @@ def _is_answer(responses: list[Response], *, finite: bool) -> bool:
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:
     """A function that turns its tensors into arrays is a NumPy loss: feed it arrays, and judge no gradient."""
-    by_arrays = {
-        (door.space.name, door.subject.interface.swapped) for door in doors if door.subject.interface.arrays
-    }
+
+    def place(door: Door) -> tuple[str, bool, tuple[int, ...]]:
+        return door.space.name, door.subject.interface.swapped, door.subject.interface.order
+
+    by_arrays = {place(door) for door in doors if door.subject.interface.arrays}
 
     def is_shadow(door: Door) -> bool:
-        key = (door.space.name, door.subject.interface.swapped)
         first = door.comparable[0][1]
         numpy_result = (
             first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
         )
-        return not door.subject.interface.arrays and key in by_arrays and numpy_result
+        return not door.subject.interface.arrays and place(door) in by_arrays and numpy_result
 
     def returns_tensor(door: Door) -> bool:
         return not door.subject.interface.arrays

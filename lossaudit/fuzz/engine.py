@@ -121,7 +121,7 @@ def _rejected(target: str, recognition: Recognition) -> TargetReport:
 
 def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetReport:
     """The target takes other inputs than those on which the named reference is defined."""
-    taken = dict.fromkeys(f"{door.space.prediction} with {door.space.target}" for door in recognition.opened)
+    taken = dict.fromkeys(door.space.words for door in recognition.opened)
     text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
     return TargetReport(target, None, "error", error=text)
 
@@ -157,7 +157,13 @@ def _reach(session: Session, door: Door) -> Reach:
             return False
         return variant is None or variants.reproduces(variant, case, seen)
 
-    base = Structure(batch=3, classes=door.classes[0], targets=space.target_profiles[0], seed=11)
+    base = Structure(
+        batch=3,
+        classes=door.classes[0],
+        features=door.features[0],
+        targets=space.target_profiles[0],
+        seed=11,
+    )
     classes = (
         tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
     )
@@ -169,7 +175,11 @@ def _reach(session: Session, door: Door) -> Reach:
     if not numpy and variant is not None:
         dtypes += [name for name in sorted(HALF) if _runs(door, replace(base, dtype=name))]
     layouts = ("contiguous",) if numpy else ("contiguous", "transposed", "strided")
-    reach = Reach(classes, extras, _targets(session, door, base, takes), tuple(dtypes), layouts)
+    features = tuple(
+        count for count in door.features if count == base.features or takes(replace(base, features=count))
+    )
+    targets = _targets(session, door, base, takes)
+    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, features=features)
     report.assume_reach(session, door, reach)
     return reach
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Params
+    from lossaudit.fuzz.model import Formula, Params, Space
 
 
 def asked_reference(text: str | None) -> Asked | None:
@@ -62,15 +62,19 @@ def _own(function: Callable[..., Any], text: str) -> ReferenceSpec:
     if not callable(function):
         raise TargetError(f"the reference {text} is a {type(function).__name__}, not a function")
 
-    def formula(prediction: Tensor, target: Tensor, _: Params) -> Terms:
-        value = torch.as_tensor(single(function(prediction, target)))
-        return Terms(value, torch.ones_like(value))
+    def bind(space: Space) -> Formula:
+        def formula(prediction: Tensor, target: Tensor, _: Params) -> Terms:
+            value = torch.as_tensor(single(function(*space.cut(prediction, target))))
+            return Terms(value, torch.ones_like(value))
+
+        return formula
 
     return ReferenceSpec(
         name=text,
         summary=f"the user's function {text}",
         source=text,
         spaces=tuple(all_spaces()),
-        formula=formula,
+        formula=bind(next(iter(all_spaces().values()))),
+        bind=bind,
         reductions=("given",),
     )

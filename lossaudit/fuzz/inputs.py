@@ -34,6 +34,7 @@ class Reach:
     dtypes: tuple[str, ...] = ("float32",)
     layouts: tuple[str, ...] = ("contiguous",)
     batches: tuple[int, ...] = (1, 2, 4)
+    features: tuple[int, ...] = (0,)
 
 
 def fill(space: Space, structure: Structure, params: Params) -> Case:
@@ -68,6 +69,7 @@ def structures(space: Space, reach: Reach) -> SearchStrategy[Structure]:
         Structure,
         batch=st.sampled_from(reach.batches),
         classes=st.sampled_from(reach.classes),
+        features=st.sampled_from(reach.features),
         extra=st.sampled_from(reach.extras),
         magnitude=st.sampled_from(space.magnitudes),
         scale=st.sampled_from(space.scales),
@@ -81,13 +83,17 @@ def structures(space: Space, reach: Reach) -> SearchStrategy[Structure]:
 def panel(space: Space, reach: Reach, seed: int) -> Iterator[Structure]:
     """The inputs that every run must see: each profile once, at every scale that it has."""
     classes = reach.classes[len(reach.classes) // 2]
-    base = Structure(batch=4, classes=classes, targets=reach.targets[0], seed=seed)
+    base = Structure(
+        batch=4, classes=classes, features=reach.features[0], targets=reach.targets[0], seed=seed
+    )
     for number, (magnitude, targets) in enumerate(itertools.product(space.magnitudes, reach.targets)):
         scales = space.scales if magnitude in EXTREME else space.scales[:1]
         for scale in scales if targets == reach.targets[0] else scales[::3]:
             yield replace(base, magnitude=magnitude, targets=targets, scale=scale, seed=seed + number)
     for batch, extra, count in itertools.product(reach.batches, reach.extras, reach.classes):
         yield replace(base, batch=batch, extra=extra, classes=count, targets=reach.targets[0])
+    for features in reach.features[1:]:
+        yield replace(base, features=features)
     for dtype, layout in itertools.product(reach.dtypes, reach.layouts):
         yield replace(base, dtype=dtype, layout=layout, targets=reach.targets[0])
         if dtype not in HALF:
@@ -118,7 +124,9 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
     return drawn
 
 
-def probe_structures(classes: tuple[int, ...], targets: str) -> list[Structure]:
+def probe_structures(
+    classes: tuple[int, ...], targets: str, features: tuple[int, ...] = (0,)
+) -> list[Structure]:
     """A handful of plain inputs of several shapes, for recognition."""
     shapes = ((0, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
     # The first decides whether the target takes such inputs at all: its batch is no class count, lest broadcasting
@@ -127,6 +135,7 @@ def probe_structures(classes: tuple[int, ...], targets: str) -> list[Structure]:
         Structure(
             batch=batch or classes[0] + 2,
             classes=classes[pick % len(classes)],
+            features=features[pick % len(features)],
             targets=targets,
             seed=100 + number,
         )

@@ -260,7 +260,8 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
 def _finding(run: _Run, crash: Crash) -> FuzzFinding:
     state = crash.state
     shown: dict[str, Any] = {
-        name: state[name] for name in ("prediction", "target", "dtype", "shape", "layout") if name in state
+        **state.get("arguments", {}),
+        **{name: state[name] for name in ("dtype", "shape", "layout") if name in state},
     }
     return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))
 
@@ -268,23 +269,16 @@ def _finding(run: _Run, crash: Crash) -> FuzzFinding:
 def _repro(run: _Run, state: dict[str, Any]) -> str:
     location = parse_target(run.target)
     head = location.attribute.split(".")[0]
-    integers = _holds_integers(state.get("target"))
     lines = ["import torch"]
     if location.is_file:
         lines.append(f"import runpy; {head} = runpy.run_path({location.module!r})[{head!r}]")
     else:
         lines.append(f"from {location.module} import {head}")
-    lines.append(
-        f"prediction = torch.tensor({state.get('prediction')}, dtype=torch.{state.get('dtype', 'float32')})"
-    )
-    lines.append(
-        f"target = torch.tensor({state.get('target')}, dtype=torch.{'int64' if integers else 'float32'})"
-    )
-    names = ["prediction", "target"]
-    if state.get("arrays"):
-        names = [f"{name}.numpy()" for name in names]
-    if state.get("swapped"):
-        names.reverse()
+    arguments = state.get("arguments", {})
+    for name, values in arguments.items():
+        dtype = "int64" if _holds_integers(values) else state.get("dtype", "float32")
+        lines.append(f"{name} = torch.tensor({values}, dtype=torch.{dtype})")
+    names = [f"{name}.numpy()" if state.get("arrays") else name for name in arguments]
     inside = ", ".join(f"{name}={value!r}" for name, value in run.options.init.items())
     lines.append(
         f"loss = {location.attribute}  # with {inside}" if inside else f"loss = {location.attribute}"

@@ -7,7 +7,7 @@ is collected by the package that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.trial import Trial
 
 Params = Mapping[str, Any]
-ParameterKind = Literal["number", "per-class", "tensor", "index", "choice", "flag"]
+ParameterKind = Literal["number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Parameter:
 
     ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
     ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``). ``guesses`` are values
-    worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter.
+    worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
+    choice between published forms, which the report names; a number that ``divides`` makes rounding larger where it is
+    small (a temperature); a ``matrix`` is one row of features for each class.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Parameter:
     guesses: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = 1.0
+    divides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class ReferenceSpec:
         target_profiles: The target profiles on which it is defined; None for all of its spaces' profiles.
         code: Builds a torch expression of ``prediction`` and ``target`` for the repro; None where torch has none.
         kinks: True where value or gradient is not smooth inside the domain.
+        bind: For a function of the user's own, which is called like the target: the formula on one space.
+        degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
             has a reference of its own, so a target is not recognised as this one.
     """
@@ -87,6 +92,8 @@ class ReferenceSpec:
     target_profiles: tuple[str, ...] | None = None
     code: Callable[[Params, str], str] | None = None
     kinks: bool = False
+    degree: int = 1
+    bind: Callable[[Space], Formula] | None = None
     essential: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
@@ -148,11 +155,13 @@ class Mistake:
 class Structure:
     """What Hypothesis draws: everything about an input but its numbers.
 
-    ``scale`` is the size of the numbers where the profile has one; ``seed`` fills the tensors.
+    ``scale`` is the size of the numbers where the profile has one; ``seed`` fills the tensors; ``features`` is the
+    length of an embedding, 0 where there is none.
     """
 
     batch: int = 4
     classes: int = 3
+    features: int = 0
     extra: tuple[int, ...] = ()
     magnitude: str = "ordinary"
     scale: float = 4.0
@@ -163,8 +172,33 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One argument of losses that take other arguments than a prediction and a target.
+
+    Args:
+        name: What the report calls it, a Python identifier.
+        aliases: Parameter names that mean it; whole names, or words in them.
+        excludes: Parameter names that mean something else of the same shape, so that the space is not the right one.
+        learned: True where the loss is differentiated with respect to it.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    learned: bool = True
+
+
+Cut = Callable[["Tensor", "Tensor"], "tuple[Tensor, ...]"]
+Pairs = Callable[["Tensor", "Tensor"], "Iterator[tuple[Tensor, Tensor]]"]
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """A kind of input: what predictions and targets are, and how tensors of that kind are filled.
+
+    Losses of more arguments (anchor, positive, negative) are no different inside: all that is learned is held in one
+    tensor, the prediction [N, ...], and everything else in another, the target [N, ...]; ``cut`` makes the arguments of
+    the call of them. So gradients, steps and simplifications reach every argument at once.
 
     Args:
         name: Identifier, prediction and target joined by a hyphen.
@@ -177,7 +211,11 @@ class Space:
         extras: Shapes that may follow the class dimension.
         free: True when any real number is a valid prediction, so that shrinking may change one by itself.
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
-        right: The prediction that fits the targets best at a confidence, for ranking; None where there is none.
+        features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
+        parts: The arguments of the call, where they are not prediction and target.
+        cut: Makes them of prediction and target, in the order of ``parts``.
+        domain: Whether shrinking may go there; None where every number is valid.
+        smaller: Simpler pairs of prediction and target by structure, for spaces whose structure is their own.
     """
 
     name: str
@@ -191,6 +229,31 @@ class Space:
     free: bool = True
     plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
     scales: tuple[float, ...] = (4.0,)
+    features: tuple[int, ...] = (0,)
+    parts: tuple[Part, ...] = ()
+    cut: Cut = lambda prediction, target: (prediction, target)
+    domain: Callable[[Tensor, Tensor], bool] | None = None
+    smaller: Pairs | None = None
+
+    @property
+    def words(self) -> str:
+        """What it holds, in words."""
+        return f"{self.prediction} with {self.target}" if self.target else self.prediction
+
+    @property
+    def special(self) -> bool:
+        """Whether accepting it proves little: most losses on two tensors also swallow embeddings."""
+        return bool(self.parts) or max(self.features) > 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the arguments of the call are named."""
+        return tuple(part.name for part in self.parts) or ("prediction", "target")
+
+    @property
+    def learned(self) -> tuple[bool, ...]:
+        """Which of the arguments the loss is differentiated with respect to."""
+        return tuple(part.learned for part in self.parts) or (True, False)
 
     def permits(self, structure: Structure) -> bool:
         """Whether the structure can be filled at all."""
@@ -211,7 +274,7 @@ class Case:
 
     @property
     def size(self) -> int:
-        """Number of elements of the prediction."""
+        """Number of elements of the prediction, which holds all that is learned."""
         return int(self.prediction.numel())
 
 

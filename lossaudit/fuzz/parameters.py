@@ -39,6 +39,16 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(lengths) if len(lengths) == 1 else usual
 
 
+def matrix_shapes(evidence: Evidence) -> list[tuple[int, int]]:
+    """Shapes of the matrices that the target holds, each also turned: rows for classes, columns for features."""
+    shapes = [
+        (int(value.shape[0]), int(value.shape[1]))
+        for value in evidence.named.values()
+        if isinstance(value, torch.Tensor) and value.ndim == 2 and min(value.shape) > 0
+    ]
+    return list(dict.fromkeys([*shapes, *((columns, rows) for rows, columns in shapes)]))
+
+
 def candidates(
     parameter: Parameter, evidence: Evidence, classes: tuple[int, ...], *, reach: Guess = "numbers"
 ) -> list[Any]:
@@ -50,12 +60,23 @@ def candidates(
     named = named_values(parameter, evidence, classes)
     if named and parameter.kind == "index":
         return named
+    if parameter.kind == "matrix":
+        return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
         if reach == "complements" and not named:
             values += [1 - number for number in evidence.numbers() if _fits(parameter, 1 - number)]
     return list(_distinct(values))
+
+
+def _matrices(evidence: Evidence) -> list[torch.Tensor]:
+    """Every matrix that the target holds, whatever its name."""
+    return [
+        value.detach().double()
+        for value in evidence.named.values()
+        if isinstance(value, torch.Tensor) and value.ndim == 2 and value.is_floating_point()
+    ]
 
 
 def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:
@@ -76,6 +97,8 @@ def _as_kind(parameter: Parameter, value: Any, classes: tuple[int, ...]) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return None
     is_tensor = isinstance(value, torch.Tensor)
+    if parameter.kind == "matrix":
+        return value.detach().double() if is_tensor and value.ndim == 2 else None
     if parameter.kind == "per-class":
         return value.detach().double() if is_tensor and value.ndim == 1 and value.numel() in classes else None
     if parameter.kind == "tensor":

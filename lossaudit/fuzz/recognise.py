@@ -93,7 +93,8 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if best is not None and best.tier == 0:
             break
     if best is None:
-        return Recognition(None, {}, tuple(opened), tuple(errors))
+        telling = [door for door in opened if not door.space.special] or opened
+        return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
@@ -137,8 +138,20 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
     used = [door for door in doors if not _is_integer_twin(door, doors)]
-    pairs = [(door, spec) for door in used for spec in specs if door.space.name in spec.spaces]
-    return sorted(pairs, key=lambda pair: (not pair[0].space.free, pair[0].subject.interface.swapped))
+    pairs = [
+        (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
+        for door in used
+        for spec in specs
+        if door.space.name in spec.spaces
+    ]
+    return sorted(
+        pairs,
+        key=lambda pair: (
+            not pair[0].space.free,
+            pair[0].subject.interface.swapped,
+            pair[0].subject.interface.order,
+        ),
+    )
 
 
 def _usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
@@ -262,7 +275,9 @@ def _with_conventions(door: Door, spec: ReferenceSpec, asked: Asked | None) -> I
 def _with_mistakes(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if asked is not None or not mistake.convention]
     # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
-    combined = combinations(bank) if "additive" in spec.laws else [(mistake,) for mistake in bank]
+    combined = combinations(bank)
+    if "additive" not in spec.laws:
+        combined = [mistakes for mistakes in combined if len(mistakes) == 1]
     for variant in _variants_with(door, spec, asked, combined):
         yield Match(door, variant, 2)
 
@@ -336,9 +351,14 @@ def _refine(matches: list[Match]) -> Match:
     answers = []
     hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
     for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
-        structure = Structure(classes=door.classes[0], magnitude=magnitude, targets=targets)
-        for scale in door.space.scales[: 4 if magnitude in inputs.EXTREME else 1]:
-            case = inputs.fill(door.space, replace(structure, scale=scale, seed=number), {})
+        structure = Structure(
+            classes=door.classes[0], features=door.features[0], magnitude=magnitude, targets=targets
+        )
+        scales = door.space.scales[: 4 if magnitude in inputs.EXTREME else 1]
+        # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
+        for scale, dtype in itertools.product(scales, ("float32", "float64")):
+            drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
+            case = inputs.fill(door.space, drawn, {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
     return rivals[hits.index(max(hits))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.inputs import Reach
     from lossaudit.fuzz.model import Case, Failure
     from lossaudit.fuzz.recognise import Recognition
+    from lossaudit.fuzz.subject import Interface
     from lossaudit.fuzz.trial import Session
     from lossaudit.fuzz.variants import Variant
 
@@ -27,8 +29,11 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         parameter.name: _json(variant.params[parameter.name])
         for parameter in variant.spec.parameters
         if variant.params.get(parameter.name) is not None
-        and parameter.kind != "choice"
-        and not (parameter.kind in {"number", "flag"} and variant.params[parameter.name] == parameter.neutral)
+        and parameter.kind not in {"choice", "matrix"}
+        and not (
+            parameter.kind in {"number", "form", "flag"}
+            and variant.params[parameter.name] == parameter.neutral
+        )
     }
     if variant.reduction != "given":
         shown["reduction"] = variant.reduction
@@ -66,9 +71,7 @@ def assume_build(session: Session, door: Door, alternatives: int) -> None:
 def assume_recognition(session: Session, recognition: Recognition) -> None:
     """Say what the target was taken for, and on what evidence."""
     match = recognition.match
-    spaces = " or ".join(
-        f"{space_named(name).prediction} with {space_named(name).target}" for name in session.subjects
-    )
+    spaces = " or ".join(space_named(name).words for name in session.subjects)
     if match is None:
         session.assumptions.append(
             f"no known loss was recognised; it takes {spaces}; name one with --reference NAME"
@@ -93,6 +96,9 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
         )
     if match.door.subject.interface.swapped:
         session.assumptions.append("it takes the target first and the prediction second")
+    if space_named(match.door.space.name).parts:
+        names = match.door.subject.interface.arranged(match.door.space.names)
+        session.assumptions.append(f"its arguments were taken for {', '.join(names)}, in this order")
     if match.door.subject.interface.arrays:
         session.assumptions.append("it is a NumPy loss: values are judged, gradients are not")
     _unused(session, match.door, match.variant)
@@ -149,10 +155,11 @@ def _clean(value: Any) -> Any:
 
 
 def counterexample(case: Case) -> dict[str, Any]:
-    """The input as plain JSON values."""
+    """The input as plain JSON values, by the names of the arguments."""
+    space = space_named(case.space)
+    given = space.cut(case.prediction, case.target)
     return {
-        "prediction": numbers(case.prediction),
-        "target": numbers(case.target),
+        **{name: numbers(part) for name, part in zip(space.names, given, strict=True)},
         "dtype": case.dtype,
         "shape": list(case.prediction.shape),
         "layout": case.layout,
@@ -178,43 +185,47 @@ def repro(session: Session, target: str, options: FuzzOptions, failure: Failure,
     arrays = subject.interface.arrays
     lines = ["import torch", *_import_lines(target)]
     lines.append(f"loss = {_build_source(target, session, failure)}")
-    lines.append(f"prediction = torch.tensor({numbers(case.prediction)}, dtype=torch.{case.dtype})")
-    integer = subject.interface.integer_labels or not case.target.is_floating_point()
-    dtype = "int64" if integer else case.dtype
-    values = numbers(case.target.long() if integer else case.target)
-    lines.append(f"target = torch.tensor({values}, dtype=torch.{dtype})")
-    if case.layout == "transposed" and case.prediction.ndim > 1:
-        turned = (
-            "movedim(1, -1).contiguous().movedim(-1, 1)"
-            if case.prediction.ndim > 2
-            else "t().contiguous().t()"
-        )
-        lines.append(f"prediction = prediction.{turned}")
-    elif case.layout != "contiguous":
-        lines.append("prediction = torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)")
+    space = space_named(case.space)
+    given = space.cut(case.prediction, case.target)
+    for name, part, learned in zip(space.names, given, space.learned, strict=True):
+        lines += _tensor_lines(name, part, case, learned=learned, interface=subject.interface)
     lines += _call_lines(session, options, failure, case, arrays=arrays)
     return "\n".join(lines) + "\n"
+
+
+def _tensor_lines(
+    name: str, part: torch.Tensor, case: Case, *, learned: bool, interface: Interface
+) -> list[str]:
+    """One argument of the call, in its dtype and layout."""
+    integer = not part.is_floating_point() or (interface.integer_labels and not learned)
+    dtype = "int64" if integer else case.dtype
+    lines = [f"{name} = torch.tensor({numbers(part.long() if integer else part)}, dtype=torch.{dtype})"]
+    if not learned:
+        return lines
+    if case.layout == "transposed" and part.ndim > 1:
+        turned = "movedim(1, -1).contiguous().movedim(-1, 1)" if part.ndim > 2 else "t().contiguous().t()"
+        lines.append(f"{name} = {name}.{turned}")
+    elif case.layout != "contiguous":
+        lines.append(f"{name} = torch.stack([{name}, torch.zeros_like({name})], -1).select(-1, 0)")
+    return lines
 
 
 def _call_lines(
     session: Session, options: FuzzOptions, failure: Failure, case: Case, *, arrays: bool
 ) -> list[str]:
     subject = session.subjects[case.space]
-    names = ["prediction.numpy()", "target.numpy()"] if arrays else ["prediction", "target"]
-    if subject.interface.swapped:
-        names.reverse()
+    space = space_named(case.space)
+    learned = [name for name, wanted in zip(space.names, space.learned, strict=True) if wanted]
+    names = subject.interface.arranged([f"{name}.numpy()" if arrays else name for name in space.names])
     call = ", ".join([*names, *(f"{name}={value!r}" for name, value in options.call.items())])
     if failure.code == "LF503":
-        one_by_one = ", ".join(
-            name.replace("prediction", "prediction[k:k + 1]").replace("target", "target[k:k + 1]")
-            for name in names
-        )
-        samples = f"[loss({one_by_one}) for k in range(len(prediction))]"
+        one_by_one = ", ".join(_sample(name) for name in names)
+        samples = f"[loss({one_by_one}) for k in range(len({space.names[0]}))]"
         return [f'print("batch", loss({call}), "samples one by one", {samples})']
     lines = []
     wants_gradient = "actual_gradient" in failure.evidence
     if wants_gradient:
-        lines.append("prediction.requires_grad_()")
+        lines += [f"{name}.requires_grad_()" for name in learned]
     lines.append(f"value = loss({call})")
     variant = session.variant
     expected = failure.evidence.get("expected")
@@ -227,15 +238,23 @@ def _call_lines(
         reduction = failure.evidence.get("reduction", variant.reduction)
         code = variant.spec.code(variant.params, reduction)
         double = "target.double()" if case.target.is_floating_point() else "target"
+        for name in learned if space.parts else ():
+            code = re.sub(rf"\b{name}\b", f"{name}.double()", code)
         lines.append(f"expected = {code.replace('TARGET', double)}")
     elif expected is not None:
         lines.append(f"expected = {expected!r}")
     if wants_gradient:
         lines.append("value.sum().backward()")
-        lines.append("print(prediction.grad)")
+        lines.append(f"print({', '.join(f'{name}.grad' for name in learned)})")
     shown = ', "expected", expected' if expected is not None else ""
     lines.append(f'print("loss", value{shown})')
     return lines
+
+
+def _sample(name: str) -> str:
+    """One sample of an argument, as a batch of one."""
+    plain_name, dot, rest = name.partition(".")
+    return f"{plain_name}[k:k + 1]{dot}{rest}"
 
 
 def _import_lines(target: str) -> list[str]:

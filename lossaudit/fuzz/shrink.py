@@ -18,11 +18,12 @@ from lossaudit.fuzz.subject import DTYPES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.model import Case, Space
 
 MOST_STEPS = 400
 FEW_ELEMENTS = 24
 Fails = Callable[["Case"], bool]
+Move = Callable[["Case"], "Iterator[Case]"]
 
 
 class _Budget:
@@ -48,9 +49,7 @@ def shrink(case: Case, fails: Fails, *, fixed_classes: bool = False, steps: int 
         steps: How many cases may be tried.
     """
     budget = _Budget(fails, steps)
-    moves = [_fewer_samples, _no_extra, _plainer_layout]
-    if not fixed_classes:
-        moves.append(_fewer_classes)
+    moves = _structure_moves(space_named(case.space), fixed_classes=fixed_classes)
     moves += [_simple_numbers, _simple_rows, _lower_targets]
     for _ in range(3):
         before = case
@@ -61,16 +60,51 @@ def shrink(case: Case, fails: Fails, *, fixed_classes: bool = False, steps: int 
     return case
 
 
+def _structure_moves(space: Space, *, fixed_classes: bool) -> list[Move]:
+    """How the shape of a case gets simpler, by what its space is."""
+    if space.special:
+        own: list[Move] = [] if space.smaller is None else [_smaller]
+        return [_fewer_samples, _plainer_layout, *own, *([] if fixed_classes else [_fewer_features])]
+    return [_fewer_samples, _no_extra, _plainer_layout, *([] if fixed_classes else [_fewer_classes])]
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """What the space itself calls simpler."""
+    smaller = space_named(case.space).smaller
+    if smaller is not None:
+        for prediction, target in smaller(case.prediction, case.target):
+            yield _with(case, prediction, target)
+
+
+def _fewer_features(case: Case) -> Iterator[Case]:
+    """Leave out one feature of every embedding at once."""
+    space = space_named(case.space)
+    count = case.prediction.shape[-1]
+    if not max(space.features) or case.prediction.ndim < 2 or count < 2:
+        return
+    shared = case.target.is_floating_point() and case.target.shape[1:] == case.prediction.shape[2:]
+    for dropped in reversed(range(count)):
+        kept = [k for k in range(count) if k != dropped]
+        target = case.target[..., kept] if shared and case.target.ndim > 1 else case.target
+        yield _with(case, case.prediction[..., kept], target)
+
+
 def _descend(case: Case, fails: Fails, move: Callable[[Case], Iterator[Case]]) -> Case:
     """Take the first simpler case that fails, again and again."""
     improved = True
     while improved:
         improved = False
         for simpler in move(case):
-            if fails(simpler):
+            if _valid(simpler) and fails(simpler):
                 case, improved = simpler, True
                 break
     return case
+
+
+def _valid(case: Case) -> bool:
+    """Whether the numbers lie where the losses of the space are defined."""
+    domain = space_named(case.space).domain
+    return domain is None or domain(case.prediction, case.target)
 
 
 def _with(case: Case, prediction: Tensor, target: Tensor) -> Case:
@@ -92,7 +126,8 @@ def _fewer_samples(case: Case) -> Iterator[Case]:
 
 
 def _class_dimension(case: Case) -> bool:
-    return max(space_named(case.space).classes) > 0 and case.prediction.ndim > 1
+    space = space_named(case.space)
+    return max(space.classes) > 0 and not space.special and case.prediction.ndim > 1
 
 
 def _no_extra(case: Case) -> Iterator[Case]:
@@ -215,7 +250,7 @@ def _lower_targets(case: Case) -> Iterator[Case]:
                 target[position] = 0
                 yield _with(case, case.prediction, target.reshape(case.target.shape))
         return
-    if "labels" not in space_named(case.space).target:
+    if "labels" not in space_named(case.space).target or "signs" in case.space:
         return
     for position in range(min(case.target.numel(), FEW_ELEMENTS)):
         label = float(case.target.flatten()[position])
@@ -233,7 +268,8 @@ def onset(case: Case, fails: Fails) -> tuple[str, float] | None:
         What is measured, and the measure at which it starts; None when it fails for ordinary numbers already, or
         where sizes mean nothing.
     """
-    if not space_named(case.space).free or not bool((case.prediction != 0).any()):
+    space = space_named(case.space)
+    if not space.free or space.domain is not None or not bool((case.prediction != 0).any()):
         return None
 
     def scaled(factor: float) -> Case:
@@ -256,4 +292,6 @@ def measure(case: Case) -> tuple[str, float]:
     if "logits" in space_named(case.space).prediction and _class_dimension(case):
         gap = (case.prediction.amax(1) - case.prediction.amin(1)).max()
         return "gap between two logits", float(gap)
+    if space_named(case.space).special:
+        return "size of the numbers", float(case.prediction.abs().max())
     return "size of the score", float(case.prediction.abs().max())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from lossaudit.fuzz.model import Observation
+from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
 from lossaudit.fuzz.twins import twin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.target import Build
 
 DTYPES = {
@@ -41,12 +42,20 @@ class Interface:
     """How the target wants its arguments.
 
     ``swapped``: target first. ``arrays``: NumPy arrays instead of tensors. ``integer_labels``: labels as int64.
+    ``order``: for spaces of several parts, which of them comes first, second, ...; empty for their usual order.
     """
 
     space: str
     swapped: bool = False
     arrays: bool = False
     integer_labels: bool = False
+    order: tuple[int, ...] = ()
+
+    def arranged(self, arguments: Sequence[Any]) -> list[Any]:
+        """The arguments in the order in which the target wants them."""
+        if self.order:
+            return [arguments[place] for place in self.order]
+        return list(reversed(arguments)) if self.swapped else list(arguments)
 
 
 Announce = Callable[[str, "Case | None", "Interface | None"], None]
@@ -94,31 +103,39 @@ class Subject:
 
     def _observe(self, case: Case, gradient: bool) -> Observation:
         loss = self.at_dtype(case.dtype)
-        prediction, target = tensors(case, self.interface)
+        prediction, target = packed(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
-        arranged = arrange(leaf, case.layout)
+        space = all_spaces()[case.space]
         try:
+            given = _arguments(space, case, leaf, target)
             with torch.enable_grad():
-                result = self.invoke(loss, arranged, target)
-            return _describe(result, leaf, gradient, _mutated((arranged, target), (leaf, case.target)))
+                result = self.invoke(loss, *given)
+            before = space.cut(leaf, case.target)
+            return _describe(result, leaf, gradient, _mutated(space.names, given, before))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
 
     def custom_backward(self, case: Case) -> bool:
         """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
-        prediction, target = tensors(case, self.interface)
-        leaf = prediction.requires_grad_()
+        prediction, target = packed(case, self.interface)
+        given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
         with torch.enable_grad():
-            value = single(self.invoke(self.at_dtype(case.dtype), arrange(leaf, case.layout), target))
+            value = single(self.invoke(self.at_dtype(case.dtype), *given))
         return isinstance(value, torch.Tensor) and _hand_written(value)
 
-    def invoke(self, loss: Callable[..., Any], prediction: Any, target: Any) -> Any:
-        """The bare call."""
-        arguments = (target, prediction) if self.interface.swapped else (prediction, target)
+    def invoke(self, loss: Callable[..., Any], *arguments: Any) -> Any:
+        """The bare call, with the arguments in the order of the space."""
+        ordered = self.interface.arranged(arguments)
         if self.shim is None:
-            return loss(*arguments, **self.call)
+            return loss(*ordered, **self.call)
         with self.shim():
-            return loss(*arguments, **self.call)
+            return loss(*ordered, **self.call)
+
+
+def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[Tensor]:
+    """The arguments of one call, those that are learned in the layout of the case."""
+    parts = zip(space.cut(leaf, target), space.learned, strict=True)
+    return [arrange(part, case.layout) if learned else part for part, learned in parts]
 
 
 def _raised(error: BaseException) -> Observation:
@@ -133,8 +150,13 @@ def _raised(error: BaseException) -> Observation:
     return Observation(error=first_line(error), error_type=type(error).__name__)
 
 
-def tensors(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
-    """Fresh tensors of a case, contiguous."""
+def tensors(case: Case, interface: Interface) -> tuple[Tensor, ...]:
+    """Fresh arguments of a call in the order of the space, contiguous."""
+    return tuple(part.contiguous() for part in all_spaces()[case.space].cut(*packed(case, interface)))
+
+
+def packed(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
+    """Fresh tensors of a case, contiguous: what is learned, and the rest."""
     prediction = case.prediction.to(DTYPES[case.dtype], copy=True)
     if not case.target.is_floating_point():
         return prediction, case.target.clone()
@@ -154,7 +176,7 @@ def arrange(prediction: Tensor, layout: str) -> Tensor:
     if layout in {"strided", "transposed"}:
         return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
     # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
-    return prediction.clone()
+    return prediction.clone(memory_format=torch.contiguous_format)
 
 
 def single(result: Any) -> Any:
@@ -162,11 +184,11 @@ def single(result: Any) -> Any:
     return result[0] if isinstance(result, (tuple, list)) and result else result
 
 
-def _mutated(now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple[str, ...]:
+def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tensor]) -> tuple[str, ...]:
     """Which of the arguments a call has written to."""
     return tuple(
         name
-        for name, after, then in zip(("prediction", "target"), now, before, strict=True)
+        for name, after, then in zip(names, now, before, strict=True)
         if not _same(after.detach(), then.detach().to(after.dtype))
     )
 
@@ -217,15 +239,15 @@ def _hand_written(value: Tensor) -> bool:
 
 
 def _observe_arrays(subject: Subject, case: Case) -> Observation:
-    prediction, target = (tensor.numpy() for tensor in tensors(case, subject.interface))
-    before = prediction.copy(), target.copy()
     try:
+        given = [tensor.numpy() for tensor in tensors(case, subject.interface)]
+        before = [array.copy() for array in given]
         with np.errstate(all="ignore"):
-            result = single(subject.invoke(subject.build.loss, prediction, target))
+            result = single(subject.invoke(subject.build.loss, *given))
         value = torch.from_numpy(np.array(result, dtype=np.float64))
     except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
         return _raised(error)
-    names = (("prediction", prediction, before[0]), ("target", target, before[1]))
+    names = zip(all_spaces()[case.space].names, given, before, strict=True)
     mutated = tuple(name for name, now, then in names if not np.array_equal(now, then, equal_nan=True))
     return Observation(value, dtype=str(getattr(result, "dtype", type(result).__name__)), mutated=mutated)
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.variants import Variant
 
+HAIR = 1e-7
+"""A step that no smooth gradient notices."""
+JUMP = 0.01
+
 
 JUMP_STEP = 1e-7
 """Far below the grid on which inputs lie, far above float64's rounding."""
@@ -131,7 +135,25 @@ class Trial:
         if self.on_kink or not bool(torch.isfinite(exact.gradient).all()):
             return None
         room = exact.gradient_tolerance * variants.coarseness(self.case, self.observed)
-        return bool(((slope - exact.gradient).abs() <= room).all())
+        if bool(((slope - exact.gradient).abs() <= room).all()):
+            return True
+        return None if self.beside_kink else False
+
+    @cached_property
+    def beside_kink(self) -> bool:
+        """Whether the reference's own gradient jumps here: it is another one a hair's breadth away."""
+        assert self.variant is not None  # noqa: S101 (for the type checker; asked where a reference was evaluated)
+        generator = torch.Generator().manual_seed(3)
+        step = torch.randn(self.case.prediction.shape, generator=generator, dtype=torch.float64)
+        sides = []
+        for sign in (HAIR, -HAIR):
+            moved = replace(self.case, prediction=self.case.prediction + sign * step, dtype="float64")
+            slope = variants.expected(self.variant, moved, gradient=True).gradient
+            if slope is None or not bool(torch.isfinite(slope).all()):
+                return True
+            sides.append(slope)
+        jump, size = (sides[0] - sides[1]).abs(), torch.maximum(sides[0].abs(), sides[1].abs())
+        return bool((jump > JUMP * (1e-3 + size)).any())
 
     @cached_property
     def on_kink(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ def largest(variant: Variant, case: Case) -> float:
     """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
     finite = case.prediction[torch.isfinite(case.prediction)]
     size = float(finite.abs().max()) if finite.numel() else 1.0
-    return max(1.0, size) * largest_weight(variant)
+    return math.pow(max(1.0, size), variant.spec.degree) * largest_weight(variant)
 
 
 def largest_weight(variant: Variant) -> float:
@@ -163,7 +164,12 @@ def largest_weight(variant: Variant) -> float:
         if parameter.kind in {"per-class", "tensor", "number"}
         and (value := variant.params.get(parameter.name)) is not None
     ]
-    return max(1.0, *weights, 1.0)
+    small: list[float] = [
+        1 / abs(value)
+        for parameter in variant.spec.parameters
+        if parameter.divides and (value := variant.params.get(parameter.name))
+    ]
+    return max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
 
 
 def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing
+from lossaudit.check.contracts.user import Declared, declared_framework
 
 BASE = "pytorch"
 """The framework that is always loaded."""
@@ -67,6 +68,7 @@ class Contracts:
     """The frameworks joined, indexed by dotted name."""
 
     frameworks: tuple[Framework, ...]
+    declared: frozenset[str] = frozenset()
     entries: dict[str, Entry] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
     methods: dict[str, Op] = field(default_factory=dict)
@@ -177,12 +179,13 @@ def mentioned(sources: Iterable[bytes]) -> frozenset[str]:
 
 
 @cache
-def load_contracts(names: frozenset[str] = frozenset()) -> Contracts:
-    """The contracts of these frameworks, of those on which they build, and of PyTorch."""
+def load_contracts(names: frozenset[str] = frozenset(), declared: tuple[Declared, ...] = ()) -> Contracts:
+    """The contracts of these frameworks, of those on which they build, of PyTorch, and those that the user declared."""
     frameworks: dict[str, Framework] = {}
     for name in (BASE, *sorted(names)):
         _load(name, frameworks)
-    return Contracts(tuple(frameworks.values()))
+    own = (declared_framework(declared),) if declared else ()
+    return Contracts((*frameworks.values(), *own), frozenset(one.name for one in declared))
 
 
 def _load(name: str, frameworks: dict[str, Framework]) -> None:

@@ -61,6 +61,8 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
     """The result of calling ``callee``."""
     interp.tick()
     callee = interp.force(callee)
+    if interp.declared:
+        callee = interp.under_contract(callee)
     if isinstance(callee, Union):
         return _call_alternatives(interp, frame, callee, arguments, site)
     if isinstance(callee, Function):

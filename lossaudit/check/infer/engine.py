@@ -91,6 +91,7 @@ class Interpreter:
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self._silence = 0
         self._steps = 0
@@ -384,6 +385,26 @@ class Interpreter:
     def note_write(self, instance: Instance) -> None:
         """An attribute was assigned."""
         self.heap.version += 1
+
+    # Declared contracts
+
+    def declare(self) -> None:
+        """Find the classes and functions of the project for which the user declared a contract: it takes the place of the code."""
+        for dotted in sorted(self.contracts.declared):
+            self.run_root(lambda name=dotted: self._declare(name))  # type: ignore[misc]
+
+    def _declare(self, dotted: str) -> None:
+        where, _, name = dotted.rpartition(".")
+        for module in list(self.project.modules_named(where)):
+            for one in alternatives(self.module_attribute(module, name)):
+                if isinstance(one, (ClassVal, Function)):
+                    self.declared[id(one.node)] = External(dotted)
+
+    def under_contract(self, callee: Value) -> Value:
+        """What is called: the declared contract of a class or function where it has one."""
+        if isinstance(callee, (ClassVal, Function)):
+            return self.declared.get(id(callee.node), callee)
+        return callee
 
     # Roots
 

@@ -290,11 +290,14 @@ def _import_from(interp: Interpreter, frame: Frame, node: ir.ImportFrom) -> Flow
 
 
 def _imported_name(interp: Interpreter, module: Module | None, node: ir.ImportFrom, name: str) -> Value:
+    dotted = f"{node.module}.{name}"
+    if node.level == 0 and dotted in interp.contracts.declared:
+        return External(dotted)
     if module is not None:
         return LazyImport(module, name)
     if node.level:
         return UNKNOWN
-    return interp.external(f"{node.module}.{name}")
+    return interp.external(dotted)
 
 
 # Branches --------------------------------------------------------------------------------------------------------

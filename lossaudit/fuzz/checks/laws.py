@@ -132,7 +132,9 @@ def _ranking(trial: Trial, space: str, case: Case | None) -> tuple[Case, ...]:
     if not {"right", "wrong"} <= set(used.magnitudes):
         return ()
     reach = trial.session.reach[space]
-    structure = Structure(classes=reach.classes[0], targets=reach.targets[0], scale=CONFIDENT)
+    structure = Structure(
+        classes=reach.classes[0], features=reach.features[0], targets=reach.targets[0], scale=CONFIDENT
+    )
     if case is not None and case.target.shape[0] > 1:
         structure = replace(structure, batch=case.target.shape[0])
     profiles = (("right", CONFIDENT), ("wrong", UNSURE), ("wrong", CONFIDENT))

@@ -10,11 +10,13 @@ import torch
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.segmentation import (
     REFERENCES,
+    Activation,
     Overlap,
     OverlapLoss,
     as_mask,
     overlap,
     ratio,
+    softmax,
 )
 
 if TYPE_CHECKING:
@@ -83,17 +85,18 @@ def _two_over_union(sums: Overlap, params: Params) -> Tensor:
 
 def _smooth_above_only(sums: Overlap, params: Params) -> Tensor:
     top = 2 * sums.shared + params["smooth"]
-    return top / (sums.predicted + sums.true)
+    return torch.div(top, sums.predicted + sums.true)
 
 
 def _smooth_twice(sums: Overlap, params: Params) -> Tensor:
     """The smoothing inside the factor 2: 2 (I + s) / (P + Y + s)."""
-    return (2 * (sums.shared + params["smooth"])) / (sums.predicted + sums.true + params["smooth"])
+    top = 2 * (sums.shared + params["smooth"])
+    return torch.div(top, sums.predicted + sums.true + params["smooth"])
 
 
 def _smooth_outside(sums: Overlap, params: Params) -> Tensor:
     """2 I / (P + Y) + s: the smoothing is added to the quotient."""
-    return 2 * sums.shared / (sums.predicted + sums.true) + params["smooth"]
+    return torch.add(2 * sums.shared / (sums.predicted + sums.true), params["smooth"])
 
 
 def _half_intersection(sums: Overlap, params: Params) -> Tensor:
@@ -182,11 +185,13 @@ def _twice(formula: Formula) -> Formula:
     return replace(formula, activation=lambda x: once(once(x)))
 
 
+_ACTIVATIONS: dict[str, Activation] = {"sigmoid": torch.sigmoid, "softmax": softmax, "none": lambda x: x}
+
+
 def _unguarded(prediction: Tensor, target: Tensor, params: Params, _: float) -> Terms:
     """No smoothing at all: 0 / 0 where mask and prediction are empty."""
     mask = as_mask(target, prediction)
-    activation = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(1), "none": lambda x: x}
-    sums = overlap(activation[params["activation"]](prediction), mask, params)
+    sums = overlap(_ACTIVATIONS[params["activation"]](prediction), mask, params)
     bottom = sums.predicted + sums.true
     if params["score"] == "jaccard":
         losses = 1 - sums.shared / (bottom - sums.shared)

@@ -152,7 +152,7 @@ def complement(score: Tensor, _: Params) -> Tensor:
 
 def focal_complement(score: Tensor, params: Params) -> Tensor:
     """(1 - score) ** gamma."""
-    return (1 - score).clamp(min=0) ** params["gamma"]
+    return torch.pow((1 - score).clamp(min=0), params["gamma"])
 
 
 def minus_log(score: Tensor, _: Params) -> Tensor:
