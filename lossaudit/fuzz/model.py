@@ -211,6 +211,7 @@ class Space:
         extras: Shapes that may follow the class dimension.
         free: True when any real number is a valid prediction, so that shrinking may change one by itself.
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
+        maps: True for images, which end in height and width.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         parts: The arguments of the call, where they are not prediction and target.
         cut: Makes them of prediction and target, in the order of ``parts``.
@@ -229,6 +230,7 @@ class Space:
     free: bool = True
     plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
     scales: tuple[float, ...] = (4.0,)
+    maps: bool = False
     features: tuple[int, ...] = (0,)
     parts: tuple[Part, ...] = ()
     cut: Cut = lambda prediction, target: (prediction, target)

@@ -25,12 +25,16 @@ from lossaudit.fuzz.variants import Variant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import Tensor
+
     from lossaudit.fuzz.subject import Evidence, Subject
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+GRADIENTS = 8
+"""Gradients that are compared among variants of one value."""
 MOST_NEAREST = 24
 """The same for references that only come near."""
 
@@ -78,7 +82,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     best: Match | None = None
     for subject in subjects:
         every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
-        doors = plausible(every)
+        doors = _without_plain_maps(plausible(every))
         errors += failed
         opened += doors
         match = find_match(doors, asked)
@@ -99,6 +103,28 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
 
+def _without_plain_maps(doors: list[Door]) -> list[Door]:
+    """Leave out the doors for maps of a loss that is a mean or a sum over pixels: its other doors tell the same."""
+    plain = [door for door in doors if not door.space.maps]
+    return [door for door in doors if not door.space.maps or not _is_pixelwise(door)] if plain else doors
+
+
+def _is_pixelwise(door: Door) -> bool:
+    """Whether the loss of a map is the mean, or the sum, of the losses of its left and its right part."""
+    case, seen = door.comparable[0]
+    width = case.prediction.shape[-1]
+    parts = [
+        replace(case, prediction=case.prediction[..., part], target=case.target[..., part])
+        for part in (slice(1), slice(1, None))
+    ]
+    values = [door.subject.observe(part, gradient=False, stage="probe").value for part in parts]
+    if seen.value is None or seen.value.numel() != 1 or any(v is None or v.numel() != 1 for v in values):
+        return False
+    left, right = (float(value) for value in values if value is not None)
+    whole = float(seen.value)
+    return _near(whole, left + right) or _near(whole, (left + (width - 1) * right) / width)
+
+
 def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match | None:
     """The best match over all doors, in the first so many tiers."""
     searches = (_exact, _with_conventions, _with_mistakes, _partial)[:tiers]
@@ -108,8 +134,8 @@ def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match 
         pairs = _pairs(doors, asked) if tier == 0 else _usual_pairs(doors, asked)
         matches: list[Match] = []
         for door, spec in pairs:
-            if tier in {1, 2} and matches and matches[0].door is not door:
-                break  # the usual door comes first, and with a convention or mistake one door is proof enough
+            if matches and tier < 3 and _group(matches[0].door, tier) != _group(door, tier):
+                break  # the usual doors come first; with a convention or mistake one door is proof enough
             found = search(door, spec, asked)
             matches += [match for match in found if tier > 1 or not _contradicted(match, doors)]
         if matches:
@@ -119,6 +145,12 @@ def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match 
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
     return None
+
+
+def _group(door: Door, tier: int) -> object:
+    """Doors that are searched together: those of one order and freedom where agreement is exact, else each by itself."""
+    interface = door.subject.interface
+    return (door.space.free, interface.swapped, interface.order) if tier == 0 else door
 
 
 def _contradicted(match: Match, doors: list[Door]) -> bool:
@@ -361,7 +393,20 @@ def _refine(matches: list[Match]) -> Match:
             case = inputs.fill(door.space, drawn, {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
     hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
-    return rivals[hits.index(max(hits))]
+    best = [match for match, count in zip(rivals, hits, strict=True) if count == max(hits)]
+    if len(best) == 1:
+        return best[0]
+    told = [(case, door.subject.observe(case, stage="probe").gradient) for case, _ in answers[:GRADIENTS]]
+    return max(best, key=lambda match: sum(_has_slope(match.variant, *pair) for pair in told))
+
+
+def _has_slope(variant: Variant, case: Case, seen: Tensor | None) -> bool:
+    """Whether a gradient is that of a variant: it tells apart those of one value."""
+    try:
+        due = None if seen is None else variants.slope(variant, case)
+    except variants.UNDEFINED:
+        return False
+    return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:

@@ -49,6 +49,13 @@ KNOWN = {
         {"alpha": 0.3, "beta": 0.7, "smooth": 1.0, "reduction": "mean"},
     ),
     "segmentation.py:lovasz_hinge_by_image": ("lovasz_hinge", {"over": "sample", "reduction": "mean"}),
+    "boxes.py:giou_by_corners": ("giou_loss", {"epsilon": 1e-7, "reduction": "mean"}),
+    "boxes.py:ciou_with_constant_weight": ("ciou_loss", {"epsilon": 1e-7, "reduction": "mean"}),
+    "boxes.py:ciou_through_weight": (
+        "ciou_loss",
+        {"epsilon": 1e-7, "alpha_gradient": "through", "reduction": "mean"},
+    ),
+    "boxes.py:giou_of_centres": ("giou_loss_of_centres", {"reduction": "mean"}),
     "boxes.py:iou_loss": ("iou_loss", {"reduction": "mean"}),
 }
 
@@ -69,7 +76,6 @@ UNKNOWN = [
     "hardest",
     "regularised",
     "contrastive",
-    "generalised_iou",
 ]
 
 

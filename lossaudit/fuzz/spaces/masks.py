@@ -117,6 +117,7 @@ SPACES = (
             target_profiles=MASK_PROFILES,
             classes=classes,
             extras=EXTRAS,
+            maps=True,
             scales=SCALES,
         )
         for name, shape, classes in (("masks", "[N, H, W]", (0,)), ("channel_masks", "[N, K, H, W]", (1, 3)))
@@ -131,6 +132,7 @@ SPACES = (
             target_profiles=MASK_PROFILES,
             classes=classes,
             extras=EXTRAS,
+            maps=True,
             free=False,
             plain_rows=_plain,
             scales=SHARES,
@@ -146,6 +148,7 @@ SPACES = (
         target_profiles=CLASS_MASK_PROFILES,
         classes=(3, 2, 4),
         extras=EXTRAS,
+        maps=True,
         scales=SCALES,
     ),
     Space(
@@ -157,6 +160,7 @@ SPACES = (
         target_profiles=("random", "all-equal"),
         classes=(3, 2, 4),
         extras=EXTRAS,
+        maps=True,
         scales=SCALES,
     ),
     Space(
@@ -168,6 +172,7 @@ SPACES = (
         target_profiles=CLASS_MASK_PROFILES,
         classes=(3, 2, 4),
         extras=EXTRAS,
+        maps=True,
         free=False,
         scales=SHARES,
     ),
@@ -180,6 +185,7 @@ SPACES = (
         target_profiles=("random", "all-equal"),
         classes=(3, 2, 4),
         extras=EXTRAS,
+        maps=True,
         free=False,
         scales=SHARES,
     ),
