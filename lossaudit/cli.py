@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -195,6 +196,16 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 @click.option(
     "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Targets at a time; as many as there are cores.",
+)
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Say what was left out of a place that was searched, and why."
+)
 @_selection_options
 @click.option(
     "--output-format", type=click.Choice(["full", "concise", "json"]), default="full", show_default=True
@@ -203,37 +214,35 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 def fuzz(targets: tuple[str, ...], **options: Any) -> None:
     r"""Run a loss against the formula that it claims to be, and name the mistake.
 
-    TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory. The current folder is
-    on sys.path. Without any, the targets of the configuration run. Needs torch: pip install 'lossaudit[fuzz]'.
+    TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory; or places that are searched
+    for losses: a file, a folder, an installed package. The current folder is on sys.path. Without any, the targets of the
+    configuration run. Needs torch: pip install 'lossaudit[fuzz]'.
 
     \b
     Examples:
       lossaudit fuzz losses:SmoothLoss --init alpha=0.1
       lossaudit fuzz src/losses.py:FocalLoss --reference sigmoid_focal_loss:gamma=2.0,alpha=0.25
+      lossaudit fuzz src/ --jobs 4
       lossaudit fuzz losses:MyLoss --output-format json --seed 7
     """
-    from lossaudit.fuzz import fuzz_target
+    from lossaudit.fuzz.campaign import run
+    from lossaudit.report.fuzz_progress import watch
 
     configuration = _configuration((), options)
-    targets = targets or tuple(configuration.settings.fuzz)
-    if not targets:
+    named = _fuzz_targets(targets or tuple(configuration.settings.fuzz), verbose=options["verbose"])
+    if not named:
         raise Unable(
             "no target: name one, as in `lossaudit fuzz losses.py:MyLoss`, or give some in the configuration: "
             '[tool.lossaudit.fuzz."losses:MyLoss"]'
         )
-    reports = [
-        fuzz_target(target, _fuzz_options(target, configuration, options), on_event=_tell_progress)
-        for target in targets
-    ]
-    _print(_render_fuzz(reports, options["output_format"]), options["color"])
-    verdicts = {report.verdict for report in reports}
-    if verdicts == {"error"}:
-        sys.exit(EXIT_UNABLE)
-    sys.exit(
-        EXIT_CLEAN
-        if not any(report.findings for report in reports) and "error" not in verdicts
-        else EXIT_FINDINGS
-    )
+    jobs = [(target, _fuzz_options(target, configuration, options)) for target in named]
+    with watch(len(jobs)) as (on_event, on_done):
+        outcome = run(jobs, options["jobs"] or os.cpu_count() or 1, on_event, on_done)
+    _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])
+    if outcome.interrupted:
+        click.echo(f"Interrupted: {len(outcome.reports)} of {len(jobs)} targets were done.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(_fuzz_exit_code(outcome.reports))
 
 
 @cli.command()
@@ -262,6 +271,26 @@ def rules(output_format: str, color: str) -> None:
     from lossaudit.rulebook import load_rules
 
     _print(render_rules(list(load_rules().values()), output_format, wants_colour=_wants_colour(color)), color)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def references(name: str | None, output_format: str, color: str) -> None:
+    """List the formulas that losses are judged against; with a NAME, show one: formula, source, domain, parameters."""
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.catalogue import entries, find
+    from lossaudit.report.references import render_reference, render_references
+
+    try:
+        if name is None:
+            text = render_references(entries(), output_format)
+        else:
+            text = render_reference(find(name), output_format)
+    except TargetError as error:
+        raise Unable(str(error)) from error
+    _print(text, color)
 
 
 def main() -> None:
@@ -320,6 +349,37 @@ def _selected_for_fuzz(configuration: Configuration, options: dict[str, Any]) ->
         return frozenset(selected)
     ignored = {code for selector in options["ignore"] or () for code in expand_selector(selector)}
     return frozenset(expand_selector("LF")) - ignored
+
+
+def _fuzz_targets(named: Sequence[str], *, verbose: bool) -> list[str]:
+    """The targets that the command line names, with every place replaced by the losses that are found in it."""
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.discover import discover, is_place
+
+    targets: list[str] = []
+    for name in named:
+        if not is_place(name):
+            targets.append(name)
+            continue
+        try:
+            found = discover(name)
+        except TargetError as error:
+            raise Unable(str(error)) from error
+        targets += [loss.target for loss in found.losses]
+        for left in found.left_out if verbose else ():
+            click.echo(f"left out {left.target}: {left.reason}", err=True)
+        if not found.losses:
+            hint = "" if verbose else "; -v says what was left out"
+            raise Unable(f"no loss was found in {name}{hint}")
+    return list(dict.fromkeys(targets))
+
+
+def _fuzz_exit_code(reports: Sequence[TargetReport]) -> int:
+    verdicts = {report.verdict for report in reports}
+    if verdicts == {"error"}:
+        return EXIT_UNABLE
+    found = any(report.findings for report in reports) or "error" in verdicts
+    return EXIT_FINDINGS if found else EXIT_CLEAN
 
 
 def _per_file_ignores(configuration: Configuration) -> tuple[tuple[str, frozenset[str]], ...]:
@@ -419,21 +479,11 @@ def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:
     return render(reports)
 
 
-def _tell_progress(event: str) -> None:
-    """Progress goes to stderr, and only where a person is watching."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[2K{event}", err=True, nl=False)
-
-
 def _print(text: str, color: str) -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[2K", err=True, nl=False)
     click.echo(text, nl=False, color=_wants_colour(color))
 
 
 def _wants_colour(color: str) -> bool:
-    import os
-
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):

@@ -149,3 +149,33 @@ class TargetReport:
     statistics: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceParameter:
+    """A parameter of a reference: its neutral value gives the plain loss back; ``bounds`` are those of a number."""
+
+    name: str
+    kind: str
+    neutral: Any
+    bounds: tuple[float, float] | None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEntry:
+    """A reference as a reader wants it: nothing in it can be run.
+
+    ``domain`` says which predictions and targets it takes, the usual ones first; ``laws`` hold by definition;
+    ``conventions`` are published variants that are recognised and not accused, ``mistakes`` the known wrong ones.
+    """
+
+    name: str
+    formula: str
+    source: str
+    domain: tuple[str, ...]
+    parameters: tuple[ReferenceParameter, ...]
+    reductions: tuple[str, ...]
+    laws: tuple[str, ...]
+    conventions: tuple[str, ...]
+    mistakes: tuple[str, ...]

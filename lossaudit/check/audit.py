@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +15,12 @@ from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.fix import settle_fixes, write_all
 from lossaudit.check.ignores import settle_ignores
+from lossaudit.check.notebooks import python_of, told_by_cells
 from lossaudit.check.select import names_a_loss
+from lossaudit.check.source import SourceError
 from lossaudit.check.suppress import apply_suppressions
 from lossaudit.findings import FileChange, Finding, Position, Span
+from lossaudit.notebooktext import is_notebook
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNABLE = 0, 1, 2
 UNREADABLE = "E003"
@@ -116,6 +119,9 @@ class _Audit:
         result = check_files(self.files, options)
         self.checked, self.unreadable = result.checked, result.unreadable
         findings = apply_suppressions(result.findings, self.files, request.select, sources)
+        findings = tuple(
+            replace(one, fix=None) if is_notebook(one.span.filename) else one for one in findings
+        )
         findings = _without_ignored_files(findings, request)
         if request.write_baseline is not None:
             write_baseline(request.write_baseline, findings)
@@ -139,7 +145,8 @@ class _Audit:
             for path, size in self.large.items()
             if names_a_loss(path)
         ]
-        everything = tuple(sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code)))
+        in_order = sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code))
+        everything = told_by_cells(in_order)
         code = _exit_code(everything, len(self.files) - self.unreadable)
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
@@ -155,9 +162,11 @@ def _exit_code(findings: Sequence[Finding], readable: int) -> int:
 
 
 def _size(path: Path) -> int:
+    """The size of the code in a file: the pictures in a notebook do not count."""
     try:
-        return path.stat().st_size
-    except OSError:
+        size = path.stat().st_size
+        return len(python_of(path, path.read_bytes())) if size > MAX_BYTES and is_notebook(path) else size
+    except (OSError, SourceError):
         return 0  # the analysis will say why it cannot be read
 
 

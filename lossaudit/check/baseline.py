@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lossaudit.check.notebooks import python_of
+from lossaudit.check.source import SourceError
 from lossaudit.findings import Finding
 from lossaudit.sourcetext import decode, split_lines
 
@@ -89,8 +91,9 @@ def _key(finding: Finding, folder: Path, sources: Mapping[Path, bytes] | None = 
     filename = Path(os.path.relpath(path, folder)).as_posix()
     try:
         source = (sources or {}).get(path)
-        lines = split_lines(decode(path.read_bytes() if source is None else source)[0])
-    except (OSError, SyntaxError, UnicodeDecodeError):
+        source = python_of(path, path.read_bytes()) if source is None else source
+        lines = split_lines(decode(source)[0])
+    except (OSError, SyntaxError, UnicodeDecodeError, SourceError):
         lines = []
     row = finding.span.start.row
     line = " ".join(lines[row - 1].split()) if row <= len(lines) else ""

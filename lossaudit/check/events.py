@@ -48,6 +48,13 @@ class OpEvent(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedOp(Event):
+    """An operation has turned out to take part in something that is optimised; each is told once, after the fact."""
+
+    term: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Backward(Event):
     """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result.
 

@@ -1,4 +1,4 @@
-"""From paths to the Python files below them, as a user of git expects.
+"""From paths to the Python files and notebooks below them, as a user of git expects.
 
 Excluded folders and what ``.gitignore`` names are passed over; a file that is named on the command line is always
 taken, unless ``force_exclude`` says otherwise. Links to folders are not followed, so a loop of links cannot trap us.
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-SUFFIXES = frozenset({".py", ".pyw"})
+from lossaudit.notebooktext import SUFFIX as NOTEBOOK_SUFFIX
+
+SUFFIXES = frozenset({".py", ".pyw", NOTEBOOK_SUFFIX})
 
 DEFAULT_EXCLUDE = (
     ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".lossaudit", ".mypy_cache", ".nox",

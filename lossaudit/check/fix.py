@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lossaudit.check.run import check_syntax
-from lossaudit.check.source import SourceError
+from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.findings import Applicability, Edit, Finding, Position, Severity
 from lossaudit.rulebook import load_rules
 from lossaudit.sourcetext import decode, split_lines

@@ -9,6 +9,7 @@ from pathlib import Path
 from lossaudit.check.fix import Analyse, FixedFile, Settled, apply_edits, fix_sources, parses
 from lossaudit.check.suppress import UNUSED_SUPPRESSION, Comments
 from lossaudit.findings import Edit, Finding, Position, Span
+from lossaudit.notebooktext import is_notebook
 from lossaudit.sourcetext import decode, split_lines
 
 
@@ -18,7 +19,7 @@ def settle_ignores(analyse: Analyse) -> Settled:
     before = {
         Path(name): Path(name).read_bytes()
         for name in {finding.span.filename for finding in findings}
-        if Path(name).is_file()
+        if Path(name).is_file() and not is_notebook(name)
     }
     after = {path: _commented(path, source, findings) for path, source in before.items()}
     remaining = analyse(after)

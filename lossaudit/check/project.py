@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
+from lossaudit.check.notebooks import python_of
 from lossaudit.check.source import SourceError, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
@@ -92,13 +93,13 @@ class Project:
         return module.code
 
     def read(self, path: Path) -> bytes:
-        """The bytes of a file: those that the run was given for it, else those on the disk.
+        """The Python in a file: what the run was given for it, else what is on the disk.
 
         Raises:
-            SourceError: E003, it cannot be read.
+            SourceError: E003, it cannot be read; E001 or E002, it is a notebook that is broken.
         """
         given = self._sources.get(_normal(path)) if self._sources else None
-        return read(path) if given is None else given
+        return python_of(path, read(path)) if given is None else given
 
     # Names
 

@@ -18,9 +18,10 @@ from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.positions import Positions
 from lossaudit.check.project import Module, Project
 from lossaudit.check.select import worth_parsing
-from lossaudit.check.source import SourceError, decode
+from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.check.values import Site
 from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
+from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 12_000
@@ -150,24 +151,6 @@ class Run:
                 interp.heap.journals.clear()
 
 
-def check_syntax(source: bytes) -> None:
-    """Raise if ``source`` is not Python.
-
-    Raises:
-        SourceError: E001 or E002.
-    """
-    from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
-
-    text = decode(source)
-    try:
-        compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        parse(source)  # newer syntax than the running Python's is not an error
-
-
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
-
-
 def set_of(findings: Iterable[Finding]) -> list[Finding]:
     """One finding a place and code: the one with the shortest trail, then the first in the alphabet."""
     best: dict[tuple[str, Span], Finding] = {}
@@ -193,7 +176,8 @@ class Placer:
         self._project = project
         self._files: dict[str, Positions] = {}
         self._given = {str(path) for path in project.files.values()}
-        self._desk = Desk(lambda filename: project.read(Path(filename)), self._given)
+        editable = (filename for filename in self._given if not is_notebook(filename))
+        self._desk = Desk(lambda filename: project.read(Path(filename)), editable)
 
     def findings(self, hits: Iterable[Hit]) -> list[Finding]:
         """The findings in the files that were asked about. A fix must mend every way in which a finding came about."""

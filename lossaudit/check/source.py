@@ -72,3 +72,21 @@ def lower(source: bytes) -> ir.ModuleIR:
         from lossaudit.check import lower as by_libcst  # noqa: PLC0415 (slow to import, and rarely needed)
 
         return by_libcst.lower(text)
+
+
+def check_syntax(source: bytes) -> None:
+    """Raise if ``source`` is not Python.
+
+    Raises:
+        SourceError: E001 or E002.
+    """
+    from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
+
+    text = decode(source)
+    try:
+        compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        parse(source)  # newer syntax than the running Python's is not an error
+
+
+_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from lossaudit.check.notebooks import python_of
+from lossaudit.check.source import SourceError
 from lossaudit.findings import Applicability, Edit, Finding, Fix, Position, Span
 from lossaudit.sourcetext import decode, split_lines
 
@@ -167,9 +169,9 @@ def apply_suppressions(
 def _of_file(filename: str, sources: Mapping[Path, bytes]) -> list[Suppression]:
     path = Path(filename)
     try:
-        source = sources[path] if path in sources else path.read_bytes()
-    except OSError:
-        return []  # discovery has reported it
+        source = sources[path] if path in sources else python_of(path, path.read_bytes())
+    except (OSError, SourceError):
+        return []  # it has been reported
     return read_suppressions(filename, source)
 
 

@@ -73,8 +73,8 @@ class Unknown(Value):
     ``argument`` is the parameter through which a caller that we do not see handed it in, ``usual`` that parameter's default;
     ``parameter`` marks that value and its parts. ``of`` is the value of which this one is the shape (``origin`` is then
     ``size``) or the part ``at``; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there,
-    where that is known; ``site`` is the call or access that yielded it; ``dtype`` the element type of a foreign array, where a
-    conversion names it. Two uses of one unknown value are the same object.
+    where that is known; ``site`` is the call or access that yielded it, ``given`` what that call was handed; ``dtype`` the
+    element type of a foreign array, where a conversion names it. Two uses of one unknown value are the same object.
     """
 
     origin: str = ""
@@ -89,6 +89,7 @@ class Unknown(Value):
     name: str = ""
     site: Site | None = None
     dtype: Dtype = Dtype.UNKNOWN
+    given: tuple[Value, ...] = ()
 
     @property
     def is_scalar(self) -> bool:

@@ -76,5 +76,7 @@ def fuzz_target(
         The report; a target that cannot be fuzzed gives the verdict ``error``, never an exception.
     """
     from lossaudit.fuzz.isolation import run_isolated
+    from lossaudit.fuzz.nursery import Nursery
 
-    return run_isolated(target, options, on_event or (lambda _: None))
+    with Nursery() as nursery:
+        return run_isolated(target, options, on_event or (lambda _: None), nursery)

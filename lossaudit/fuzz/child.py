@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lossaudit.fuzz import TargetError, wire
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.subject import Interface
 
 MEGABYTE = 1 << 20
-SIZE_KEY = "size "
 
 
 class Announcer:
@@ -26,8 +25,7 @@ class Announcer:
     def __init__(self, board: wire.Blackboard, avoid: tuple[str, ...]) -> None:
         self.board = board
         self.avoid = frozenset(avoid)
-        sizes = [float(key.removeprefix(SIZE_KEY)) for key in avoid if key.startswith(SIZE_KEY)]
-        self.largest = min(sizes, default=float("inf"))
+        self.largest = wire.smallest_fatal_size(avoid)
 
     def __call__(self, stage: str, case: Case | None, interface: Interface | None = None) -> None:
         """Announce one call; with no case, that none is running.
@@ -40,30 +38,18 @@ class Announcer:
         if case is None:
             self.board.idle()
             return
-        key = avoid_key(stage, case, interface)
-        if key in self.avoid or (stage != "probe" and _size(case) >= self.largest):
-            raise Avoided(key)
-        self.board.write({"stage": stage, "key": key, **describe(case, interface)})
-
-
-def avoid_key(stage: str, case: Case, interface: Interface | None) -> str:
-    """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
-    if stage == "fake-device" or interface is None:
-        return stage
-    if stage == "probe":
-        return f"probe {interface}"
-    if case.magnitude in {"right", "wrong", "large"} and _size(case) > 4:
-        return f"{SIZE_KEY}{_size(case)!r}"
-    single = case.prediction.shape[0] == 1
-    return f"call {case.space} {case.targets} {case.dtype} {case.layout} {single}"
-
-
-def _size(case: Case) -> float:
-    return float(case.prediction.abs().max()) if case.prediction.numel() else 0.0
+        state = {"stage": stage, **describe(case, interface)}
+        if self.avoid:
+            key = wire.avoid_key(state)
+            if key in self.avoid or (stage != "probe" and state["size"] >= self.largest):
+                raise Avoided(key)
+        self.board.write(state)
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
-    """The input as JSON values, for the finding that a crash becomes; the arguments in the order of the call."""
+    """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
+    import numpy as np
+
     from lossaudit.fuzz.spaces import all_spaces
 
     space = all_spaces()[case.space]
@@ -75,6 +61,10 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
         "shape": list(case.prediction.shape),
         "layout": case.layout,
         "space": case.space,
+        "size": float(np.abs(case.prediction.numpy()).max(initial=0.0)),
+        "magnitude": case.magnitude,
+        "targets": case.targets,
+        "interface": None if interface is None else str(interface),
         "arrays": interface is not None and interface.arrays,
     }
 
@@ -137,8 +127,14 @@ def _import_torch() -> None:
         ) from None
 
 
+def run_and_leave(folder: Path) -> NoReturn:
+    """Do what the request says and end the process: what the target left behind has no say any more."""
+    try:
+        main(folder)
+        sys.stdout.flush()
+    finally:
+        os._exit(0)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    sys.stdout.flush()
-    # Threads and exit handlers that the target left behind have no say any more.
-    os._exit(0)
+    run_and_leave(Path(sys.argv[1]))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.target import Build
     from lossaudit.fuzz.variants import Variant
 
-FILLINGS = 6
+FILLINGS = 8
 FEW = 3
 KEPT_FAILURES = 12
 CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")

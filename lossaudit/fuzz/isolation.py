@@ -9,9 +9,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,12 +23,13 @@ from lossaudit.fuzz.target import parse_target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lossaudit.fuzz.nursery import Child, Nursery
+
 POLL_SECONDS = 0.02
 IMPORT_SECONDS = 120.0
 GRACE_SECONDS = 20.0
 MOST_CRASHES = 4
 STARVED = 10.0
-FAKE = "fake-device"  # loads half of torch's compiler at first: it has the time of the whole run
 MOST_PROBE_CRASHES = 2
 NEEDED = ("torch", "hypothesis", "numpy")
 
@@ -49,7 +49,7 @@ class Crash:
     @property
     def key(self) -> str:
         """What the next child is to avoid."""
-        return str(self.state.get("key", self.stage))
+        return wire.avoid_key(self.state)
 
 
 @dataclass(slots=True)
@@ -59,11 +59,27 @@ class _Run:
     target: str
     options: FuzzOptions
     on_event: Callable[[str], None]
+    nursery: Nursery
+    stop: threading.Event
     crashes: list[Crash] = field(default_factory=list)
 
 
-def run_isolated(target: str, options: FuzzOptions, on_event: Callable[[str], None]) -> TargetReport:
-    """Fuzz a target in children; see :func:`lossaudit.fuzz.fuzz_target`."""
+class Stopped(Exception):  # noqa: N818 (no error: somebody asked for it)
+    """Raised in a run that was asked to end."""
+
+
+def run_isolated(
+    target: str,
+    options: FuzzOptions,
+    on_event: Callable[[str], None],
+    nursery: Nursery,
+    stop: threading.Event | None = None,
+) -> TargetReport:
+    """Fuzz a target in children; see :func:`lossaudit.fuzz.fuzz_target`.
+
+    Raises:
+        Stopped: ``stop`` was set; the child is ended first.
+    """
     try:
         parse_target(target)
     except TargetError as error:
@@ -72,7 +88,7 @@ def run_isolated(target: str, options: FuzzOptions, on_event: Callable[[str], No
     if missing:
         text = f"fuzzing needs {missing[0]}, which is not installed\nhint: pip install 'lossaudit[fuzz]'"
         return TargetReport(target, None, "error", error=text)
-    run = _Run(target, options, on_event)
+    run = _Run(target, options, on_event, nursery, stop or threading.Event())
     while True:
         result = _one_child(run)
         if isinstance(result, TargetReport):
@@ -102,45 +118,25 @@ def _one_child(run: _Run) -> TargetReport | Crash:
     with tempfile.TemporaryDirectory(prefix="lossaudit-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         wire.Request(run.target, run.options, tuple(crash.key for crash in run.crashes)).write(folder)
-        with (folder / "output").open("wb") as output:
-            process = _start(folder, output)
-            try:
-                reason = _watch(process, folder, run)
-            finally:
-                _kill(process)
+        process = run.nursery.start(folder)
+        try:
+            reason = _watch(process, folder, run)
+        finally:
+            code = _end(process)
         result = wire.read_result(folder)
         state = wire.read_blackboard(folder)
         if reason is None and result is not None:
             return _report(run, result, state)
-        return Crash(reason or _exit_reason(process.returncode), state)
+        return Crash(reason or _exit_reason(code), state)
 
 
-def _start(folder: Path, output: Any) -> subprocess.Popen[bytes]:
-    home = str(Path(__file__).resolve().parents[2])
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-    return subprocess.Popen(  # noqa: S603 (our own module)
-        [sys.executable, "-m", "lossaudit.fuzz.child", str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
-
-
-def _watch(process: subprocess.Popen[bytes], folder: Path, run: _Run) -> str | None:
+def _watch(process: Child, folder: Path, run: _Run) -> str | None:
     """Wait for the child; the reason why it had to be killed, or None when it ended by itself."""
     started = changed = time.monotonic()
     count, told, used = -1, 0, 0.0
     while process.poll() is None:
+        if run.stop.is_set():
+            raise Stopped
         time.sleep(POLL_SECONDS)
         now = time.monotonic()
         told = _tell(folder, told, run.on_event)
@@ -161,7 +157,8 @@ def _overdue(state: dict[str, Any], silent: float, total: float, options: FuzzOp
     stage = state.get("stage", "start")
     if stage in {"start", "import"}:
         return f"no end after {IMPORT_SECONDS:g} s" if silent > IMPORT_SECONDS else None
-    if stage not in {wire.IDLE, FAKE} and silent > options.call_time:
+    # The fake device loads half of torch's compiler at first: it has the time of the whole run.
+    if stage not in {wire.IDLE, wire.FAKE} and silent > options.call_time:
         return f"the call did not return within {options.call_time:g} s"
     if total > IMPORT_SECONDS + options.max_time + GRACE_SECONDS:
         return f"no end after {total:.0f} s"
@@ -209,13 +206,14 @@ def _tell(folder: Path, told: int, on_event: Callable[[str], None]) -> int:
     return len(lines)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-    process.wait()
+def _end(process: Child) -> int:
+    """End the child, if it still runs, and whatever it started; its exit code."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+    return process.wait()
 
 
 def _exit_reason(code: int) -> str:
@@ -246,7 +244,7 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
     known = report.reference is not None
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
-        if crash.stage == FAKE or (crash.stage == "probe" and known):
+        if crash.stage == wire.FAKE or (crash.stage == "probe" and known):
             continue
         shown.setdefault(crash.reason, crash)
     selected = run.options.select is None or "LF406" in run.options.select

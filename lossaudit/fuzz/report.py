@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz.inputs import space_named
-from lossaudit.fuzz.target import parse_target
+from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
 if TYPE_CHECKING:
@@ -262,6 +263,10 @@ def _import_lines(target: str) -> list[str]:
     head = location.attribute.split(".")[0]
     if not location.is_file:
         return [f"from {location.module} import {head}"]
+    path = Path(location.module)
+    if (path.resolve().parent / "__init__.py").exists():
+        root, dotted = package_of(path)
+        return ["import sys", f"sys.path.insert(0, {str(root)!r})", f"from {dotted} import {head}"]
     return [
         "import importlib.util",
         f"spec = importlib.util.spec_from_file_location('target', {location.module!r})",

@@ -99,6 +99,8 @@ def _import_file(location: Location) -> types.ModuleType:
     path = Path(location.module)
     if not path.is_file():
         raise _missing_file(path)
+    if (path.resolve().parent / "__init__.py").exists():
+        return _import_from_package(path)
     # The folder of the file is where its own imports look, as if it had been run.
     folder = str(path.resolve().parent)
     if folder not in sys.path:
@@ -114,6 +116,27 @@ def _import_file(location: Location) -> types.ModuleType:
     with _import_errors(str(path)):
         spec.loader.exec_module(module)
     return module
+
+
+def _import_from_package(path: Path) -> types.ModuleType:
+    """A file of a package by its dotted name, so that its relative imports work."""
+    root, dotted = package_of(path)
+    if str(root) not in sys.path:
+        sys.path.insert(1, str(root))
+    module = _import_module(dotted)
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise TargetError(f"{path} cannot be imported: another {dotted} comes first, {module.__file__}")
+    return module
+
+
+def package_of(path: Path) -> tuple[Path, str]:
+    """The folder that must be on ``sys.path`` for a file of a package, and the file's dotted name."""
+    parts = [] if path.name == "__init__.py" else [path.stem]
+    folder = path.resolve().parent
+    while (folder / "__init__.py").exists():
+        parts.append(folder.name)
+        folder = folder.parent
+    return folder, ".".join(reversed(parts)) or path.stem
 
 
 def _import_module(name: str) -> types.ModuleType:

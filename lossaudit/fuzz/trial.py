@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from lossaudit.fuzz import batch, variants
@@ -27,7 +28,6 @@ JUMP = 0.01
 JUMP_STEP = 1e-7
 """Far below the grid on which inputs lie, far above float64's rounding."""
 JUMP = 1e-4
-FINITE = torch.finfo(torch.float64).max
 
 
 @dataclass(slots=True, eq=False)
@@ -106,11 +106,12 @@ class Trial:
         if exact is None or seen.value is None or seen.value.shape != exact.value.shape:
             return False
         factor = variants.coarseness(self.case, seen)
-        if not _within(seen.value, exact.value, exact.value_tolerance, factor):
-            return False
-        if exact.gradient is None or exact.gradient_tolerance is None or seen.gradient is None:
-            return False
-        return _within(seen.gradient, exact.gradient, exact.gradient_tolerance, factor)
+        with np.errstate(all="ignore"):
+            if not _within(seen.value, exact.value, exact.value_tolerance, factor):
+                return False
+            if exact.gradient is None or exact.gradient_tolerance is None or seen.gradient is None:
+                return False
+            return _within(seen.gradient, exact.gradient, exact.gradient_tolerance, factor)
 
     @cached_property
     def value_agrees(self) -> bool | None:
@@ -193,9 +194,10 @@ class Trial:
 
 
 def _within(seen: torch.Tensor, exact: torch.Tensor, tolerance: torch.Tensor, factor: float) -> bool:
-    # An infinite tolerance (the reference itself overflows there) is no yes to an infinite value.
-    room = (tolerance * factor).clamp(max=FINITE)
-    return bool(((seen - exact).abs() <= room).all())
+    # NumPy: on a few numbers it takes a third of the time that torch takes. An infinite tolerance (the reference itself
+    # overflows there) is no yes to an infinite value.
+    off = np.abs(seen.numpy() - exact.numpy())
+    return bool((off <= tolerance.numpy() * factor).all() and (off < np.inf).all())
 
 
 def plain(tensor: torch.Tensor) -> Any:

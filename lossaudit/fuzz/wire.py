@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 REQUEST = "request.json"
 RESULT = "result.json"
 EVENTS = "events.txt"
+OUTPUT = "output"
 NOW = "now"
 IDLE = "idle"
+FAKE = "fake-device"
+SIZE_KEY = "size "
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,25 @@ def read_blackboard(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, struct.error):
         return {}
     return {**state, "count": count} if isinstance(state, dict) else {}
+
+
+def avoid_key(state: dict[str, Any]) -> str:
+    """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
+    stage = str(state.get("stage", "start"))
+    if stage == FAKE or state.get("interface") is None:
+        return stage
+    if stage == "probe":
+        return f"probe {state['interface']}"
+    if state["magnitude"] in {"right", "wrong", "large"} and state["size"] > 4:
+        return f"{SIZE_KEY}{state['size']!r}"
+    single = state["shape"][:1] == [1]
+    return f"call {state['space']} {state['targets']} {state['dtype']} {state['layout']} {single}"
+
+
+def smallest_fatal_size(keys: tuple[str, ...]) -> float:
+    """The size from which on a number killed an earlier child; infinite where none did."""
+    sizes = [float(key.removeprefix(SIZE_KEY)) for key in keys if key.startswith(SIZE_KEY)]
+    return min(sizes, default=float("inf"))
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def _story(finding: Finding) -> str:
 
 
 def _frame(span: Span, colour: str) -> list[str]:
-    source = read_lines(span.filename)
+    source = read_lines(span.filename, span.cell)
     if not 1 <= span.start.row <= len(source):
         return []
     first = max(1, span.start.row - CONTEXT_LINES)

@@ -18,8 +18,13 @@ WIDTH = 110
 
 
 def render_full(reports: Sequence[TargetReport]) -> str:
-    """Every target with its findings, then one line that counts the verdicts."""
-    return "\n".join([*(_target(report) for report in reports), summary(reports)]) + "\n"
+    """Every target with its findings, then one line that counts the verdicts.
+
+    Of several targets, those about which there is something to say are shown in full; a table lists them all.
+    """
+    shown = [report for report in reports if report.verdict != "conforms"] if len(reports) > 1 else reports
+    table = [overview(reports)] if len(reports) > 1 else []
+    return "\n".join([*(_target(report) for report in shown), *table, summary(reports)]) + "\n"
 
 
 def render_concise(reports: Sequence[TargetReport]) -> str:
@@ -41,6 +46,33 @@ def summary(reports: Sequence[TargetReport]) -> str:
     findings = sum(len(report.findings) for report in reports)
     targets = f"{len(reports)} {'loss' if len(reports) == 1 else 'losses'} fuzzed"
     return f"{targets}: {', '.join(parts)}; {findings} {'finding' if findings == 1 else 'findings'}."
+
+
+def overview(reports: Sequence[TargetReport]) -> str:
+    """A line a target: its verdict, what it was judged against, and the codes of its findings."""
+    rows = [
+        (report.target, _verdict_word(report), _judged_against(report), _codes(report)) for report in reports
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = []
+    for (target, verdict, reference, codes), report in zip(rows, reports, strict=True):
+        coloured = style(f"{verdict:<{widths[1]}}", fg=_VERDICT_COLOUR[report.verdict])
+        lines.append(f"{target:<{widths[0]}}  {coloured}  {reference:<{widths[2]}}  {codes}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _verdict_word(report: TargetReport) -> str:
+    return "no finding" if report.verdict == "conforms" and report.reference is None else report.verdict
+
+
+def _judged_against(report: TargetReport) -> str:
+    return "-" if report.reference is None else report.reference.name
+
+
+def _codes(report: TargetReport) -> str:
+    if report.error:
+        return textwrap.shorten(report.error, WIDTH // 2, placeholder=" ...")
+    return ", ".join(dict.fromkeys(finding.code for finding in report.findings))
 
 
 _WORDS = {"conforms": "conforms", "diverges": "diverges", "error": "could not be judged"}

@@ -29,10 +29,12 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "severity": rule.severity.value,
         "message": finding.message,
         "filename": finding.span.filename,
+        **_cell(finding.span),
         **_locations(finding.span),
         "trail": [
             {
                 "filename": step.span.filename,
+                **_cell(step.span),
                 "row": step.span.start.row,
                 "column": step.span.start.column,
                 "message": step.message,
@@ -51,6 +53,11 @@ def as_json(finding: Finding) -> dict[str, Any]:
         },
         "url": rule.url,
     }
+
+
+def _cell(span: Span) -> dict[str, int]:
+    """The cell of a notebook in which rows count; nothing for other files."""
+    return {} if span.cell is None else {"cell": span.cell}
 
 
 def _locations(span: Span) -> dict[str, Any]:

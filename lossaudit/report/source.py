@@ -8,24 +8,29 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from lossaudit.findings import Span
+from lossaudit.notebooktext import NotebookError, read_notebook
 from lossaudit.sourcetext import decode, split_lines
 
 TAB = "    "
 
 
 @lru_cache(maxsize=64)
-def read_lines(filename: str) -> tuple[str, ...]:
-    """The lines of a Python file without their ends; none if it cannot be read or decoded."""
+def read_lines(filename: str, cell: int | None = None) -> tuple[str, ...]:
+    """The lines of a Python file, or of one cell of a notebook, without their ends; none if it cannot be read or decoded."""
     try:
-        text, _ = decode(Path(filename).read_bytes())
-    except (OSError, SyntaxError, UnicodeDecodeError):
+        data = Path(filename).read_bytes()
+        if cell is not None:
+            cells = read_notebook(data).cells
+            return cells[cell - 1] if cell <= len(cells) else ()
+        text, _ = decode(data)
+    except (OSError, SyntaxError, UnicodeDecodeError, NotebookError):
         return ()
     return tuple(line.rstrip("\r\n") for line in split_lines(text))
 
 
 def line_of(span: Span) -> str:
     """The first line of ``span``, stripped; empty if the file has no such line."""
-    lines = read_lines(span.filename)
+    lines = read_lines(span.filename, span.cell)
     return lines[span.start.row - 1].strip() if span.start.row <= len(lines) else ""
 
 

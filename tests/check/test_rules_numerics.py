@@ -20,6 +20,11 @@ import torch.nn.functional as F
 net = nn.Linear(8, 3)
 loss = None
 """
+TRAINED = """
+
+def train(x, y, t):
+    compute(x, y, t).mean().backward()
+"""
 NUMERICS = frozenset(f"LA4{number:02d}" for number in range(1, 11))
 
 
@@ -30,7 +35,8 @@ def found(tmp_path: Path, source: str, codes: frozenset[str] = NUMERICS) -> list
 
 
 def in_function(body: str) -> str:
-    return "def compute(x, y, t):\n" + indent(dedent(body).strip(), "    ") + "\n"
+    """The code as a function whose result is trained on."""
+    return "def compute(x, y, t):\n" + indent(dedent(body).strip(), "    ") + TRAINED
 
 
 WRONG = [
@@ -48,12 +54,15 @@ WRONG = [
     ("LA403", "return 2 / (1 + torch.exp(-x)) - 1"),
     ("LA403", "e = net(x).exp()\nreturn e / (e.sum(1, keepdim=True) + 1e-8)"),
     ("LA403", "return torch.log1p(torch.exp(x))"),
-    ("LA404", "return x.clamp(1e-9, 1 - 1e-9)"),
-    ("LA404", "return torch.clamp(x, -1 + 1e-8, 1 - 1e-8)"),
+    ("LA404", "return -(1 - x.clamp(1e-9, 1 - 1e-9)).log()"),
+    ("LA404", "return torch.acos(torch.clamp(x, -1 + 1e-8, 1 - 1e-8))"),
     ("LA404", "return torch.log(1 + 1e-9 - torch.sigmoid(x))"),
     ("LA404", "return torch.log(torch.softmax(x, 1) + 1e-50)"),
-    ("LA404", "return torch.sigmoid(x.half()).clamp(max=1 - 1e-6)"),
-    ("LA404", "with torch.autocast('cuda'):\n    p = torch.sigmoid(net(x)).clamp(max=1 - 1e-6)\nreturn p"),
+    ("LA404", "return torch.log1p(-torch.sigmoid(x.half()).clamp(max=1 - 1e-6))"),
+    (
+        "LA404",
+        "with torch.autocast('cuda'):\n    p = torch.sigmoid(net(x)).clamp(max=1 - 1e-6)\n    return -(1 - p).log()",
+    ),
     ("LA405", "return torch.log(torch.exp(x).sum(dim=1))"),
     ("LA405", "return x - x.exp().sum(1, keepdim=True).log()"),
     ("LA406", "return torch.log(F.relu(x))"),
@@ -95,8 +104,6 @@ def test_is_found(tmp_path: Path, code: str, body: str) -> None:
 
 
 RIGHT = [
-    "return ((x - y) ** 2).sum(dim=1).sqrt()",
-    "return torch.acos(x.clamp(-1, 1))",
     "return torch.asin(torch.where(x.abs() > t, x.abs() / y, x)).mean()",
     "return 1 / (1 + torch.exp(-t * (x - y)))",
     "return 1 / (1 + torch.exp(0.05 * (x - 12)))",
@@ -165,6 +172,40 @@ def test_is_silent(tmp_path: Path, body: str) -> None:
     assert found(tmp_path, in_function(body)) == []
 
 
+NOT_TRAINED = [
+    "return ((x - y) ** 2).sum(dim=1).sqrt()",
+    "return torch.acos(x.clamp(-1, 1))",
+    "cost = -torch.log(torch.softmax(net(x), 1))[:, y]\nreturn linear_sum_assignment(cost.tolist())",
+    "near = ((net(x) - y) ** 2).sum(1).sqrt().topk(9)[1]\nreturn F.cross_entropy(net(x)[near], y[near])",
+    "hit = torch.log(torch.sigmoid(net(x))) > t\nreturn torch.where(hit, net(x), y).mean()",
+    "return (torch.log(torch.softmax(net(x), 1)).argmax(1) == y).float().mean()",
+    "return x.clamp(1e-9, 1 - 1e-9).log().mean()",
+    "return (1 - x.clamp(1e-50, 1 - 1e-6)).log().mean()",
+]
+
+
+@pytest.mark.parametrize("body", NOT_TRAINED)
+def test_what_is_not_trained_through_is_silent(tmp_path: Path, body: str) -> None:
+    """Geometry, matching costs, assignments, conditions and metrics take logarithms and roots as they like."""
+    assert found(tmp_path, in_function(body).removesuffix(TRAINED)) == []
+
+
+def test_the_same_geometry_counts_once_a_loss_is_made_of_it(tmp_path: Path) -> None:
+    source = """
+    def distance(a, b):
+        return ((a - b) ** 2).sum(dim=1).sqrt()
+
+    def rank(bank, queries):
+        return distance(bank, queries).topk(5)
+    """
+    assert found(tmp_path, source) == []
+    training = """
+    def train(x, y):
+        distance(net(x), net(y)).sum().backward()
+    """
+    assert found(tmp_path, source + training) == ["LA408"]
+
+
 def test_a_decorator_holds_for_the_function_when_nothing_calls_it(tmp_path: Path) -> None:
     source = """
     @torch.no_grad()
@@ -185,8 +226,9 @@ def test_a_default_counts_where_no_caller_is_in_sight(tmp_path: Path) -> None:
             super().__init__()
             self.eps = eps
 
-        def forward(self, p):
-            return p.clamp(self.eps, 1 - self.eps)
+        def forward(self, p, y):
+            p = p.clamp(self.eps, 1 - self.eps)
+            return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
     """
     assert found(tmp_path, source) == ["LA404"]
     assert found(tmp_path, source + "\n    criterion = Bernoulli(1e-4)\n") == []
@@ -209,7 +251,7 @@ def test_the_trail_names_the_softmax_in_the_other_file(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("import torch\n\n\ndef head(x):\n    return torch.softmax(x, dim=1)\n")
     train = tmp_path / "train.py"
     train.write_text(
-        "import torch\nfrom model import head\n\n\ndef loss(x):\n    return -torch.log(head(x)).mean()\n"
+        "import torch\nfrom model import head\n\n\ndef loss(x, y):\n    return -(y * torch.log(head(x))).sum(1).mean()\n"
     )
     (finding,) = check_files([train], CheckOptions(select=NUMERICS)).findings
     first = finding.trail[0].span

@@ -77,6 +77,7 @@ class Contracts:
     pairings: dict[str, Pairing] = field(default_factory=dict)
     module_bases: dict[str, str] = field(default_factory=dict)
     training_steps: set[tuple[str, str]] = field(default_factory=set)
+    objectives: set[tuple[str, str]] = field(default_factory=set)
     constants: dict[str, str | int | float] = field(default_factory=dict)
     builders: set[str] = field(default_factory=set)
     record_bases: set[str] = field(default_factory=set)
@@ -115,6 +116,7 @@ class Contracts:
         self.pairings |= {f"{one.owner}.{one.method}": one for one in framework.pairings}
         self.module_bases |= dict(framework.module_bases)
         self.training_steps |= set(framework.training_steps)
+        self.objectives |= set(framework.objectives)
         self.constants |= dict(framework.constants)
         self.builders |= set(framework.builders)
         self.record_bases |= set(framework.record_bases)

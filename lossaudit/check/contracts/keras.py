@@ -191,6 +191,7 @@ FRAMEWORK = Framework(
     tensor_types=("keras.KerasTensor",),
     module_bases=(("keras.layers.Layer", "call"), ("keras.Layer", "call"), *((name, "call") for name in _MODELS)),
     containers=(("keras.Sequential", "sequential"), ("keras.Model", "graph"), ("keras.Functional", "graph")),
+    objectives=tuple((name, "compute_loss") for name in _MODELS),
     pairings=tuple(Pairing(name, "compile", _COMPILE, "loss", "keras.losses.", ("train_step", "compute_loss")) for name in _MODELS),
     wrappers=(_L + "TimeDistributed", "keras.utils.multi_gpu_model"),
 )  # fmt: skip

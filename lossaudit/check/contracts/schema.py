@@ -185,6 +185,8 @@ class Framework:
     """Base class -> the method that runs when an instance is called."""
     training_steps: tuple[tuple[str, str], ...] = ()
     """(base class, method): what this method returns is back-propagated by the framework."""
+    objectives: tuple[tuple[str, str], ...] = ()
+    """(base class, method): what this method is handed goes into the loss that the framework back-propagates."""
     containers: tuple[tuple[str, str], ...] = ()
     """Class -> ``sequential``, ``list``, ``dict``, or ``graph`` (built from its symbolic ``outputs``)."""
     pairings: tuple[Pairing, ...] = ()

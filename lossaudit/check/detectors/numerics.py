@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.remedies import of_logarithm
 from lossaudit.check.detectors.words import made_words
-from lossaudit.check.events import FunctionReturn, LossCall, OpEvent
+from lossaudit.check.events import LossCall, TrainedOp
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import (
     LAYOUT,
@@ -41,37 +41,36 @@ from lossaudit.check.values import (
     Tensor,
     Unknown,
     Value,
-    alternatives,
     number,
+    operands,
     tensors,
     walk_terms,
 )
 
 
-def _is_trained(event: OpEvent) -> bool:
-    """Whether gradients can pass: neither under ``no_grad`` nor cut off, and certainly a tensor."""
-    term = event.term
-    return term.certain and not (event.in_inference or term.inference or term.detached or term.data)
+def _is_trained(event: TrainedOp) -> bool:
+    """Whether it is certainly a tensor, and not data."""
+    return event.term.certain and not event.term.data
 
 
 def _step(term: Tensor) -> Step:
     return Step(term.site, made_words(term))
 
 
-def _trail(event: OpEvent, term: Tensor) -> tuple[Step, ...]:
+def _trail(event: TrainedOp, term: Tensor) -> tuple[Step, ...]:
     return tuple(step for step in (_step(term), *term.route) if step.site != event.site)
 
 
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", OpEvent)
-def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
+@detector("LA401", TrainedOp)
+def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
     if event.term.op != "log":
         return
     found = selected(event.term.arg("input"))
-    if found and all(is_softmax(one) for one in found) and _is_log_in_training(event):
+    if found and all(is_softmax(one) for one in found):
         message = (
             "logarithm of a softmax: a probability that underflows to 0 makes it -inf, and the gradient NaN"
         )
@@ -81,10 +80,10 @@ def log_of_softmax(event: OpEvent) -> Iterator[Hit]:
         )
 
 
-@detector("LA402", OpEvent)
-def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
+@detector("LA402", TrainedOp)
+def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
-    if event.term.op not in ("log", "log1p") or not _is_log_in_training(event):
+    if event.term.op not in ("log", "log1p"):
         return
     argument = event.term.arg("input")
     if event.term.op == "log1p":
@@ -101,7 +100,7 @@ def log_of_sigmoid(event: OpEvent) -> Iterator[Hit]:
         yield _log_of_sigmoid(event, found, is_complement=is_complement)
 
 
-def _log_of_sigmoid(event: OpEvent, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
+def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
     if is_complement:
         message = (
             "logarithm of 1 - sigmoid: the sigmoid rounds to 1 for scores above 17, and the logarithm is -inf"
@@ -116,16 +115,10 @@ def _log_of_sigmoid(event: OpEvent, found: tuple[Tensor, ...], *, is_complement:
     return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
-def _is_log_in_training(event: OpEvent) -> bool:
-    """A softmax or sigmoid inside is proof enough of a tensor."""
-    term = event.term
-    return not (event.in_inference or term.inference or term.detached)
-
-
-@detector("LA409", OpEvent)
-def log_of_product(event: OpEvent) -> Iterator[Hit]:
+@detector("LA409", TrainedOp)
+def log_of_product(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a product of probabilities over a dimension."""
-    if event.term.op != "log" or not _is_log_in_training(event):
+    if event.term.op != "log":
         return
     found = [strip(one, LAYOUT | SELECTION) for one in tensors(event.term.arg("input"))]
     products = [
@@ -154,8 +147,8 @@ def _multiplies_probabilities(product: Tensor) -> bool:
 _BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
 
 
-@detector("LA403", OpEvent)
-def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
+@detector("LA403", TrainedOp)
+def hand_written_activation(event: TrainedOp) -> Iterator[Hit]:
     """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
     if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
         return
@@ -171,8 +164,8 @@ def hand_written_activation(event: OpEvent) -> Iterator[Hit]:
     yield Hit("LA403", event.site, message, (), f"use `{_BUILT_IN[form.name]}`")
 
 
-@detector("LA405", OpEvent)
-def hand_written_logsumexp(event: OpEvent) -> Iterator[Hit]:
+@detector("LA405", TrainedOp)
+def hand_written_logsumexp(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sum of exponentials that nothing keeps small."""
     if event.term.op != "log" or not _is_trained(event):
         return
@@ -259,41 +252,80 @@ def _near_one(value: float) -> str:
     return f"-({inner})" if sign else inner
 
 
-_BOUNDED = ("clamp", "clamp_min", "clamp_max")
+_AT_ZERO = {
+    "log": "input",
+    "div": "other",
+    "reciprocal": "input",
+    "rsqrt": "input",
+    "sqrt": "input",
+    "log1p": "input",
+}
+_AT_ONE = frozenset({"acos", "asin", "atanh", "erfinv"})
+_ARITHMETIC = LAYOUT | SELECTION | {"neg", "mul", "add", "sub", "rsub"}
 
 
-@detector("LA404", OpEvent)
-def lost_bound(event: OpEvent) -> Iterator[Hit]:
-    """A bound that is rounded to the very value that it should keep away from."""
-    term = event.term
-    if term.op not in _BOUNDED or event.in_inference:
-        return
-    dtype = _precision(term.arg("input"))
-    if dtype is None:
-        return
-    for name in ("max", "min"):
-        lost = _lost(usual_number(term.arg(name)), dtype)
-        if lost is not None:
-            message = f"the bound does not hold: {lost}"
-            yield Hit("LA404", event.site, message, (), _larger(dtype))
+@detector("LA404", TrainedOp)
+def lost_epsilon(event: TrainedOp) -> Iterator[Hit]:
+    """A bound or a summand that is rounded to the very value from which it should keep a singular operation away."""
+    for term, value in _near_singularity(event.term):
+        dtype = _precision(value)
+        for bound, words in _constants(term):
+            lost = None if dtype is None else _lost(bound, dtype)
+            if dtype is not None and lost is not None and _matters(event.term, term, bound, dtype):
+                trail = (Step(event.term.site, f"`{event.term.op}` is singular there"),)
+                yield Hit("LA404", term.site, f"{words}: {lost}", trail, _larger(dtype))
+                break
+
+
+def _near_singularity(term: Tensor) -> Iterator[tuple[Tensor, Value | None]]:
+    """The clamps and sums from which the argument of a singular operation was made, with what they were applied to."""
+    name = "input" if term.op in _AT_ONE or term.op == "logit" else _AT_ZERO.get(term.op)
+    stack = list(tensors(term.arg(name))) if name is not None else []
+    for _ in range(_MAX_ARGUMENT):
+        if not stack:
             return
+        one = stack.pop()
+        if one.op in ("clamp", "clamp_min", "clamp_max"):
+            yield one, one.arg("input")
+        elif one.op in ("add", "sub", "rsub") and one.certain:
+            yield from ((one, other) for part, other in sides(one.args) if _is_summand(part, other))
+        if one.op in _ARITHMETIC:
+            stack += operands(one)
 
 
-@detector("LA404", OpEvent)
-def lost_summand(event: OpEvent) -> Iterator[Hit]:
-    """An epsilon that the addition, or the constant that it was added to, does not keep."""
-    term = event.term
-    if term.op not in ("add", "sub") or event.in_inference or not term.certain:
-        return
-    for one, other in sides(term.args):
-        value = usual_number(one)
-        found = tensors(other)
-        dtype = _precision(other) if found else None
-        if value is None or dtype is None or usual_number(other) is not None:
-            continue
-        lost = _lost(value, dtype)
-        if lost is not None:
-            yield Hit("LA404", event.site, f"the epsilon is lost: {lost}", (), _larger(dtype))
+_MAX_ARGUMENT = 24
+
+
+def _is_summand(part: Value | None, other: Value | None) -> bool:
+    return usual_number(part) is not None and usual_number(other) is None and bool(tensors(other))
+
+
+def _constants(term: Tensor) -> Iterator[tuple[float | None, str]]:
+    if term.op in ("add", "sub", "rsub"):
+        yield from ((usual_number(one), "the epsilon is lost") for one, _ in sides(term.args))
+    else:
+        yield from ((usual_number(term.arg(name)), "the bound does not hold") for name in ("max", "min"))
+
+
+def _matters(singular: Tensor, term: Tensor, bound: float | None, dtype: Dtype) -> bool:
+    """Whether the value that the bound is rounded to is the singular one: 1 for an angle, for the others 0, or 1 of ``1 - p``."""
+    if bound is None or term.op in ("add", "sub", "rsub") or singular.op == "logit":
+        return bound is not None
+    kept = rounded(bound, dtype)
+    at_one = abs(kept) == 1
+    if singular.op in _AT_ONE:
+        return at_one
+    if singular.op == "log1p":
+        negated = strip(singular.arg("input"))
+        return kept == (1 if negated is not None and negated.op == "neg" else -1)
+    return at_one is _is_subtracted(singular, term)
+
+
+def _is_subtracted(singular: Tensor, bounded: Tensor) -> bool:
+    """Whether the argument of the operation is one minus what was bounded, up to layout."""
+    whole = one_minus(singular.arg(_AT_ZERO[singular.op]))
+    below = strip(whole, LAYOUT | SELECTION)
+    return below is not None and below.ident == bounded.ident
 
 
 def _larger(dtype: Dtype) -> str:
@@ -304,29 +336,7 @@ def _larger(dtype: Dtype) -> str:
 
 # LA406, LA407, LA408: singular points --------------------------------------------------------------------------------
 #
-# What hurts is the gradient, so there must be one: the value was computed from a layer or a loss, or a function returns a
-# scalar that was computed from it, as losses do. Geometry, assignment and plots divide and take roots as they like.
-
-Judge = Callable[[Tensor], Hit | None]
-
-
-def _hits_of(event: OpEvent, judge: Judge) -> Iterator[Hit]:
-    """What ``judge`` says of an operation on what a layer or a loss computed."""
-    hit = None if event.in_inference else judge(event.term)
-    if hit is not None and _reads_model(event.term):
-        yield hit
-
-
-def _hits_in_scalar(event: FunctionReturn, ops: frozenset[str], judge: Judge) -> Iterator[Hit]:
-    """What ``judge`` says of the operations from which a returned scalar was computed."""
-    if event.in_inference:
-        return
-    for value in alternatives(event.value):
-        if isinstance(value, Tensor) and value.shape.rank == 0:
-            for term in walk_terms(value, LIMIT):
-                hit = judge(term) if term.op in ops else None
-                if hit is not None:
-                    yield hit
+# What hurts is the gradient: these rules hear of operations through which one passes.
 
 
 def _reads_model(term: Tensor) -> bool:
@@ -477,43 +487,27 @@ def judge_singular_gradient(term: Tensor) -> Hit | None:
     return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
-@detector("LA406", OpEvent)
-def unguarded_log(event: OpEvent) -> Iterator[Hit]:
-    """In the computation of a model or a loss."""
-    if event.term.op == "log":
-        yield from _hits_of(event, judge_log)
+@detector("LA406", TrainedOp)
+def unguarded_log(event: TrainedOp) -> Iterator[Hit]:
+    """The logarithm of what can be zero."""
+    yield from _hit(judge_log(event.term) if event.term.op == "log" else None)
 
 
-@detector("LA406", FunctionReturn)
-def unguarded_log_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
-    """In what a function returns as a scalar."""
-    yield from _hits_in_scalar(event, frozenset({"log"}), judge_log)
+@detector("LA407", TrainedOp)
+def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
+    """The division by what can be zero."""
+    yield from _hit(judge_division(event.term) if event.term.op == "div" else None)
 
 
-@detector("LA407", OpEvent)
-def unguarded_division(event: OpEvent) -> Iterator[Hit]:
-    """In the computation of a model or a loss."""
-    if event.term.op == "div":
-        yield from _hits_of(event, judge_division)
+@detector("LA408", TrainedOp)
+def infinite_gradient_at_zero(event: TrainedOp) -> Iterator[Hit]:
+    """The root, power or arc cosine at its singular point."""
+    yield from _hit(judge_singular_gradient(event.term) if event.term.op in _ROOTS else None)
 
 
-@detector("LA407", FunctionReturn)
-def unguarded_division_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
-    """In what a function returns as a scalar."""
-    yield from _hits_in_scalar(event, frozenset({"div"}), judge_division)
-
-
-@detector("LA408", OpEvent)
-def infinite_gradient_at_zero(event: OpEvent) -> Iterator[Hit]:
-    """In the computation of a model or a loss."""
-    if event.term.op in _ROOTS:
-        yield from _hits_of(event, judge_singular_gradient)
-
-
-@detector("LA408", FunctionReturn)
-def infinite_gradient_in_scalar(event: FunctionReturn) -> Iterator[Hit]:
-    """In what a function returns as a scalar."""
-    yield from _hits_in_scalar(event, _ROOTS, judge_singular_gradient)
+def _hit(hit: Hit | None) -> Iterator[Hit]:
+    if hit is not None:
+        yield hit
 
 
 # LA410 -----------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, si
         and any(one.kind is Kind.LOSS for one in weighted_terms(first))
     ):
         return Tensor("grad_scale", {"input": first, "by": callee.owner or UNKNOWN}, site, certain=False)
-    return Unknown(owner=callee, site=site)
+    return Unknown(owner=callee, site=site, given=tuple(arguments.all_values()))
 
 
 def _call_alternatives(

@@ -17,7 +17,7 @@ from typing import TypeVar
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors
-from lossaudit.check.events import Backward, Event, LoopDone
+from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -27,6 +27,7 @@ from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
+from lossaudit.check.reasoning.trained import OBJECTIVES, Trained
 from lossaudit.check.values import (
     ABSENT,
     ITERATED,
@@ -86,6 +87,7 @@ class Interpreter:
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
         self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self.trained = Trained(contracts)
         self.forward_since: int | None = None
         self._only_definitions = False
         self._tried: list[Instance] = []
@@ -111,8 +113,21 @@ class Interpreter:
 
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
         """Tell the detectors, if any of them listens to this kind of event."""
-        if self._silence == 0 and kind in self.detectors.listeners:
-            self.findings.add(self.detectors.hits(make(), only_of_definitions=self._only_definitions))
+        if self._silence:
+            return
+        is_objective = (
+            kind in OBJECTIVES and TrainedOp in self.detectors.listeners and not self._only_definitions
+        )
+        if is_objective or kind in self.detectors.listeners:
+            event = make()
+            self.findings.add(self.detectors.hits(event, only_of_definitions=self._only_definitions))
+            if is_objective:
+                self._tell_trained(event)
+
+    def _tell_trained(self, event: Event) -> None:
+        """Tell of the operations that take part in what ``event`` optimises."""
+        for term in self.trained.reached(event, remember=not self.findings.votes):
+            self.findings.add(self.detectors.hits(TrainedOp(term.site, event.contexts, term)))
 
     @contextmanager
     def silent(self) -> Iterator[None]:

@@ -563,7 +563,7 @@ def _reduce_dim_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _broadcast_shape(args: Args, shape: Shape) -> Shape:
-    left, right = (args.get(name) for name in ("input", "other"))
+    left, right = args.get("input"), args.get("other", args.get("exponent"))
     if number(right) is not None:
         return common_shape(left)
     if number(left) is not None:

@@ -36,7 +36,7 @@ def is_loss_function(event: FunctionReturn) -> bool:
     That is ``forward`` of a module without layers, or a function of two tensors at least, that yields a loss under contract, a
     full reduction, or a weighted sum of such.
     """
-    if not any(_is_loss_value(term, event.since) for term in returned_tensors(event.value)):
+    if not any(is_loss_value(term, event.since) for term in returned_tensors(event.value)):
         return False
     if isinstance(event.receiver, Instance):
         return event.function.name in _FORWARD and is_criterion(event.receiver)
@@ -104,8 +104,8 @@ def returned_tensors(value: Value) -> Iterator[Tensor]:
             stack += one.entries.values()
 
 
-def _is_loss_value(term: Tensor, since: int) -> bool:
-    """A weighted sum, made during the call, of losses under contract or of full reductions."""
+def is_loss_value(term: Tensor, since: int) -> bool:
+    """Whether it is a weighted sum, made during the call, of losses under contract or of full reductions."""
     if term.ident < since or term.detached:
         return False
     return any(_is_objective(one) for one in weighted_terms(term) if one.ident >= since)

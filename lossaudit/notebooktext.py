@@ -1,0 +1,201 @@
+"""Jupyter notebooks as text: the code cells of a ``.ipynb`` file, and the Python module that they make in order.
+
+The format is plain JSON (nbformat 3 and 4). Magics (``%matplotlib``, ``!pip``, ``%%bash``) are not Python: they are blanked or
+replaced by ``pass``, so that every line stays where it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import tokenize
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any
+
+from lossaudit.findings import Finding, Position, Span, TrailStep
+
+SUFFIX = ".ipynb"
+
+_PYTHON_CELLS = frozenset({"time", "timeit", "capture", "prun"})
+"""Cell magics whose cell is Python all the same."""
+_MAGIC_LINE = re.compile(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)")
+_MAGIC_VALUE = re.compile(r"(?P<target>\s*[\w, .\[\]]+=\s*)(!|%\w)")
+_CELL_MAGIC = re.compile(r"%%(?P<name>\w+)")
+
+
+class NotebookError(Exception):
+    """The file is not a notebook: ``is_text`` says whether it is text at all; rows and columns count from 1."""
+
+    def __init__(self, message: str, row: int = 1, column: int = 1, *, is_text: bool = True) -> None:
+        super().__init__(message)
+        self.message = message
+        self.row = row
+        self.column = column
+        self.is_text = is_text
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """``cells`` are the lines of the code cells as their author sees them, ``python`` the same with the magics left out.
+
+    ``starts`` are the rows at which the cells begin in :attr:`source`, counted from 1.
+    """
+
+    cells: tuple[tuple[str, ...], ...]
+    python: tuple[tuple[str, ...], ...]
+    starts: tuple[int, ...]
+
+    @property
+    def source(self) -> bytes:
+        """All code cells as one module."""
+        lines = [line for cell in self.python for line in cell]
+        return "".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace")
+
+    def place(self, row: int) -> tuple[int, int]:
+        """The cell, and the row in it, of a row of :attr:`source`; both count from 1."""
+        cell = max(bisect_right(self.starts, row), 1)
+        return cell, row - (self.starts[cell - 1] if self.starts else 1) + 1
+
+
+def is_notebook(filename: str | PurePath) -> bool:
+    """Whether a file is a notebook, by its name."""
+    return PurePath(filename).suffix == SUFFIX
+
+
+@lru_cache(maxsize=32)
+def read_notebook(data: bytes) -> Notebook:
+    """The code cells of a notebook. One that is not about Python has none.
+
+    Raises:
+        NotebookError: The bytes are not UTF-8, not JSON, or not a notebook.
+    """
+    cells = tuple(tuple(_lines(text)) for text in _code_cells(_document(data)))
+    starts, row = [], 1
+    for cell in cells:
+        starts.append(row)
+        row += len(cell)
+    return Notebook(cells, tuple(tuple(_without_magics(list(cell))) for cell in cells), tuple(starts))
+
+
+def in_cells(finding: Finding, notebook: Notebook) -> Finding:
+    """A finding whose spans in this notebook count rows of its module, told by cells. It has no fix: notebooks are not edited."""
+
+    def moved(span: Span) -> Span:
+        if span.filename != finding.span.filename or span.cell is not None:
+            return span
+        cell, row = notebook.place(span.start.row)
+        length = span.end.row - span.start.row
+        return Span(
+            span.filename, Position(row, span.start.column), Position(row + length, span.end.column), cell
+        )
+
+    trail = tuple(TrailStep(moved(step.span), step.message) for step in finding.trail)
+    return replace(finding, span=moved(finding.span), trail=trail, fix=None)
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise NotebookError(
+            f"the notebook is not UTF-8: byte 0x{data[error.start]:02x}", is_text=False
+        ) from error
+    except json.JSONDecodeError as error:
+        raise NotebookError(f"the notebook is not JSON: {error.msg}", error.lineno, error.colno) from error
+    except (RecursionError, ValueError) as error:
+        raise NotebookError("the notebook is not JSON that can be read") from error
+    if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
+        raise NotebookError("the file is JSON, but no notebook: it has no `nbformat`")
+    return document
+
+
+def _code_cells(document: dict[str, Any]) -> Iterator[str]:
+    if not _is_python(document.get("metadata")):
+        return
+    sheets = document.get("worksheets", [document])  # nbformat 3 has worksheets
+    for sheet in sheets if isinstance(sheets, list) else []:
+        cells = sheet.get("cells", []) if isinstance(sheet, dict) else []
+        for cell in cells if isinstance(cells, list) else []:
+            if isinstance(cell, dict) and cell.get("cell_type") == "code":
+                yield _text(cell.get("source", cell.get("input", "")))
+
+
+def _is_python(metadata: object) -> bool:
+    """What does not say its language is taken for Python, as Jupyter does."""
+    known = metadata if isinstance(metadata, dict) else {}
+    for table, key in (("language_info", "name"), ("kernelspec", "language")):
+        about = known.get(table)
+        name = about.get(key) if isinstance(about, dict) else None
+        if isinstance(name, str):
+            return name.lower() in ("python", "ipython", "python3")
+    return True
+
+
+def _text(source: object) -> str:
+    if isinstance(source, list):
+        return "".join(part for part in source if isinstance(part, str))
+    return source if isinstance(source, str) else ""
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def _without_magics(lines: list[str]) -> list[str]:
+    """A cell as Python. What parses as it is stays as it is: a line that starts with ``%`` may be half of a formula."""
+    first = next((place for place, line in enumerate(lines) if line.strip()), None)
+    if first is None or _parses(lines):
+        return lines
+    magic = _CELL_MAGIC.match(lines[first])
+    if magic is not None and magic["name"] not in _PYTHON_CELLS:
+        return [""] * len(lines)
+    out: list[str] = []
+    continues = False
+    for line in lines:
+        is_magic = continues or (_is_magic(line) and not _is_open(out))
+        continues = is_magic and line.rstrip().endswith("\\")
+        out.append(_replaced(line) if is_magic else line)
+    return out
+
+
+def _is_magic(line: str) -> bool:
+    return bool(_MAGIC_LINE.match(line) or _MAGIC_VALUE.match(line))
+
+
+def _replaced(line: str) -> str:
+    value = _MAGIC_VALUE.match(line)
+    if value is not None:
+        return f"{value['target']}None"
+    indent = line[: len(line) - len(line.lstrip())]
+    return f"{indent}pass" if indent else ""
+
+
+def _is_open(lines: list[str]) -> bool:
+    """Whether a bracket or a string is still open after these lines, or the last one goes on."""
+    if lines and lines[-1].rstrip().endswith("\\"):
+        return True
+    try:
+        for _ in tokenize.generate_tokens(io.StringIO("\n".join([*lines, ""])).readline):
+            pass
+    except tokenize.TokenError:
+        return True
+    except SyntaxError:
+        return False
+    return False
+
+
+def _parses(lines: list[str]) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True

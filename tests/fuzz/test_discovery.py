@@ -1,0 +1,234 @@
+"""Losses are found by what their code does; nothing is imported while looking."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FIXTURES, ROOT
+
+from lossaudit.fuzz import TargetError
+from lossaudit.fuzz.discover import discover, is_place
+
+PACKAGE = {
+    "shop/__init__.py": "raise RuntimeError('looking must not import')\n",
+    "shop/base.py": """
+        from torch import nn
+
+        class Criterion(nn.Module):
+            def forward(self, prediction, target):
+                raise NotImplementedError
+    """,
+    "shop/pieces.py": """
+        import torch
+        from torch.nn import functional as F
+
+        from .base import Criterion
+
+        class Plain(Criterion):
+            def forward(self, prediction, target):
+                return ((prediction - target) ** 2).mean()
+
+        class Derived(torch.nn.CrossEntropyLoss):
+            pass
+
+        class Held(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = torch.nn.BCEWithLogitsLoss()
+
+            def forward(self, scores, labels):
+                value = self.inner(scores, labels)
+                return value, {"log": value.item()}
+
+        class Attention(torch.nn.Module):
+            def forward(self, query, key):
+                return torch.softmax(query @ key.T, -1)
+
+        class Classifier(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = torch.nn.Linear(3, 3)
+
+            def forward(self, images, labels):
+                return F.cross_entropy(self.layer(images), labels)
+
+        class _Hidden(Criterion):
+            def forward(self, prediction, target):
+                return F.mse_loss(prediction, target)
+
+        def through_helper(scores, labels):
+            return _reduce(F.logsigmoid(scores) * labels)
+
+        def _reduce(values):
+            return -values.mean()
+
+        def accuracy(logits, labels):
+            return (logits.argmax(1) == labels).float().mean()
+
+        def rotate(image, angle):
+            return image * torch.cos(angle)
+
+        def train_loss(model, images, labels):
+            return F.cross_entropy(model(images), labels)
+
+        @torch.no_grad()
+        def loss_without_gradient(scores, labels):
+            return (scores - labels).abs().mean()
+
+        def temperature_loss(scores):
+            return scores.mean()
+    """,
+    "shop/tests/test_pieces.py": "import torch\ndef test_loss(prediction, target):\n    return (prediction - target).mean()\n",
+    "shop/broken.py": "import torch\ndef loss(prediction, target:\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    for name, text in PACKAGE.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return tmp_path / "shop"
+
+
+def test_losses_are_found_by_what_they_do(package: Path) -> None:
+    found = discover(str(package))
+    names = [loss.target.rpartition(":")[2] for loss in found.losses]
+    assert names == ["Plain", "Derived", "Held", "through_helper"]
+    reasons = {left.target.rpartition(":")[2]: left.reason for left in found.left_out}
+    assert "abstract" in reasons["Criterion"]
+    assert "private" in reasons["_Hidden"]
+    assert "model" in reasons["Classifier"]
+    assert "calls its argument model" in reasons["train_loss"]
+    assert "without gradients" in reasons["loss_without_gradient"]
+    assert "two tensors" in reasons["temperature_loss"]
+    assert "Attention" not in names
+    assert "accuracy" not in names
+
+
+def test_the_name_alone_proves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "names.py"
+    path.write_text(
+        "import torch\n"
+        "def loss(first, second):\n    return first\n"
+        "def measure(first, second):\n    return -torch.log_softmax(first, 1).gather(1, second).mean()\n",
+        encoding="utf-8",
+    )
+    assert [loss.target for loss in discover(str(path)).losses] == [f"{path}:measure"]
+
+
+def test_every_correct_fixture_is_found() -> None:
+    path = FIXTURES / "correct" / "cross_entropy.py"
+    names = {loss.target.rpartition(":")[2] for loss in discover(str(path)).losses}
+    assert {"by_logsumexp", "by_one_hot", "Reductions", "TorchItself", "SmoothingByRows", "in_numpy"} <= names
+
+
+def test_an_installed_package_is_found_by_name_and_not_imported() -> None:
+    found = discover("torch.nn.modules.loss")
+    names = {loss.target for loss in found.losses}
+    assert {"torch.nn.modules.loss:CrossEntropyLoss", "torch.nn.modules.loss:KLDivLoss"} <= names
+    assert not any(":_" in name for name in names)
+
+
+@pytest.mark.parametrize("place", ["no_such_place_anywhere", "./nothing", "torch.no_such_part"])
+def test_a_place_that_is_not_there(place: str) -> None:
+    with pytest.raises(TargetError, match="there is no file, folder or installed module"):
+        discover(place)
+
+
+def test_a_target_is_no_place() -> None:
+    assert not is_place("losses:MyLoss")
+    assert not is_place("src/losses.py:MyLoss")
+    assert is_place(str(FIXTURES))
+
+
+def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "lossaudit", "fuzz", "--isolated", *arguments]
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240
+    )
+
+
+LOSSES = """
+import torch
+from torch.nn import functional as F
+
+def right(logits, labels):
+    return F.cross_entropy(logits, labels)
+
+def wrong(logits, labels):
+    return F.cross_entropy(torch.softmax(logits, 1), labels)
+
+def breaks(logits, labels):
+    raise OSError("no such loss")
+    return F.cross_entropy(logits, labels)
+"""
+
+
+def test_a_folder_is_fuzzed_with_one_report_a_loss_whatever_the_number_of_jobs(tmp_path: Path) -> None:
+    (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
+    arguments = [".", "--output-format", "json", "--max-examples", "5"]
+    one, three = run([*arguments, "--jobs", "1"], tmp_path), run([*arguments, "--jobs", "3"], tmp_path)
+    assert one.stdout == three.stdout
+    reports = json.loads(one.stdout)
+    assert {report["target"]: report["verdict"] for report in reports} == {
+        "losses.py:right": "conforms",
+        "losses.py:wrong": "diverges",
+        "losses.py:breaks": "error",
+    }
+    assert one.returncode == 1
+    assert one.stderr == ""
+
+
+def test_a_file_of_a_package_is_imported_as_a_part_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "parts.py").write_text("scale = 1.0\n", encoding="utf-8")
+    (folder / "losses.py").write_text("from .parts import scale\n" + LOSSES, encoding="utf-8")
+    done = run(["mine/losses.py:right", "--output-format", "concise"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path) -> None:
+    (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
+    (tmp_path / "waits.py").write_text(
+        "import pathlib, time\npathlib.Path('started').touch()\ntime.sleep(60)\n" + LOSSES, encoding="utf-8"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "lossaudit",
+        "fuzz",
+        "--isolated",
+        "--jobs",
+        "1",
+        "--output-format",
+        "json",
+    ]
+    process = subprocess.Popen(
+        [*command, "losses.py:right", "waits.py:right"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in err
+    assert [report["target"] for report in json.loads(out)] == ["losses.py:right"]
