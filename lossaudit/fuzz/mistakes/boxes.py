@@ -85,6 +85,10 @@ def _inner_hull(pair: Pair) -> Pair:
     return replace(pair, hull=hull)
 
 
+def _over_both_areas(pair: Pair, _: Params) -> Tensor:
+    return 1 - pair.overlap / pair.areas
+
+
 def _giou_minus(pair: Pair, params: Params) -> Tensor:
     hull = pair.hull.prod(1)
     return 1 - iou_of(pair, params) - (hull - pair.areas + pair.overlap) / hull
@@ -124,7 +128,7 @@ def _ciou_without_weight(pair: Pair, params: Params) -> Tensor:
 
 
 def _ciou_weight_of_iou(pair: Pair, params: Params) -> Tensor:
-    """v / (IoU + v): the complement is missing in the weight."""
+    """The weight v / (IoU + v): the complement is missing in the weight."""
     v = aspect(pair)
     alpha = v / (iou_of(pair, params) + v)
     return diou_loss(pair, params) + alpha.detach() * v
@@ -173,7 +177,7 @@ MISTAKES = (
         "union-with-intersection-twice",
         ALL,
         "divides by the sum of the areas: the intersection is counted twice in the union",
-        wrong=_geometry(lambda pair, params: 1 - pair.overlap / pair.areas),
+        wrong=_geometry(_over_both_areas),
     ),
     Mistake(
         "intersection-not-clamped",
