@@ -89,7 +89,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What one run changed in a file, or would change: the findings that this mends, and the change as a unified diff."""
+    """What one run changed in a file, or would change: the findings that this mends, and the change as a unified diff.
+
+    A finding whose fix changes several files is counted with the first of them.
+    """
 
     filename: str
     mended: tuple[Finding, ...]

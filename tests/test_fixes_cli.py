@@ -144,34 +144,36 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(
 class TestAddIgnore:
     TANGLED = '''\
 import torch
+from torch.nn.functional import cross_entropy as ce
 
 
-def f(z):
-    a = torch.log(torch.softmax(z, 1))  # keep
+def f(z, y):
+    a = ce(torch.softmax(z, 1), y)  # keep
     print(f"""
-       {torch.log(torch.softmax(z, 1))}
+       {ce(torch.softmax(z, 1), y)}
     """)
     w = 1 + \\
-        torch.log(torch.softmax(z, 1)).sum()  # noqa: E501
+        ce(torch.softmax(z, 1), y)  # noqa: E501
     v = sum([
-        torch.log(torch.softmax(z, 1)),  # lossaudit: ignore[LA102] see #12
+        ce(torch.softmax(z, 1), y),  # lossaudit: ignore[LA102] see #12
     ])
-    # lossaudit: ignore[LA101]
+    # lossaudit: ignore[LA104]
     return a + w + v
 '''
     IGNORED = '''\
 import torch
+from torch.nn.functional import cross_entropy as ce
 
 
-def f(z):
-    a = torch.log(torch.softmax(z, 1))  # keep  # lossaudit: ignore[LA401]
+def f(z, y):
+    a = ce(torch.softmax(z, 1), y)  # keep  # lossaudit: ignore[LA101]
     print(f"""
-       {torch.log(torch.softmax(z, 1))}
-    """)  # lossaudit: ignore[LA401]
+       {ce(torch.softmax(z, 1), y)}
+    """)  # lossaudit: ignore[LA101]
     w = 1 + \\
-        torch.log(torch.softmax(z, 1)).sum()  # noqa: E501  # lossaudit: ignore[LA401]
+        ce(torch.softmax(z, 1), y)  # noqa: E501  # lossaudit: ignore[LA101]
     v = sum([
-        torch.log(torch.softmax(z, 1)),  # lossaudit: ignore[LA401] see #12
+        ce(torch.softmax(z, 1), y),  # lossaudit: ignore[LA101] see #12
     ])
     return a + w + v
 '''
@@ -186,11 +188,11 @@ def f(z):
 
     def test_line_ends_and_a_missing_last_one_stay(self, tmp_path: Path) -> None:
         path = tmp_path / "a.py"
-        path.write_bytes(b"import torch\r\nx = torch.rand(2, 2)\r\ny = torch.log(torch.softmax(x, 1))")
-        check(tmp_path, "ignore")
-        assert path.read_bytes().endswith(
-            b"\r\ny = torch.log(torch.softmax(x, 1))  # lossaudit: ignore[LA401]"
+        path.write_bytes(
+            b"import torch\r\nx = torch.rand(2, 2)\r\ny = torch.nn.functional.cross_entropy(x.softmax(1), x)"
         )
+        check(tmp_path, "ignore")
+        assert path.read_bytes().endswith(b"x.softmax(1), x)  # lossaudit: ignore[LA101]")
         assert path.read_bytes().count(b"\r\n") == 2
 
     def test_a_file_that_does_not_parse_keeps_its_text(self, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ def f(z):
 
     def test_a_file_level_comment_accepts_everywhere(self, tmp_path: Path) -> None:
         path = tmp_path / "a.py"
-        path.write_text("# lossaudit: ignore-file[LA401] reference code\n" + self.TANGLED)
+        path.write_text("# lossaudit: ignore-file[LA101] reference code\n" + self.TANGLED)
         outcome = check(tmp_path)
         assert {finding.code for finding in outcome.findings} == {"LA001"}
 
@@ -227,9 +229,20 @@ class TestUnusedSuppressions:
         check(tmp_path, "fix")
         assert path.read_text() == (before if after is None else after)
 
+    def test_undecodable_bytes_and_lone_returns_harm_nothing(self, tmp_path: Path) -> None:
+        undecodable = b"import torch  # noqa: LA101\nx = '\xfc'  # CrossEntropyLoss\n"
+        returns = b"x = 1  # a\ry = 2  # lossaudit: ignore[LA101]\rz = 3\n"
+        (tmp_path / "a.py").write_bytes(undecodable)
+        (tmp_path / "b.py").write_bytes(returns)
+        for change in ("fix", "ignore"):
+            codes = {finding.code for finding in check(tmp_path, change).findings}
+            assert "E002" in codes
+        assert (tmp_path / "a.py").read_bytes() == undecodable
+        assert (tmp_path / "b.py").read_bytes() == returns
+
     def test_one_code_of_several_goes(self, tmp_path: Path) -> None:
         path = tmp_path / "a.py"
-        line = "y = torch.log(torch.softmax(x, 1))  # lossaudit: ignore[{}] why\n"
-        path.write_text("import torch\nx = torch.rand(2, 2)\n" + line.format("LA101, LA401"))
+        line = "y = torch.nn.functional.cross_entropy(x.softmax(1), x)  # lossaudit: ignore[{}] why\n"
+        path.write_text("import torch\nx = torch.rand(2, 2)\n" + line.format("LA104, LA101"))
         check(tmp_path, "fix")
-        assert path.read_text().endswith(line.format("LA401"))
+        assert path.read_text().endswith(line.format("LA101"))

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossaudit.check.source import SourceError, check_syntax
@@ -157,7 +157,7 @@ class _Bench:
         ]
         if self._attempt(wanted):
             return True
-        succeeded = [self._attempt_alone(finding) for finding in wanted] if len(wanted) > 1 else []
+        succeeded = [self._attempt_alone(key) for key in [self._key(finding) for finding in wanted]]
         return any(succeeded)
 
     def settled(self) -> Settled:
@@ -167,12 +167,22 @@ class _Bench:
             for path, source in sorted(self._sources.items())
             if source != self._before[path]
         ]
-        return Settled(tuple(files), self._findings)
+        findings = tuple(
+            replace(finding, fix=None)
+            if finding.fix is not None and self._key(finding) in self._refused
+            else finding
+            for finding in self._findings
+        )
+        return Settled(tuple(files), findings)
 
-    def _attempt_alone(self, finding: Finding) -> bool:
-        """Try one fix on what the others have left, if its text is still where it was."""
-        current = next((one for one in self._findings if _is_same(one, finding)), None)
-        return current is not None and self._attempt([current])
+    def _attempt_alone(self, key: tuple[str, str, str]) -> bool:
+        """Try one fix on what the others have left; it is not tried again if it does not hold."""
+        for finding in self._findings:
+            if applicable(finding, unsafe=self._unsafe) and self._key(finding) == key:
+                if self._attempt([finding]):
+                    return True
+                self._refused.add(key)
+        return False
 
     def _attempt(self, wanted: list[Finding]) -> bool:
         filenames = {edit.span.filename for finding in wanted for edit in _edits(finding)}
@@ -183,13 +193,9 @@ class _Bench:
         proposal = {**self._sources, **{Path(filename): source for filename, source in changed.items()}}
         findings = self._analyse(proposal)
         if _is_worse(self._findings, findings):
-            if len(wanted) == 1:
-                self._refused.add(self._key(wanted[0]))
             return False
         for finding in applied:
-            self._applied.setdefault(Path(finding.span.filename), []).append(finding)
-        for filename in changed:
-            self._applied.setdefault(Path(filename), [])
+            self._applied.setdefault(Path(_edits(finding)[0].span.filename), []).append(finding)
         self._sources, self._findings = proposal, findings
         return True
 
@@ -202,20 +208,6 @@ class _Bench:
         """A finding by its file, its code and the text that it is about: its place moves."""
         lines = split_lines(decode(self._source(Path(finding.span.filename)))[0])
         return finding.span.filename, finding.code, lines[finding.span.start.row - 1].strip()
-
-
-def _is_same(one: Finding, other: Finding) -> bool:
-    return (one.code, one.span.filename, one.message, one.fix is None) == (
-        other.code,
-        other.span.filename,
-        other.message,
-        other.fix is None,
-    ) and _contents(one) == _contents(other)
-
-
-def _contents(finding: Finding) -> list[tuple[int, int, str]]:
-    """The edits of a fix by their columns and contents, which stay when lines move."""
-    return [(edit.span.start.column, edit.span.end.column, edit.content) for edit in _edits(finding)]
 
 
 def _is_worse(before: Sequence[Finding], after: Sequence[Finding]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from lossaudit.check.suppress import UNUSED_SUPPRESSION, Comments
 from lossaudit.findings import Edit, Finding, Position, Span
 from lossaudit.notebooktext import is_notebook
 from lossaudit.sourcetext import decode, split_lines
+
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
 def settle_ignores(analyse: Analyse) -> Settled:
@@ -54,6 +57,8 @@ def _commented(path: Path, source: bytes, findings: Sequence[Finding]) -> bytes:
         lines = [line.rstrip("\r\n") for line in split_lines(decode(source)[0])]
     except (SyntaxError, UnicodeDecodeError):
         return source
+    if _LONE_RETURN.search(source):
+        return source  # rows of comments and of findings are not counted alike
     comments = Comments(str(path), source)
     wanted: dict[int, list[str]] = {}
     for finding in findings:

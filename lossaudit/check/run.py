@@ -77,7 +77,7 @@ class Run:
         selected = worth_parsing(self.sources, self.contracts.vocabulary())
         self._check_syntax([path for path in self.sources if path not in set(selected)])
         hits = self._interpret(project, [project.module(path) for path in selected])
-        findings = [*self.problems, *Placer(project).findings(hits)]
+        findings = [*self.problems, *Placer(project, self.contracts).findings(hits)]
         return CheckResult(tuple(sorted(set_of(findings), key=_order)), len(unique), self.unreadable)
 
     def _read(self, files: Iterable[Path], project: Project) -> None:
@@ -172,12 +172,12 @@ def _order(finding: Finding) -> tuple[str, Position, str]:
 class Placer:
     """Turns sites into spans, computing positions once for each file that takes part in a finding."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, contracts: Contracts) -> None:
         self._project = project
         self._files: dict[str, Positions] = {}
         self._given = {str(path) for path in project.files.values()}
         editable = (filename for filename in self._given if not is_notebook(filename))
-        self._desk = Desk(lambda filename: project.read(Path(filename)), editable)
+        self._desk = Desk(lambda filename: project.read(Path(filename)), editable, contracts)
 
     def findings(self, hits: Iterable[Hit]) -> list[Finding]:
         """The findings in the files that were asked about. A fix must mend every way in which a finding came about."""

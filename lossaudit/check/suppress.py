@@ -16,6 +16,7 @@ import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 
 from lossaudit.check.notebooks import python_of
@@ -47,7 +48,8 @@ class Suppression:
     """One comment: the codes that it accepts, where it stands, whether it speaks for the whole file.
 
     ``rows`` are the rows of which it speaks: its own, and those above it that can hold no comment. ``listed`` is everything in
-    its list, other tools' codes included, ``list_span`` where that is, ``removal`` what goes with the comment.
+    its list, other tools' codes included, ``list_span`` where that is, ``removal`` what goes with the comment, None where that
+    is not certain.
     """
 
     codes: tuple[str, ...]
@@ -57,7 +59,7 @@ class Suppression:
     rows: frozenset[int]
     listed: tuple[str, ...]
     list_span: Span
-    removal: Span
+    removal: Span | None
 
     def covers(self, finding: Finding, code: str) -> bool:
         """Whether this comment accepts ``finding`` by ``code``: it stands on its first or on its last line."""
@@ -75,9 +77,12 @@ class Comments:
 
     def __init__(self, filename: str, source: bytes) -> None:
         self.filename = filename
-        tokens = _tokens(source)
+        try:
+            self._lines = split_lines(decode(source)[0])
+            tokens = _tokens(source)
+        except (SyntaxError, UnicodeDecodeError):
+            self._lines, tokens = [], []  # the analysis reports what is wrong with the file
         self._rows = _comment_rows(tokens)
-        self._lines = split_lines(decode(source)[0]) if tokens else []
         self.suppressions = [
             one for token in tokens if token.type == tokenize.COMMENT for one in self._of(token)
         ]
@@ -114,10 +119,12 @@ class Comments:
             removal=self._removal(token, start, end),
         )
 
-    def _removal(self, token: tokenize.TokenInfo, start: int, end: int) -> Span:
+    def _removal(self, token: tokenize.TokenInfo, start: int, end: int) -> Span | None:
         """The comment, with the blanks before it, or the whole line if nothing else stands on it."""
         row = token.start[0]
         line = self._lines[row - 1].rstrip("\r\n")
+        if not line.startswith(token.string, token.start[1]):
+            return None  # a lone carriage return ends a line for the parser, and not for the tokenizer
         before, after = line[:start], line[end:].strip()
         if after:
             return Span(
@@ -206,8 +213,10 @@ def _unused(
     )
 
 
-def _without(suppression: Suppression, idle: Sequence[str]) -> Fix:
+def _without(suppression: Suppression, idle: Sequence[str]) -> Fix | None:
     """The codes taken out of the list, or the comment if none is left in it."""
+    if suppression.removal is None:
+        return None
     kept = [item for item in suppression.listed if item.upper() not in idle]
     if kept:
         content = f"[{', '.join(kept)}]" if suppression.own_syntax else f" {', '.join(kept)}"
@@ -227,7 +236,7 @@ def _comment_rows(tokens: Sequence[tokenize.TokenInfo]) -> dict[int, int]:
     """For each row on whose end no comment can stand, the row that it runs on to: strings of several lines, and continuations."""
     rows: dict[int, int] = {}
     opened: list[int] = []
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip_longest(tokens, tokens[1:]):
         first, last = token.start[0], token.end[0]
         if token.type in _STRING_STARTS:
             opened.append(first)

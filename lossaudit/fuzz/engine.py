@@ -127,7 +127,9 @@ def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetRep
 
 
 def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
-    doors = recognition.doors or {door.space.name: door for door in recognition.opened}
+    # The usual order of the arguments comes first, and of each space only one door is gone through.
+    opened = {door.space.name: door for door in reversed(recognition.opened)}
+    doors = recognition.doors or {door.space.name: opened[door.space.name] for door in recognition.opened}
     first = next(iter(doors.values()))
     match = recognition.match
     session = Session(

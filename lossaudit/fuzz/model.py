@@ -75,6 +75,8 @@ class ReferenceSpec:
         target_profiles: The target profiles on which it is defined; None for all of its spaces' profiles.
         code: Builds a torch expression of ``prediction`` and ``target`` for the repro; None where torch has none.
         kinks: True where value or gradient is not smooth inside the domain.
+        only_declared: Reductions that are no more than torch's habit: believed only of a target that names them.
+        lacks: Situations that torch's own loss of the family refuses, so that none is asked of another.
         bind: For a function of the user's own, which is called like the target: the formula on one space.
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
@@ -92,6 +94,8 @@ class ReferenceSpec:
     target_profiles: tuple[str, ...] | None = None
     code: Callable[[Params, str], str] | None = None
     kinks: bool = False
+    only_declared: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
     degree: int = 1
     bind: Callable[[Space], Formula] | None = None
     essential: tuple[str, ...] = ()
@@ -212,6 +216,9 @@ class Space:
         free: True when any real number is a valid prediction, so that shrinking may change one by itself.
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
         maps: True for images, which end in height and width.
+        part_of: Another space that holds all of this one: it is only asked where that one is closed.
+        alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
+            target takes.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         parts: The arguments of the call, where they are not prediction and target.
         cut: Makes them of prediction and target, in the order of ``parts``.
@@ -231,6 +238,8 @@ class Space:
     plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
     scales: tuple[float, ...] = (4.0,)
     maps: bool = False
+    part_of: str = ""
+    alike: bool = False
     features: tuple[int, ...] = (0,)
     parts: tuple[Part, ...] = ()
     cut: Cut = lambda prediction, target: (prediction, target)

@@ -7,6 +7,7 @@ only hints to the values of parameters.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import operator
@@ -148,9 +149,11 @@ def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match 
 
 
 def _group(door: Door, tier: int) -> object:
-    """Doors that are searched together: those of one order and freedom where agreement is exact, else each by itself."""
+    """Doors that are searched together: where agreement is exact those of one order, else each by itself."""
+    if tier:
+        return door
     interface = door.subject.interface
-    return (door.space.free, interface.swapped, interface.order) if tier == 0 else door
+    return (door.space.maps, interface.swapped, interface.order)
 
 
 def _contradicted(match: Match, doors: list[Door]) -> bool:
@@ -173,6 +176,7 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
     pairs = [
         (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
         for door in used
+        if not _named_the_other_way(door)
         for spec in specs
         if door.space.name in spec.spaces
     ]
@@ -212,12 +216,35 @@ def _is_integer_twin(door: Door, doors: list[Door]) -> bool:
     )
 
 
+PREDICTION_WORDS = frozenset(
+    {"pred", "preds", "prediction", "predictions", "predicted", "input", "inputs", "output", "outputs", "hat"}
+    | {"student", "logits", "estimate"}
+)
+TARGET_WORDS = frozenset(
+    {"target", "targets", "tgt", "true", "truth", "gt", "label", "labels", "expected", "reference", "teacher"}
+)
+
+
+def _named_the_other_way(door: Door) -> bool:
+    """Whether a door takes the target first, and nothing but the parameters' names could tell: these say otherwise."""
+    if not door.space.alike or not door.subject.interface.swapped:
+        return False
+    loss = door.subject.build.loss
+    try:
+        called = loss.forward if isinstance(loss, torch.nn.Module) else loss
+        names = list(inspect.signature(called).parameters)[:2]
+    except (TypeError, ValueError):
+        return False
+    words = [set(name.lower().split("_")) for name in names]
+    return len(words) == 2 and bool(words[0] & PREDICTION_WORDS) and bool(words[1] & TARGET_WORDS)
+
+
 def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
     """The reductions to try: only the declared one, if there is one."""
     declared = parameters.declared_reduction(door.evidence)
     if declared is not None and declared in spec.reductions:
         return (declared,)
-    return spec.reductions
+    return tuple(reduction for reduction in spec.reductions if reduction not in spec.only_declared)
 
 
 def _plain_variants(
@@ -373,13 +400,23 @@ def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[M
 
 
 def _refine(matches: list[Match]) -> Match:
-    """Among equals, the one that also explains less ordinary inputs."""
+    """Among equals, the one that also explains less ordinary inputs and other targets."""
     if matches[0].tier == 3:
         return max(matches, key=lambda match: match.score)
-    door = matches[0].door
-    rivals = [match for match in matches if match.door is door]
+    first = matches[0]
+    best = _most_telling([match for match in matches if match.door is first.door])
+    others = [match for match in matches if match.variant.spec is not first.variant.spec]
+    if not others or _takes_soft(best):
+        return best
+    # What agrees on hard targets alone may be another loss, of which that is a special case.
+    return next((match for match in others if _takes_soft(match)), best)
+
+
+def _most_telling(rivals: list[Match]) -> Match:
+    """Of the matches of one door, the one that explains most extreme inputs, and whose parameters are declared."""
     if len(rivals) == 1:
         return rivals[0]
+    door = rivals[0].door
     answers = []
     hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
     for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
@@ -392,8 +429,13 @@ def _refine(matches: list[Match]) -> Match:
             drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
             case = inputs.fill(door.space, drawn, {})
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
-    hits = [sum(variants.reproduces(match.variant, case, seen) for case, seen in answers) for match in rivals]
-    best = [match for match, count in zip(rivals, hits, strict=True) if count == max(hits)]
+
+    def score(match: Match) -> tuple[int, int]:
+        hits = sum(variants.reproduces(match.variant, case, seen) for case, seen in answers)
+        return hits, sum(p.name in door.evidence.named for p in match.variant.spec.parameters)
+
+    scores = [score(match) for match in rivals]
+    best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
     if len(best) == 1:
         return best[0]
     told = [(case, door.subject.observe(case, stage="probe").gradient) for case, _ in answers[:GRADIENTS]]
@@ -407,6 +449,16 @@ def _has_slope(variant: Variant, case: Case, seen: Tensor | None) -> bool:
     except variants.UNDEFINED:
         return False
     return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
+
+
+def _takes_soft(match: Match) -> bool:
+    """Whether it holds on soft targets, where the space has them besides hard ones."""
+    door = match.door
+    if "soft" not in door.space.target_profiles[1:]:
+        return True
+    case = inputs.fill(door.space, Structure(classes=door.classes[0], targets="soft", seed=1), {})
+    seen = door.subject.observe(case, gradient=False, stage="probe")
+    return variants.reproduces(match.variant, case, seen)
 
 
 def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:

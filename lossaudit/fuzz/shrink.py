@@ -130,8 +130,13 @@ def _class_dimension(case: Case) -> bool:
     return max(space.classes) > 0 and not space.special and case.prediction.ndim > 1
 
 
+def _by_element(case: Case) -> bool:
+    """Whether each element of the prediction has a target of its own, whatever stands beside it."""
+    return any(word in space_named(case.space).target for word in ("labels", "numbers", "counts"))
+
+
 def _no_extra(case: Case) -> Iterator[Case]:
-    columns = case.target.ndim == case.prediction.ndim and "labels" in space_named(case.space).target
+    columns = case.target.ndim == case.prediction.ndim and _by_element(case)
     prediction, target = case.prediction, case.target
     if prediction.ndim <= (1 if columns else 2):
         return
@@ -250,7 +255,7 @@ def _lower_targets(case: Case) -> Iterator[Case]:
                 target[position] = 0
                 yield _with(case, case.prediction, target.reshape(case.target.shape))
         return
-    if "labels" not in space_named(case.space).target or "signs" in case.space:
+    if not _by_element(case) or "signs" in case.space:
         return
     for position in range(min(case.target.numel(), FEW_ELEMENTS)):
         label = float(case.target.flatten()[position])

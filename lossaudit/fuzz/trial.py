@@ -153,11 +153,16 @@ class Trial:
 
     @cached_property
     def on_kink(self) -> bool:
-        """Whether a correct form of the loss may have another one-sided gradient here: at zeros and ties."""
-        prediction = self.case.prediction
+        """Whether a correct form of the loss may have another one-sided gradient here.
+
+        At zeros, at ties, and where the prediction meets its target.
+        """
+        prediction, target = self.case.prediction, self.case.target
         if self.variant is not None and self.variant.spec.kinks and self.beside_kink:
             return True
         if bool((prediction == 0).any()):
+            return True
+        if target.shape == prediction.shape and bool((prediction == target).any()):
             return True
         if prediction.ndim < 2 or prediction.shape[1] < 2:
             return False

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,9 @@ def audit_here(target: str, options: FuzzOptions | None = None) -> TargetReport:
     from lossaudit.fuzz.target import builds, load, parse_target
 
     used = options or FuzzOptions(max_examples=25)
-    return audit(target, builds(load(parse_target(target)), used.init), used)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a target may warn: torch does of a broadcast, and of kl_div's mean
+        return audit(target, builds(load(parse_target(target)), used.init), used)
 
 
 @pytest.fixture(autouse=True)

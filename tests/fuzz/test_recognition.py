@@ -31,31 +31,6 @@ KNOWN = {
     "binary.py:guarded": ("bce", {"guard": 1e-7, "reduction": "mean"}),
     "binary.py:Focal": ("sigmoid_focal_loss", {"gamma": 2.0, "alpha": 0.25, "reduction": "mean"}),
     "binary.py:summed_over_columns": ("bce_with_logits", {"reduction": "batchmean"}),
-    "segmentation.py:dice_flat": ("dice_loss", {"smooth": 1.0, "reduction": "mean"}),
-    "segmentation.py:SquaredDice": (
-        "dice_loss",
-        {"smooth": 1e-6, "smooth_in": "denominator", "squared": True, "over": "sample", "reduction": "mean"},
-    ),
-    "segmentation.py:SoftmaxDiceByClass": (
-        "softmax_dice_loss",
-        {"smooth": 1.0, "over": "channel", "reduction": "mean"},
-    ),
-    "segmentation.py:JaccardByImage": (
-        "jaccard_loss",
-        {"smooth": 1.0, "over": "sample", "reduction": "mean"},
-    ),
-    "segmentation.py:Tversky": (
-        "tversky_loss",
-        {"alpha": 0.3, "beta": 0.7, "smooth": 1.0, "reduction": "mean"},
-    ),
-    "segmentation.py:lovasz_hinge_by_image": ("lovasz_hinge", {"over": "sample", "reduction": "mean"}),
-    "boxes.py:giou_by_corners": ("giou_loss", {"epsilon": 1e-7, "reduction": "mean"}),
-    "boxes.py:ciou_with_constant_weight": ("ciou_loss", {"epsilon": 1e-7, "reduction": "mean"}),
-    "boxes.py:ciou_through_weight": (
-        "ciou_loss",
-        {"epsilon": 1e-7, "alpha_gradient": "through", "reduction": "mean"},
-    ),
-    "boxes.py:giou_of_centres": ("giou_loss_of_centres", {"reduction": "mean"}),
     "boxes.py:iou_loss": ("iou_loss", {"reduction": "mean"}),
 }
 
@@ -69,10 +44,6 @@ def test_right_losses_are_recognised(target: str) -> None:
 
 
 UNKNOWN = [
-    "SoftmaxFocal",
-    "squared",
-    "generalised",
-    "asymmetric",
     "hardest",
     "regularised",
     "contrastive",

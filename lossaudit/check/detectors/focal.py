@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import OpEvent
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.builtin_losses import unwrapped
 from lossaudit.check.reasoning.formulas import key_of
-from lossaudit.check.values import Step, Tensor, Unknown, Value, alternatives, constant, number
+from lossaudit.check.values import External, Step, Tensor, Unknown, Value, alternatives, constant, number
 
 _CROSS_ENTROPIES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
 _MAX_FACTORS = 12
@@ -150,7 +151,20 @@ def focal_on_reduced_loss(event: OpEvent) -> Iterator[Hit]:
         if site is not None:
             message = "the focal factor is one number for the whole batch: the loss was reduced before it was modulated"
             advice = "compute the loss with `reduction='none'`, modulate it, and take the mean at the end"
-            yield Hit("LA207", found.power.site, message, (site,), advice)
+            yield Hit(
+                "LA207", found.power.site, message, (site,), advice, _each_sample(event.term, found.loss)
+            )
+
+
+def _each_sample(product: Tensor, loss: Tensor) -> Remedy | None:
+    if loss.kind is not Kind.LOSS:
+        return Remedy("modulate-each-sample", (product.site, loss.site), (loss.op, "operation"))
+    if loss.module is not None and not isinstance(loss.module.cls, External):
+        return None
+    site = loss.site if loss.module is None else loss.module.site
+    return Remedy(
+        "modulate-each-sample", (product.site, site), (str(constant(loss.arg("reduction"))), "argument")
+    )
 
 
 def _reduction(loss: Tensor) -> Step | None:

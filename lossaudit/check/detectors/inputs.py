@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.detectors.remedies import removal
+from lossaudit.check.detectors.remedies import (
+    dimension,
+    log_softmax_instead,
+    no_setting,
+    removal,
+    setting,
+    told_logits,
+    untold_logits,
+    with_cross_entropy,
+    with_logits,
+    without_second_log_softmax,
+)
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
 from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.fixes.remedy import Remedy
@@ -51,7 +62,7 @@ def softmax_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
     """Class probabilities reach a loss that applies log-softmax itself."""
     if event.loss.expects == "logits" and _kind(event) is Kind.PROBABILITY:
         message = f"softmax output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA101", event, message, _undo(event), removal(event))
+        yield _hit("LA101", event, message, _undo(event), untold_logits(event))
 
 
 @detector("LA102", LossCall)
@@ -64,7 +75,7 @@ def log_softmax_before_cross_entropy(event: LossCall) -> Iterator[Hit]:
             event,
             message,
             "pass the raw logits, or keep the log-softmax and use `NLLLoss`",
-            removal(event),
+            without_second_log_softmax(event),
         )
 
 
@@ -79,7 +90,8 @@ def nll_loss_without_log_softmax(event: LossCall) -> Iterator[Hit]:
             if kind is Kind.SCORE
             else "`log_softmax` instead of the probabilities"
         )
-        yield _hit("LA103", event, message, f"pass {how}")
+        fix = with_cross_entropy(event) if kind is Kind.SCORE else log_softmax_instead(event)
+        yield _hit("LA103", event, message, f"pass {how}", fix)
 
 
 @detector("LA104", LossCall)
@@ -92,7 +104,9 @@ def bce_without_sigmoid(event: LossCall) -> Iterator[Hit]:
             if "from_logits" in event.args
             else "use `BCEWithLogitsLoss` on the scores"
         )
-        yield _hit("LA104", event, message, f"{switch}, or apply a sigmoid first")
+        is_torch_loss = "from_logits" not in event.args
+        fix = with_logits(event) if is_torch_loss else told_logits(event)
+        yield _hit("LA104", event, message, f"{switch}, or apply a sigmoid first", fix)
 
 
 @detector("LA105", LossCall)
@@ -100,7 +114,7 @@ def sigmoid_before_bce_with_logits(event: LossCall) -> Iterator[Hit]:
     """The sigmoid is applied twice."""
     if event.loss.expects == "binary_logits" and _kind(event) is Kind.SIGMOID and _is_made_by_sigmoid(event):
         message = f"sigmoid output reaches {loss_label(event)}, which applies {event.loss.applies} itself"
-        yield _hit("LA105", event, message, _undo(event), removal(event))
+        yield _hit("LA105", event, message, _undo(event), untold_logits(event))
 
 
 def _is_made_by_sigmoid(event: LossCall) -> bool:
@@ -154,7 +168,8 @@ def kl_div_argument_domain(event: LossCall) -> Iterator[Hit]:
     kind = _kind(event)
     if kind.is_probability or kind is Kind.SCORE:
         message = f"{loss_label(event)} expects log-probabilities as input and gets {kind.value}"
-        yield _hit("LA109", event, message, "apply `log_softmax` to the logits of the input")
+        fix = log_softmax_instead(event)
+        yield _hit("LA109", event, message, "apply `log_softmax` to the logits of the input", fix)
         return
     yield from _kl_target(event)
 
@@ -167,13 +182,15 @@ def _kl_target(event: LossCall) -> Iterator[Hit]:
     if kind is Kind.LOG_PROBABILITY and is_log is False:
         message = f"the target of {loss_label(event)} holds log-probabilities, but `log_target` is not set"
         advice = "pass `log_target=True`, or give the target as probabilities"
+        fix = setting(event, "log_target", "True")
     elif kind.is_probability and is_log is True:
         message = f"`log_target=True`, but the target of {loss_label(event)} holds probabilities"
         advice = "drop `log_target=True`, or give the target as log-probabilities"
+        fix = no_setting(event, "log_target")
     else:
         return
     target = tensors(event.args.get(event.loss.target))[0]
-    yield Hit("LA109", event.site, message, loss_trail(event, target), advice)
+    yield Hit("LA109", event.site, message, loss_trail(event, target), advice, fix)
 
 
 @detector("LA111", LossCall)
@@ -189,7 +206,8 @@ def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
     """A cross-entropy over given probabilities gets raw scores."""
     if event.loss.expects == "probabilities" and _kind(event) is Kind.SCORE:
         message = f"raw scores reach {loss_label(event)}, which expects probabilities"
-        yield _hit("LA113", event, message, "apply a softmax first, or tell the loss that it gets logits")
+        advice = "apply a softmax first, or tell the loss that it gets logits"
+        yield _hit("LA113", event, message, advice, told_logits(event))
 
 
 # LA108: the dimension of a softmax ---------------------------------------------------------------------------------
@@ -205,8 +223,14 @@ def softmax_without_dimension(event: OpEvent) -> Iterator[Hit]:
         message = (
             f"`{term.op}` without `dim`: which dimension it normalises depends on the number of dimensions"
         )
+        fix = dimension(term, "1") if common_shape(term.arg("input")).rank == 2 else None
         yield Hit(
-            "LA108", term.site, message, (), "say which dimension holds the classes, for example `dim=-1`"
+            "LA108",
+            term.site,
+            message,
+            (),
+            "say which dimension holds the classes, for example `dim=-1`",
+            fix,
         )
 
 
@@ -215,7 +239,7 @@ def softmax_over_the_batch(event: OpEvent) -> Iterator[Hit]:
     """``dim=0`` where dimension 0 is proven to be the batch."""
     term = event.term
     if term.op in _SOFTMAX and integer(term.arg("dim")) == 0 and _input_is_batched(term):
-        yield _over_batch(term)
+        yield _over_batch(term, "1" if common_shape(term.arg("input")).rank == 2 else None)
 
 
 def _input_is_batched(term: Tensor) -> bool:
@@ -244,7 +268,7 @@ def loss_of_softmax_over_the_batch(event: LossCall) -> Iterator[Hit]:
             and _place(one) == 0
             and one.shape.least_rank >= 2
         ):
-            yield _over_batch(one.source)
+            yield _over_batch(one.source, "1" if event.loss.class_dim == 1 else None)
 
 
 _NORMALISED = (Kind.PROBABILITY, Kind.LOG_PROBABILITY)
@@ -258,9 +282,10 @@ def _place(term: Tensor) -> int | None:
     return term.class_dim
 
 
-def _over_batch(term: Tensor) -> Hit:
+def _over_batch(term: Tensor, classes: str | None) -> Hit:
     message = f"`{term.op}` over dimension 0 normalises across the batch, not across the classes"
-    return Hit("LA108", term.site, message, (), "use the dimension of the classes, for example `dim=1`")
+    fix = None if classes is None else dimension(term, classes)
+    return Hit("LA108", term.site, message, (), "use the dimension of the classes, for example `dim=1`", fix)
 
 
 # LA110: one class --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from lossaudit.check.contracts import LossClass, load_contracts
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import BaseInit, FunctionReturn
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.formulas import LAYOUT, Key, key_of
 from lossaudit.check.values import (
@@ -129,7 +130,14 @@ def _unregistered(kept: Tensor, use: Tensor) -> Hit:
     message = "this tensor is a plain attribute: `.to(device)` and `state_dict()` leave it behind"
     trail = (Step(use.site, "here it meets tensors on the module's device"),)
     assert kept.stored is not None  # noqa: S101 (only stored tensors are found)
-    return Hit("LA208", kept.stored, message, trail, "register it: `self.register_buffer(name, tensor)`")
+    return Hit(
+        "LA208",
+        kept.stored,
+        message,
+        trail,
+        "register it: `self.register_buffer(name, tensor)`",
+        Remedy("register-buffer", (kept.stored,)),
+    )
 
 
 # LA210: arguments shifted by one ----------------------------------------------------------------------------------
@@ -162,4 +170,11 @@ def _slots(base: str) -> list[str]:
 def _shifted(event: BaseInit, slot: str, what: str) -> Hit:
     name = event.base.rpartition(".")[2]
     message = f"`{name}.__init__` takes `weight` first: {what} arrives as `{slot}`, every argument is shifted by one"
-    return Hit("LA210", event.site, message, (), "pass them by name: `super().__init__(reduction=reduction)`")
+    return Hit(
+        "LA210",
+        event.site,
+        message,
+        (),
+        "pass them by name: `super().__init__(reduction=reduction)`",
+        Remedy("named-base-arguments", (event.site,)),
+    )

@@ -6,13 +6,15 @@ import struct
 from collections.abc import Iterator
 
 from lossaudit.check.detectors import Hit, detector
-from lossaudit.check.detectors.remedies import of_logarithm
+from lossaudit.check.detectors.remedies import of_logarithm, with_logits_of
 from lossaudit.check.detectors.words import made_words
 from lossaudit.check.events import LossCall, TrainedOp
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import (
     LAYOUT,
     SELECTION,
+    Form,
     is_sigmoid,
     is_softmax,
     one_minus,
@@ -161,7 +163,13 @@ def hand_written_activation(event: TrainedOp) -> Iterator[Hit]:
         return
     consequence = "the gradient is NaN" if form.name == "sigmoid" else "the value is not finite"
     message = f"hand-written {form.name}: `exp` overflows for scores above 88 in float32, and {consequence}"
-    yield Hit("LA403", event.site, message, (), f"use `{_BUILT_IN[form.name]}`")
+    yield Hit("LA403", event.site, message, (), f"use `{_BUILT_IN[form.name]}`", _built_in(form, event))
+
+
+def _built_in(form: Form, event: TrainedOp) -> Remedy | None:
+    if form.scale != 1 or (form.name == "softmax" and form.dim is None):
+        return None
+    return Remedy(form.name, (event.site,), (str(form.dim),) if form.name == "softmax" else ())
 
 
 @detector("LA405", TrainedOp)
@@ -179,7 +187,14 @@ def hand_written_logsumexp(event: TrainedOp) -> Iterator[Hit]:
         return
     if not _is_guarded(event.term, form.argument):
         message = "hand-written logsumexp: `exp` overflows for scores above 88 in float32"
-        yield Hit("LA405", event.site, message, (), "use `torch.logsumexp(x, dim)`")
+        yield Hit(
+            "LA405",
+            event.site,
+            message,
+            (),
+            "use `torch.logsumexp(x, dim)`",
+            Remedy("logsumexp", (event.site,)),
+        )
 
 
 # LA404: an epsilon that rounding removes -----------------------------------------------------------------------------
@@ -526,4 +541,4 @@ def bce_under_autocast(event: LossCall) -> Iterator[Hit]:
         )
         trail = (Step(event.autocast.site, "the region of mixed precision begins here"),)
         advice = "use `BCEWithLogitsLoss` on the raw scores"
-        yield Hit("LA410", event.site, message, trail, advice)
+        yield Hit("LA410", event.site, message, trail, advice, with_logits_of(event))

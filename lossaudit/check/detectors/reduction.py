@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
 from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.remedies import is_torch
 from lossaudit.check.detectors.results import Part, leaves, mentions, parts, reached, unscaled
 from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import (
@@ -18,8 +19,10 @@ from lossaudit.check.events import (
     Mutation,
     PartialCall,
 )
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import index_items, is_slice, reduced_dims, sequence
 from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.reasoning.forms import sole
 from lossaudit.check.reasoning.reductions import NAMES, reduction_of
 from lossaudit.check.values import (
     UNKNOWN,
@@ -77,6 +80,7 @@ def unreduced_loss_backward(event: Backward) -> Iterator[Hit]:
             message,
             _made_by(losses[0], event.site),
             "reduce it first, for example with `.mean()`",
+            Remedy("reduce-before-backward", (event.site,)),
         )
 
 
@@ -130,7 +134,12 @@ def kl_div_built_with_mean(event: Construct) -> Iterator[Hit]:
     is_divergence = isinstance(instance.entry, LossClass) and instance.entry.loss.name == "kl_div"
     if is_divergence and is_plain and reduction_of(instance.bound) == "mean":
         message = '`KLDivLoss` with `reduction="mean"` divides by the number of classes as well'
-        yield Hit("LA302", event.site, message, (), _BATCHMEAN)
+        fix = _batchmean(event.site) if isinstance(instance.cls, External) else None
+        yield Hit("LA302", event.site, message, (), _BATCHMEAN, fix)
+
+
+def _batchmean(site: Site) -> Remedy:
+    return Remedy("set-argument", (site,), ("reduction", '"batchmean"'))
 
 
 def _members(cls: ClassVal) -> set[str]:
@@ -143,7 +152,8 @@ def kl_div_called_with_mean(event: LossCall) -> Iterator[Hit]:
     is_function = event.criterion is None and event.loss.name == "kl_div"
     if is_function and reduction_of(event.args) == "mean" and not event.in_inference:
         message = '`kl_div` with `reduction="mean"` divides by the number of classes as well'
-        yield Hit("LA302", event.site, message, (), _BATCHMEAN)
+        fix = None if event.preset else _batchmean(event.site)
+        yield Hit("LA302", event.site, message, (), _BATCHMEAN, fix)
 
 
 # LA303: the old arguments ------------------------------------------------------------------------------------------
@@ -183,7 +193,10 @@ def _deprecated(site: Site, args: Mapping[str, Value], label: str) -> Iterator[H
     names = " and ".join(f"`{name}`" for name in old)
     meant = reduction_of(args)
     advice = "write `reduction=` instead" if meant is None else f'write `reduction="{meant}"` instead'
-    yield Hit("LA303", site, f"{label} is configured with {names}, which overrides `reduction`", (), advice)
+    fix = None if meant is None else Remedy("reduction", (site,), (meant,))
+    yield Hit(
+        "LA303", site, f"{label} is configured with {names}, which overrides `reduction`", (), advice, fix
+    )
 
 
 def _is_given(value: Value | None) -> bool:
@@ -211,7 +224,12 @@ def mean_over_classes(event: FunctionReturn | Backward) -> Iterator[Hit]:
                 ),
             )
             yield Hit(
-                "LA304", part.term.site, message, trail, "sum over the classes first: `.sum(dim=1).mean()`"
+                "LA304",
+                part.term.site,
+                message,
+                trail,
+                "sum over the classes first: `.sum(dim=1).mean()`",
+                Remedy("sum-over-classes", (part.term.site,), (str(products[0].class_dim),)),
             )
 
 
@@ -300,7 +318,27 @@ def masked_mean(event: FunctionReturn | Backward) -> Iterator[Hit]:
             continue
         message = "the mean divides by every element, not by those that the mask keeps"
         trail = (Step(masks[0].site, "this mask sets the others to zero"),)
-        yield Hit("LA305", part.term.site, message, trail, "divide the sum by `mask.sum().clamp(min=1)`")
+        yield Hit(
+            "LA305",
+            part.term.site,
+            message,
+            trail,
+            "divide the sum by `mask.sum().clamp(min=1)`",
+            _over_mask(part.terms),
+        )
+
+
+def _over_mask(means: Sequence[Tensor]) -> Remedy | None:
+    """The mask and the loss must be the two sides of the product that is averaged."""
+    product = sole(means[0].arg("input")) if len(means) == 1 else None
+    if product is None or product.op != "mul":
+        return None
+    sides = [
+        one
+        for one, other in (("input", "other"), ("other", "input"))
+        if _mask_for(product.arg(one), product.arg(other))
+    ]
+    return Remedy("mean-over-mask", (means[0].site,), (sides[0],)) if len(sides) == 1 else None
 
 
 def _is_normalised(part: Part, mask: Tensor) -> bool:
@@ -684,7 +722,14 @@ def averaged_twice(event: FunctionReturn | Backward) -> Iterator[Hit]:
         if all(_counts_samples(count, loss) for loss in losses):
             message = f"{_loss_name(losses[0])} is a mean already, and is divided by the number of samples once more"
             trail = _made_by(losses[0], part.term.site)
-            yield Hit("LA309", part.term.site, message, trail, 'drop the division, or use `reduction="sum"`')
+            yield Hit(
+                "LA309",
+                part.term.site,
+                message,
+                trail,
+                'drop the division, or use `reduction="sum"`',
+                Remedy("drop-division", (part.term.site,)),
+            )
 
 
 def _counts_samples(value: Value, loss: Tensor) -> bool:
@@ -839,16 +884,20 @@ def class_dimension(event: LossCall) -> Iterator[Hit]:
     if all(_has_classes_last(one) for one in found):
         message = f"the classes of the logits are the last dimension, and {loss_label(event)} reads them at dimension 1"
         advice = "move them: `logits.transpose(1, 2)`, or flatten logits and target"
+        ranks = {one.shape.rank for one in found}
+        words = ("3",) if ranks == {3} else ()
+        fix = Remedy("move-classes", (event.site,), words) if is_torch(event) else None
     elif all(_is_dealt_out(one, event) for one in found):
         message = f"`view` does not move the classes to where {loss_label(event)} reads them: it deals the scores out anew"
         advice = "use `transpose` or `permute` before the shape is changed"
+        fix = None
     else:
         return
     layer = _layer(found[0])
     trail = (
         (Step(layer.site, f"{op_label(layer)} puts the classes there"),) if layer.site != event.site else ()
     )
-    yield Hit("LA311", event.site, message, trail, advice)
+    yield Hit("LA311", event.site, message, trail, advice, fix)
 
 
 def _layer(term: Tensor) -> Tensor:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.detectors import Hit, detector
+from lossaudit.check.detectors.remedies import is_torch
 from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import Backward, Construct, ExternalCall, FunctionReturn, LossCall, OpEvent
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import SLICE, index_items
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.builtin_losses import built_in, loss_of
@@ -173,24 +175,31 @@ def wrong_target_dtype(event: LossCall) -> Iterator[Hit]:
         if all(_is_integer_one_hot(one) for one in targets):
             message = f"an integer one-hot tensor is the target of {loss_label(event)}: class probabilities are floats"
             yield _target_hit(
-                event, targets[0], message, "pass the class indices themselves, or `one_hot(...).float()`"
+                event,
+                targets[0],
+                message,
+                "pass the class indices themselves, or `one_hot(...).float()`",
+                "float",
             )
         elif all(one.dtype.is_float and _are_indices(event, one) for one in targets):
             message = f"float class indices are the target of {loss_label(event)}, which takes integers"
-            yield _target_hit(event, targets[0], message, "keep the labels as integers: `labels.long()`")
+            yield _target_hit(
+                event, targets[0], message, "keep the labels as integers: `labels.long()`", "long"
+            )
     elif event.loss.name in _WANTS_FLOAT and all(one.dtype.is_integral for one in targets):
         message = f"an integer target reaches {loss_label(event)}, which takes floats"
-        yield _target_hit(event, targets[0], message, "convert the target: `target.float()`")
+        yield _target_hit(event, targets[0], message, "convert the target: `target.float()`", "float")
 
 
-def _target_hit(event: LossCall, target: Tensor, message: str, advice: str) -> Hit:
+def _target_hit(event: LossCall, target: Tensor, message: str, advice: str, kind: str) -> Hit:
     made = _dtype_source(target)
     steps = (
         [Step(made.site, f"{op_label(made)} makes it {_type_words(made)}")] if made.site != event.site else []
     )
     if event.criterion is not None and event.criterion.site != event.site:
         steps.append(Step(event.criterion.site, f"the criterion is {loss_label(event)}, built here"))
-    return Hit("LA203", event.site, message, tuple(steps), advice)
+    fix = Remedy("convert-target", (event.site,), (kind,)) if is_torch(event) else None
+    return Hit("LA203", event.site, message, tuple(steps), advice, fix)
 
 
 def _type_words(term: Tensor) -> str:
@@ -262,7 +271,8 @@ def _given_tensors(instance: Instance) -> tuple[Value, Value] | None:
 def _constructed(instance: Instance, trail: tuple[Step, ...]) -> Hit:
     name = instance.class_name
     message = f"the constructor of `{name}` gets a prediction and a target: it takes settings, the tensors go to the call"
-    return Hit("LA201", instance.site, message, trail, f"write `{name}()(prediction, target)`")
+    fix = Remedy("call-the-criterion", (instance.site,))
+    return Hit("LA201", instance.site, message, trail, f"write `{name}()(prediction, target)`", fix)
 
 
 def _is_predicted(term: Tensor) -> bool:
@@ -313,7 +323,8 @@ def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
         source = targets[0].source
         message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
         trail = (Step(source.site, f"{op_label(source)} makes the prediction"), *targets[0].route)
-        yield Hit("LA202", event.site, message, trail, "pass the prediction first, then the target")
+        fix = Remedy("swap-arguments", (event.site,)) if is_torch(event) else None
+        yield Hit("LA202", event.site, message, trail, "pass the prediction first, then the target", fix)
 
 
 def _is_label(value: Value) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lossaudit.check import ir
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDone, OpEvent
+from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import sequence
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.gradients import first_cuts, obstacles, parts, summands
@@ -440,6 +441,7 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
                 message,
                 trail,
                 "divide the loss by the number of micro-batches before `.backward()`",
+                Remedy("divide-before-backward", (act.site, steps[0].site)),
             )
 
 
@@ -635,6 +637,7 @@ def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
             message,
             trail,
             "keep the number: `loss.item()`, or `loss.detach()` without waiting for the GPU",
+            Remedy("detach-kept-loss", (one.site, min(grows))),
         )
 
 

@@ -142,15 +142,69 @@ def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
     message = f"Remove `{_label(one)}`"
     use = prediction_argument(text, use_site) if use_site.path == site.path else None
     if use is not None and is_local(text, one, use):
-        return Draft(message, text.unwrap(one.call, one.operand))
+        return Draft(message, _taken_away(text, one))
     if use is not None and _reads_it(text, one, use):
         if not keeps_value(text, one.operand, one.call, use):
             raise Unclear
         name = text.source(one.operand)
         return Draft(f"Pass `{name}` to the loss", (text.replace_node(use, text.operand(one.operand)),))
-    if not _is_handed_out(text, one):
+    if remedy.words == ("local",) or not _is_handed_out(text, one):
         raise Unclear
-    return Draft(message, text.unwrap(one.call, one.operand), elsewhere=True)
+    return Draft(message, _taken_away(text, one), elsewhere=True)
+
+
+def _taken_away(text: Text, one: Applied) -> tuple[Edit, ...]:
+    """Only the operand is left; nothing of ``x = softmax(x)``."""
+    named = assigned_name(text, one.call)
+    if named is not None and isinstance(one.operand, ast.Name) and one.operand.id == named[0]:
+        return (text.delete_lines(named[1]),)
+    return text.unwrap(one.call, one.operand)
+
+
+@rewrite("log-activation")
+def log_activation(desk: Desk, remedy: Remedy) -> Draft:
+    """``softmax(z)`` becomes ``log_softmax(z)`` where its value goes into the loss and nowhere else. Sites: as above."""
+    site, use_site, *built = remedy.sites
+    message = "Use `log_softmax`"
+    if built:
+        text = desk.text(built[0])
+        func = text.node(built[0].node, ast.Call).func
+        if not isinstance(func, ast.Attribute) or text.dotted(func) != "torch.nn.Softmax":
+            raise Unclear
+        end = text.end(func)
+        return Draft(
+            "Use `LogSoftmax`", (text.replace(end - len(func.attr), end, "LogSoftmax"),), elsewhere=True
+        )
+    text = desk.text(site)
+    one = applied(text, site, is_module=False)
+    use = prediction_argument(text, use_site) if use_site.path == site.path else None
+    if (use is None or not is_local(text, one, use)) and not _is_handed_out(text, one):
+        raise Unclear
+    return Draft(message, logarithmic(text, one), elsewhere=True)
+
+
+@rewrite("set-dimension")
+def set_dimension(desk: Desk, remedy: Remedy) -> Draft:
+    """A softmax gets another dimension. Sites: its call, or the constructor of the module. Words: the dimension; ``module``."""
+    (site,) = remedy.sites
+    dim = remedy.words[0]
+    text = desk.text(site)
+    call = text.node(site.node, ast.Call)
+    message = f"Use `dim={dim}`"
+    keyword = next((one for one in call.keywords if one.arg == "dim"), None)
+    if keyword is not None:
+        return Draft(message, (text.replace_node(keyword.value, dim),), elsewhere=True)
+    is_alone = remedy.words[1:] == ("module",) or applied(text, site, is_module=False).spelling == "method"
+    place = 0 if is_alone else 1
+    if any(one.arg is None for one in call.keywords) or any(
+        isinstance(one, ast.Starred) for one in call.args
+    ):
+        raise Unclear
+    if len(call.args) > place:
+        if not _is_integer(call.args[place]):
+            raise Unclear
+        return Draft(message, (text.replace_node(call.args[place], dim),), elsewhere=True)
+    return Draft(message, (text.add_argument(call, f"dim={dim}"),), elsewhere=True)
 
 
 def _label(one: Applied) -> str:
@@ -205,27 +259,46 @@ def _is_plain_record(call: ast.Call, argument: ast.AST) -> bool:
 
 
 def _remove_layer(text: Text, site: Site) -> Draft:
-    """The last layer of ``nn.Sequential(...)`` is taken out."""
+    """The last layer of ``nn.Sequential(...)`` is taken out, or is not put into the list of layers."""
     layer = text.node(site.node, ast.Call)
-    container = text.parent(layer)
-    if isinstance(container, ast.List):
-        items, outer = container.elts, text.parent(container)
-        call = text.parent(outer) if isinstance(outer, ast.Starred) else outer
-    else:
-        call = container
-        items = call.args if isinstance(call, ast.Call) else []
-    if not isinstance(call, ast.Call) or len(items) < 2 or items[-1] is not layer or call.keywords:
-        raise Unclear
-    if text.dotted(call.func) not in ("torch.nn.Sequential", "torch.nn.modules.container.Sequential"):
-        raise Unclear
-    _refuse_indexed(text, call)
+    statement = text.statement(layer)
+    _refuse_indexed(text, statement)
     message = f"Remove the last layer, `{text.source(layer.func)}`"
-    return Draft(message, (text.remove_last_item(items[-2], layer),), elsewhere=True)
+    container = text.parent(layer)
+    if isinstance(statement, ast.Expr) and isinstance(container, ast.Call) and container is statement.value:
+        _refuse_unless_appended(text, container, layer)
+        return Draft(message, (text.delete_lines(statement),), elsewhere=True)
+    item: ast.expr = layer
+    if isinstance(container, ast.Tuple) and len(container.elts) == 2:
+        item, container = container, text.parent(container)  # ("softmax", nn.Softmax()) of an OrderedDict
+    items: list[ast.expr] = []
+    if isinstance(container, ast.List):
+        items = container.elts
+    elif (
+        isinstance(container, ast.Call)
+        and text.dotted(container.func) in _SEQUENTIAL
+        and not container.keywords
+    ):
+        items = container.args
+    if len(items) < 2 or items[-1] is not item:
+        raise Unclear
+    return Draft(message, (text.remove_last_item(items[-2], item),), elsewhere=True)
 
 
-def _refuse_indexed(text: Text, container: ast.Call) -> None:
+_SEQUENTIAL = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "paddle.nn.Sequential")
+
+
+def _refuse_unless_appended(text: Text, call: ast.Call, layer: ast.Call) -> None:
+    """``layers.append(layer)``, once: in a loop there are layers after it."""
+    func = call.func
+    is_append = isinstance(func, ast.Attribute) and func.attr in ("append", "add_module")
+    is_repeated = any(isinstance(one, (ast.For, ast.While)) for one in text.ancestors(call))
+    if not is_append or is_repeated or call.keywords or call.args[-1] is not layer:
+        raise Unclear
+
+
+def _refuse_indexed(text: Text, statement: ast.stmt) -> None:
     """Code that takes layers by their place counts on the one that would go."""
-    statement = text.parent(container)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     names = {getattr(target, "attr", getattr(target, "id", None)) for target in targets}
     for node in ast.walk(text.tree):

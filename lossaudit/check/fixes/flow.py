@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from lossaudit.check.fixes.text import FUNCTIONS, Text, Unclear, bound_names
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_MOVABLE = (ast.Name, ast.Constant, ast.UnaryOp, ast.USub, ast.UAdd, ast.Load, ast.Attribute, ast.keyword)
+_MOVABLE = (
+    ast.Name, ast.Constant, ast.UnaryOp, ast.USub, ast.UAdd, ast.Load, ast.Attribute, ast.keyword, ast.BinOp, ast.Add,
+    ast.Sub, ast.Mult, ast.Div,
+)  # fmt: skip
+"""Of these an expression may be made that is evaluated again elsewhere: it has no effects, and costs little."""
 
 
 def blocks(statement: ast.AST) -> Iterator[list[ast.stmt]]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from lossaudit.check.contracts import Contracts
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.fixes.text import Text, Unclear
 from lossaudit.check.values import Site
 from lossaudit.findings import Applicability, Edit, Fix
 from lossaudit.rulebook import load_rules
 
-MODULES = ("activations", "logarithms")
+MODULES = ("activations", "arguments", "logarithms", "losses", "training", "written_out")
 """The modules of this package that register rewrites."""
 
 
@@ -27,16 +28,17 @@ class Draft:
 
 
 class Desk:
-    """The files that may be edited, parsed when they are first needed."""
+    """The files that may be edited, parsed when they are first needed, and the contracts of the frameworks in them."""
 
-    def __init__(self, read: Callable[[str], bytes], editable: Iterable[str]) -> None:
+    def __init__(self, read: Callable[[str], bytes], editable: Iterable[str], contracts: Contracts) -> None:
+        self.contracts = contracts
         self._read = read
         self._editable = frozenset(editable)
         self._texts: dict[str, Text | None] = {}
 
     def text(self, site: Site) -> Text:
         """The file of a site."""
-        if site.path not in self._editable:
+        if site.path not in self._editable or not site.path.endswith((".py", ".pyw")):
             raise Unclear
         if site.path not in self._texts:
             self._texts[site.path] = _parsed(site.path, self._read(site.path))
@@ -79,7 +81,7 @@ def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | 
         for remedy in dict.fromkeys(remedies):
             if remedy is None:
                 return None
-            drafts.append(_REWRITES[remedy.rewrite](desk, remedy))
+            drafts += _carried_out(desk, remedy)
         edits = _joined(edit for draft in drafts for edit in draft.edits)
     except Unclear:
         return None
@@ -89,6 +91,16 @@ def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | 
         if edits
         else None
     )
+
+
+def _carried_out(desk: Desk, remedy: Remedy) -> list[Draft]:
+    try:
+        drafts = [_REWRITES[remedy.rewrite](desk, remedy)]
+        return drafts if remedy.also is None else [*drafts, *_carried_out(desk, remedy.also)]
+    except Unclear:
+        if remedy.otherwise is None:
+            raise
+        return _carried_out(desk, remedy.otherwise)
 
 
 def _joined(edits: Iterable[Edit]) -> tuple[Edit, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import tokenize
 from bisect import bisect_right
 from collections import Counter
@@ -28,6 +29,7 @@ _UNMOVABLE = (ast.Starred, ast.GeneratorExp, ast.NamedExpr, ast.Yield, ast.Yield
 _REST_OF_LINE = re.compile(r"[ \t\f]*(#[^\r\n]*)?(\r\n|\n|\r|\Z)")
 _END_OF_ITEM = re.compile(r"[ \t]*,?[ \t]*(\r\n|\n|\r)")
 _BETWEEN_ITEMS = re.compile(r"\s*,\s*")
+_AFTER_LAST = re.compile(r"\s*,?\s*\)")
 _NEW_IMPORTS = (
     ("torch.nn.functional", "import torch.nn.functional as F", "F"),
     ("torch", "import torch", "torch"),
@@ -71,9 +73,15 @@ class Text:
     def node(self, number: int, kind: type[N]) -> N:
         """The node of a kind with the number of a :class:`~lossaudit.check.values.Site`."""
         for node in self._places.get(lower_ast.unpack(number), ()):
-            if isinstance(node, kind):
+            if isinstance(node, kind) and not self._is_misplaced(node):
                 return node
         raise Unclear
+
+    def _is_misplaced(self, node: ast.AST) -> bool:
+        """Before Python 3.12, the places of what stands in an f-string are not to be relied on."""
+        return sys.version_info < (3, 12) and any(
+            isinstance(one, ast.JoinedStr) for one in self.ancestors(node)
+        )
 
     def parent(self, node: ast.AST) -> ast.AST:
         """The node directly above."""
@@ -183,12 +191,63 @@ class Text:
             raise Unclear
         return self.replace(self.end(before), self.end(last), "")
 
+    def add_argument(self, call: ast.Call, argument: str) -> Edit:
+        """Add ``argument`` after the last one of a call."""
+        items = self.items(call)
+        if not items:
+            closing = self.end(call) - 1
+            return self.insert(closing, argument)
+        end = self.end(items[-1])
+        rest = _AFTER_LAST.fullmatch(self.text, end, self.end(call))
+        if rest is None:
+            raise Unclear
+        return self.insert(end, f", {argument}")
+
+    def remove_argument(self, call: ast.Call, argument: ast.expr | ast.keyword) -> Edit:
+        """Take one argument out of a call, with the comma that parts it from another."""
+        items = self.items(call)
+        place = items.index(argument)
+        if place:
+            start, end = self.end(items[place - 1]), self.end(argument)
+            between = (start, self.start(argument))
+        elif len(items) > 1:
+            start, end = self.start(argument), self.start(items[1])
+            between = (self.end(argument), end)
+        else:
+            return self.replace(self.start(argument), self.end(argument), "")
+        if _BETWEEN_ITEMS.fullmatch(self.text, *between) is None:
+            raise Unclear
+        return self.replace(start, end, "")
+
+    def items(self, call: ast.Call) -> list[ast.expr | ast.keyword]:
+        """The arguments of a call in the order of the text."""
+        return sorted([*call.args, *call.keywords], key=lambda one: (one.lineno, one.col_offset))
+
+    def keyword(self, call: ast.Call, name: str) -> ast.keyword | None:
+        """The keyword argument ``name`` of a call."""
+        return next((one for one in call.keywords if one.arg == name), None)
+
+    def append_method(self, node: ast.expr, method: str) -> tuple[Edit, ...]:
+        """Call a method on the value of an expression: ``x`` becomes ``x.method``."""
+        if self.operand(node) == self.source(node):
+            return (self.insert(self.end(node), method),)
+        return (self.insert(self.start(node), "("), self.insert(self.end(node), f"){method}"))
+
+    def dot(self, attribute: ast.Attribute) -> int:
+        """The offset of the dot before an attribute's name."""
+        return self.text.rindex(".", self.end(attribute.value), self.end(attribute))
+
     def delete_lines(self, statement: ast.stmt) -> Edit:
-        """Take out the lines of a statement that has them for itself."""
+        """Take out the lines of a statement that has them for itself, and is not alone in its block."""
+        blocks = (block for _, block in ast.iter_fields(self.parent(statement)) if isinstance(block, list))
+        if any(statement in block and len(block) < 2 for block in blocks):
+            raise Unclear
         start = self._starts[statement.lineno - 1]
         rest = _REST_OF_LINE.match(self.text, self.end(statement))
-        if rest is None or rest[1] or self.text[start : self.start(statement)].strip():
+        if rest is None or self.text[start : self.start(statement)].strip():
             raise Unclear
+        if rest[1]:
+            return self.replace(self.start(statement), rest.start(1), "")
         return self.replace(start, rest.end(), "")
 
     def operand(self, node: ast.expr) -> str:
@@ -292,6 +351,9 @@ class Text:
         body = self.tree.body
         imports = [one for one in body if isinstance(one, (ast.Import, ast.ImportFrom))]
         torch = [one for one in imports if _imports_torch(one)]
+        everywhere = (one for one in ast.walk(self.tree) if isinstance(one, (ast.Import, ast.ImportFrom)))
+        if not torch and any(_imports_torch(one) for one in everywhere):
+            raise Unclear  # the file imports the framework late, on purpose
         head = list(_head(body))
         after = torch[0] if torch else head[-1] if head else None
         if after is None:

@@ -149,6 +149,8 @@ def neutral(trial: Trial) -> Failure | None:
     build, variant = trial.subject.build, trial.variant
     if build.rebuild is None or variant is None or trial.value_agrees is not True or variant.mistakes:
         return None
+    if "neutral" not in variant.spec.laws:
+        return None
     for parameter in variant.spec.parameters:
         alias = next((name for name in parameter.aliases if name in build.parameters), None)
         if alias is None or parameter.kind != "number" or variant.params[parameter.name] == parameter.neutral:

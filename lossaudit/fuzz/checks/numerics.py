@@ -24,7 +24,9 @@ def finite_value(trial: Trial) -> Failure | None:
     shaped = variants.like(trial.observed.value, trial.expected.value)
     if shaped is None:
         return None
-    broken = torch.isfinite(trial.expected.value) & ~torch.isfinite(shaped)
+    # Where the reference itself overflows at this dtype, its tolerance is infinite.
+    due = torch.isfinite(trial.expected.value) & torch.isfinite(trial.expected.value_tolerance)
+    broken = due & ~torch.isfinite(shaped)
     if not bool(broken.any()):
         return None
     shown = trial.shown()
@@ -43,7 +45,9 @@ def finite_gradient(trial: Trial) -> Failure | None:
     exact, slope = trial.expected, trial.observed.gradient
     if exact is None or exact.gradient is None or slope is None:
         return None
-    if not bool(torch.isfinite(exact.value).all()) or not bool(torch.isfinite(exact.gradient).all()):
+    if not all(bool(torch.isfinite(part).all()) for part in (exact.value, exact.gradient)):
+        return None
+    if exact.gradient_tolerance is None or not bool(torch.isfinite(exact.gradient_tolerance).all()):
         return None
     broken = ~torch.isfinite(slope)
     if not bool(broken.any()):
