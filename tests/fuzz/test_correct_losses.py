@@ -29,3 +29,15 @@ def test_correct_loss_conforms_for_every_seed(loss: Planted) -> None:
         assert report.verdict == "conforms", (seed, report.findings)
         assert report.reference is not None
         assert not report.findings
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
+def test_correct_loss_conforms_for_every_seed(loss: Planted) -> None:
+    seeds = 20 if loss.name in COMMON else 3
+    _conforms(loss, 1 if loss.path.stem in MANY else seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
+def test_correct_loss_conforms_for_fifty_seeds(loss: Planted) -> None:
+    _conforms(loss, 50)

@@ -45,7 +45,7 @@ def soft_margin(prediction: Tensor, target: Tensor, _: Params) -> Terms:
 
 
 def margins_of_classes(prediction: Tensor, target: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """margin - x_y + x_i for each class i, and which class is the true one."""
+    """Margin - x_y + x_i for each class i, and which class is the true one."""
     own = one_hot(target, prediction.shape[1]).bool()
     return margin - prediction.gather(1, target.unsqueeze(1)) + prediction, own
 
