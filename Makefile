@@ -33,7 +33,10 @@ lint: $(INSTALLED) ## Lint, format check, types, dependency directions
 bench-fuzz: $(INSTALLED) ## Measure evaluations a second of fuzz against a bare loop
 	$(BIN)/python benchmarks/fuzz_throughput.py
 
+corpus: $(INSTALLED) ## Check real packages, and compare with the reviewed findings
+	$(BIN)/python -m benchmarks.corpus
+
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test lint bench-fuzz clean
+.PHONY: help setup demo test lint bench-fuzz corpus clean

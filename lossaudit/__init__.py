@@ -4,4 +4,13 @@
 reference formula that it claims to be. Importing this package imports neither torch nor libcst.
 """
 
+import importlib
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Load ``lossaudit.fuzz`` and ``lossaudit.testing`` when they are first asked for."""
+    if name in {"fuzz", "testing"}:
+        return importlib.import_module(f"lossaudit.{name}")
+    raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")

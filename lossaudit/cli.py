@@ -204,6 +204,12 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     help="Targets at a time; as many as there are cores.",
 )
 @click.option(
+    "--write-test",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a pytest file that fails while the losses are wrong; it needs torch only.",
+)
+@click.option(
     "--verbose", "-v", is_flag=True, help="Say what was left out of a place that was searched, and why."
 )
 @_selection_options
@@ -237,7 +243,11 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
         )
     jobs = [(target, _fuzz_options(target, configuration, options)) for target in named]
     with watch(len(jobs)) as (on_event, on_done):
-        outcome = run(jobs, options["jobs"] or os.cpu_count() or 1, on_event, on_done)
+        outcome = run(
+            jobs, options["jobs"] or os.cpu_count() or 1, on_event, on_done, memory=configuration.base
+        )
+    if options["write_test"] is not None:
+        _write_tests(options["write_test"], outcome.reports)
     _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])
     if outcome.interrupted:
         click.echo(f"Interrupted: {len(outcome.reports)} of {len(jobs)} targets were done.", err=True)
@@ -271,6 +281,37 @@ def rules(output_format: str, color: str) -> None:
     from lossaudit.rulebook import load_rules
 
     _print(render_rules(list(load_rules().values()), output_format, wants_colour=_wants_colour(color)), color)
+
+
+@cli.command()
+@click.argument("identity", metavar="ID")
+@_configuration_options
+def replay(identity: str, **options: Any) -> None:
+    """Run a kept failure again: fixed (exit code 0), still failing (1), or it cannot be replayed (2).
+
+    `lossaudit fuzz` keeps what it finds under .lossaudit/failures and prints the ID of each.
+    """
+    from lossaudit.fuzz import TargetError
+    from lossaudit.fuzz.isolation import replay_isolated
+    from lossaudit.fuzz.keep import load, load_all
+    from lossaudit.fuzz.nursery import Nursery
+
+    base = _configuration((), options).base
+    kept = load(base, identity)
+    if kept is None:
+        known = ", ".join(other.id for other in load_all(base))
+        raise Unable(
+            f"no failure {identity} is kept here; " + (f"there are {known}" if known else "there are none")
+        )
+    try:
+        with Nursery() as nursery:
+            failing, message = replay_isolated(kept, nursery)
+    except TargetError as error:
+        raise Unable(f"{identity} cannot be replayed: {error}") from error
+    if failing:
+        _print(f"{identity} {kept.target} {kept.code}: still failing: {message}\n", options["color"])
+        sys.exit(EXIT_FINDINGS)
+    _print(f"{identity} {kept.target} {kept.code}: fixed (it was: {kept.message})\n", options["color"])
 
 
 @cli.command()
@@ -372,6 +413,19 @@ def _fuzz_targets(named: Sequence[str], *, verbose: bool) -> list[str]:
             hint = "" if verbose else "; -v says what was left out"
             raise Unable(f"no loss was found in {name}{hint}")
     return list(dict.fromkeys(targets))
+
+
+def _write_tests(path: Path, reports: Sequence[TargetReport]) -> None:
+    from lossaudit.fuzz.written import write
+
+    try:
+        count, left = write(path, reports)
+    except OSError as error:
+        raise Unable(f"--write-test: {error}") from error
+    noun = "test" if count == 1 else "tests"
+    click.echo(f"{count} {noun} written to {path}", err=True)
+    if left:
+        click.echo(f"no test could be written for {', '.join(left)}", err=True)
 
 
 def _fuzz_exit_code(reports: Sequence[TargetReport]) -> int:

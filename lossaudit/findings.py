@@ -117,7 +117,9 @@ class FuzzFinding:
     """One disagreement between a loss and its reference, found by running.
 
     ``counterexample`` holds the smallest input as plain JSON values; ``evidence`` what was expected and what
-    came; ``repro`` Python source that shows the disagreement with torch alone.
+    came; ``repro`` Python source that shows the disagreement with torch alone. ``case`` holds what is needed to run the
+    input again, ``test`` the body of a regression test, ``id`` the identity under which the failure is kept; each is empty
+    where there is none.
     """
 
     code: str
@@ -126,6 +128,9 @@ class FuzzFinding:
     counterexample: dict[str, Any]
     evidence: dict[str, Any]
     repro: str
+    case: dict[str, Any] = field(default_factory=dict)
+    test: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lossaudit.fuzz import keep
 from lossaudit.fuzz.isolation import Stopped, run_isolated
 from lossaudit.fuzz.nursery import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from lossaudit.findings import TargetReport
     from lossaudit.fuzz import FuzzOptions
@@ -31,6 +33,7 @@ def run(
     workers: int,
     on_event: Callable[[str], None] = lambda _: None,
     on_done: Callable[[int], None] = lambda _: None,
+    memory: Path | None = None,
 ) -> Outcome:
     """Fuzz every job, each in its own child.
 
@@ -41,6 +44,8 @@ def run(
         workers: How many children may run at once.
         on_event: Receives ``target: what is going on``.
         on_done: Receives the number of targets that are done.
+        memory: The folder in which failures are kept (below ``.lossaudit``): those of earlier runs are tried first,
+            those of this run are added. None to keep nothing.
 
     Returns:
         All reports, or after Ctrl-C those that were finished by then.
@@ -58,7 +63,7 @@ def run(
             )
             done += 1
             on_done(done)
-            return report
+            return report if memory is None else keep.keep(memory, report, options)
 
         futures = [pool.submit(work, *job) for job in jobs]
         try:

@@ -55,8 +55,12 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     space = all_spaces()[case.space]
     parts = dict(zip(space.names, space.cut(case.prediction, case.target), strict=True))
     names = list(space.names) if interface is None else interface.arranged(space.names)
+    packed = {"packed": [case.prediction.tolist(), case.target.tolist()]} if space.parts else {}
     return {
+        **packed,
         "arguments": {name: parts[name].tolist() for name in names},
+        "shapes": [list(case.prediction.shape), list(case.target.shape)],
+        "integers": not case.target.is_floating_point(),
         "dtype": case.dtype,
         "shape": list(case.prediction.shape),
         "layout": case.layout,
@@ -97,7 +101,7 @@ def main(folder: Path) -> None:
 def _run(request: wire.Request, board: wire.Blackboard, on_event: Callable[[str], None]) -> dict[str, Any]:
     try:
         _import_torch()
-        from lossaudit.fuzz.engine import audit
+        from lossaudit.fuzz.engine import audit, replay
         from lossaudit.fuzz.target import builds, load, parse_target
 
         announcer = Announcer(board, request.avoid)
@@ -105,6 +109,9 @@ def _run(request: wire.Request, board: wire.Blackboard, on_event: Callable[[str]
         found = load(parse_target(request.target))
         made = builds(found, request.options.init)
         board.idle()
+        if request.replay is not None:
+            message = replay(request.target, made, request.options, request.replay, announcer)
+            return {"replay": {"failing": message is not None, "message": message or ""}}
         report = audit(request.target, made, request.options, announcer, on_event)
         return {"report": wire.report_to_json(report)}
     except TargetError as error:

@@ -6,6 +6,7 @@ cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lossaudit.fuzz.subject import IDLE, Avoided, tensors
+from lossaudit.fuzz import surroundings
+from lossaudit.fuzz.subject import IDLE, Avoided, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
 
@@ -39,6 +41,38 @@ NO_CUDA_WORDS = (
 def wants_cuda(error: str) -> bool:
     """Whether an error says that CUDA was asked for where there is none."""
     return any(words in error for words in NO_CUDA_WORDS)
+
+
+@cache
+def present() -> tuple[str, ...]:
+    """The devices besides the CPU on which a tensor can really be made, in this process."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, available in there.items() if available and _usable(name))
+
+
+def _usable(device: str) -> bool:
+    try:
+        return bool((torch.ones(2, device=device) * 2).sum().item() == 4)
+    except Exception:  # noqa: BLE001 (a driver that is not there, or a process that may not ask for its memory)
+        return False
+
+
+def run_on(device: str, subject: Subject, case: Case) -> tuple[Tensor | None, str | None]:
+    """The value of a call whose arguments are on a device, and the error that it raises.
+
+    Returns:
+        Value in float64 on the CPU and None; None and the error; twice None where nothing can be said.
+    """
+    given = [part.to(device) for part in tensors(case, subject.interface)]
+    loss = subject.at_dtype(case.dtype)
+    moved = twin(loss, lambda tensor: tensor.to(device)) if isinstance(loss, nn.Module) else loss
+    try:
+        value = single(subject.invoke(moved, *given))
+    except torch.cuda.OutOfMemoryError:
+        return None, None
+    except Exception as error:  # noqa: BLE001 (user code may raise anything)
+        return None, f"{type(error).__name__}: {first_line(error)}"
+    return (value.detach().double().cpu(), None) if isinstance(value, torch.Tensor) else (None, None)
 
 
 class CudaShim(TorchFunctionMode):
@@ -96,13 +130,16 @@ def device_bound(subject: Subject, case: Case) -> str | None:
     """Why a target is bound to a device, in one sentence; None when it is not, or nothing can be said."""
     if subject.shim is not None:
         return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
-    if not _has_foreign_tensors(subject, case):
+    with surroundings.kept():
+        foreign = _has_foreign_tensors(subject, case)
+    if not foreign:
         return None
     try:
         subject.announce("fake-device", case, subject.interface)
     except Avoided:
         return None
-    reason = _run_fake(subject, case)
+    with surroundings.kept():
+        reason = _run_fake(subject, case)
     subject.announce(IDLE, None, None)
     return reason
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ def diagnose(
     if not judged:
         return None
     bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
-    for mistakes in combinations(bank):
+    formulas = [mistake for mistake in bank if mistake.wrong is not None]
+    for mistakes in (*combinations(bank), *itertools.permutations(formulas, 2)):
         for variant in distort(base, mistakes, evidence, classes):
             if _reproduces_all(variant, judged):
                 return _named(variant, mistakes)
@@ -111,7 +113,8 @@ def _beyond_magnitude(trials: list[Trial]) -> Cause | None:
     if not below or start <= 3.5 or not math.isfinite(start):
         return None
     message = (
-        f"it agrees with the reference for ordinary inputs and parts from it where the {quantity} is large"
+        f"it agrees with the reference for ordinary inputs, up to a {quantity} of {max(below):.4g}, and parts from it "
+        f"from one of {start:.4g} on"
     )
     return Cause(
         Diagnosis("beyond-magnitude", message), frozenset({"LF101", "LF301", "LF302", "LF303"}), None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.findings import Reference, TargetReport
-from lossaudit.fuzz import devices, diagnose, inputs, parameters, report, shrink, variants
+from lossaudit.fuzz import TargetError, devices, diagnose, inputs, parameters, report, shrink, variants
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 FILLINGS = 8
+# A value that is wrong under one code may be wrong under another once the loss was changed: it is still wrong.
+VALUE_CODES = frozenset({"LF101", "LF103", "LF301", "LF303"})
+SAME_FAILURE = dict.fromkeys(VALUE_CODES, VALUE_CODES)
 FEW = 3
 KEPT_FAILURES = 12
 CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")
@@ -47,6 +50,12 @@ class Findings:
         if len(kept) < KEPT_FAILURES:
             kept.append((check, failure, trial))
 
+    def joined(self, remembered: Findings) -> Findings:
+        """With the failures of earlier runs' inputs, where this run has found nothing of their code by itself."""
+        for code, entries in remembered.by_code.items():
+            self.by_code.setdefault(code, entries)
+        return self
+
 
 def audit(
     target: str,
@@ -54,6 +63,7 @@ def audit(
     options: FuzzOptions,
     announce: Announce = silent,
     on_event: Callable[[str], None] = lambda _: None,
+    asked: Asked | None = None,
 ) -> TargetReport:
     """Fuzz a built target in this process.
 
@@ -63,17 +73,20 @@ def audit(
         options: How it is judged.
         announce: Called before each evaluation with the stage and the case, so that a crash has an author.
         on_event: Receives one line at each step.
+        asked: A reference that is at hand; None for that of the options, if they name one.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    asked = asked_reference(options.reference)
+    asked = asked or asked_reference(options.reference)
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
         return _rejected(target, recognition)
     if asked is not None and recognition.match is None:
         return _elsewhere(target, recognition, asked)
     session = _session(recognition, subjects)
+    session.transforms = options.transforms
+    session.nearest = recognition.match is not None and recognition.match.tier == 3
     on_event(report.recognised_line(session))
     trials, findings = _explore(session, options, started)
     failures = _judge(session, recognition, trials, findings, conventions=asked is not None)
@@ -91,6 +104,46 @@ def audit(
         statistics=_statistics(session, options),
         assumptions=tuple(dict.fromkeys(session.assumptions)),
     )
+
+
+def replay(
+    target: str, builds: Sequence[Build], options: FuzzOptions, code: str, announce: Announce = silent
+) -> str | None:
+    """Run the one kept input again.
+
+    Args:
+        target: How the user named it.
+        builds: Every way in which it can be built.
+        options: How it is judged; ``kept`` holds the input.
+        code: The code of the finding.
+        announce: As for :func:`audit`.
+
+    Returns:
+        What still fails, in one sentence; None when it is mended.
+
+    Raises:
+        TargetError: The input cannot be judged any more: the target takes other inputs now, or is not recognised.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    asked = asked_reference(options.reference)
+    recognition, subjects = _recognise(builds, options, announce, asked)
+    if not recognition.opened:
+        raise TargetError(_rejected(target, recognition).error or "")
+    session = _session(recognition, subjects)
+    case = inputs.revive(options.kept[0])
+    if case.space not in session.subjects:
+        taken = " or ".join(inputs.space_named(name).words for name in session.subjects)
+        raise TargetError(f"{target} does not take this input any more: it takes {taken}")
+    wanted = SAME_FAILURE.get(code, frozenset({code}))
+    judges = [check for check in all_checks() if check.code in wanted]
+    if session.variant is None and all(check.needs_reference for check in judges):
+        raise TargetError(
+            f"{target} is not recognised any more, and {code} needs a reference", "name one with --reference"
+        )
+    trial = session.trial(case)
+    found = (check.run(trial) for check in judges if session.variant is not None or not check.needs_reference)
+    return next((failure.message for failure in found if failure is not None), None)
 
 
 def _recognise(
@@ -212,6 +265,7 @@ def _targets(
 
 def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[list[Trial], Findings]:
     """Run the panel and what Hypothesis draws; judge every trial."""
+    remembered = _recheck(session, options)
     trials: list[Trial] = []
     findings = Findings()
     budget = {"few": FEW, "once": 1}
@@ -228,11 +282,26 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[li
                 session.assumptions.append(
                     f"stopped after {session.calls} evaluations: --max-time was reached"
                 )
-                return trials, findings
+                return trials, findings.joined(remembered)
             trial = session.trial(case)
             trials.append(trial)
             _check(trial, findings, budget)
-    return trials, findings
+    return trials, findings.joined(remembered)
+
+
+def _recheck(session: Session, options: FuzzOptions) -> Findings:
+    """Try the inputs of earlier failures, before anything else and outside the count."""
+    findings = Findings()
+    counted = session.calls
+    for kept in options.kept:
+        try:
+            case = inputs.revive(kept)
+        except TargetError:
+            continue  # of another version: nothing is lost but a head start
+        if case.space in session.subjects:
+            _check(session.trial(case), findings, {"few": 0, "once": 0})
+    session.calls = counted
+    return findings
 
 
 def _structures(space: Space, reach: Reach, options: FuzzOptions, count: int) -> list[Structure]:
@@ -404,6 +473,6 @@ def _statistics(session: Session, options: FuzzOptions) -> dict[str, Any]:
         "examples": session.calls,
         "seconds": None,
         "seed": options.seed,
-        "devices": ["cpu"],
+        "devices": ["cpu", *devices.present()],
         "dtypes": sorted(dtypes),
     }

@@ -37,7 +37,7 @@ def asked_reference(text: str | None) -> Asked | None:
     if spec is not None:
         return Asked(spec, _parameters(spec, rest))
     if rest and "=" not in rest:
-        return Asked(_own(load(parse_target(text)), text))
+        return Asked(own_reference(load(parse_target(text)), text))
     close = difflib.get_close_matches(name, all_references(), n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(all_references())}"
     raise TargetError(f"there is no reference named {name}", hint)
@@ -57,8 +57,16 @@ def _parameters(spec: ReferenceSpec, text: str) -> dict[str, Any]:
     return params
 
 
-def _own(function: Callable[..., Any], text: str) -> ReferenceSpec:
-    """The user's function as a reference: called like the target, in float64, reduced as it comes."""
+def own_reference(function: Callable[..., Any], text: str) -> ReferenceSpec:
+    """A user's function as a reference: called like the target, in float64, reduced as it comes.
+
+    Args:
+        function: What is called with the arguments of the loss.
+        text: How the report names it.
+
+    Raises:
+        TargetError: It cannot be called.
+    """
     if not callable(function):
         raise TargetError(f"the reference {text} is a {type(function).__name__}, not a function")
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lossaudit.fuzz import TargetError
 from lossaudit.fuzz.model import Case, Structure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hypothesis.strategies import SearchStrategy
 
@@ -53,6 +54,27 @@ def fill(space: Space, structure: Structure, params: Params) -> Case:
         magnitude=structure.magnitude,
         targets=structure.targets,
     )
+
+
+def revive(raw: Mapping[str, Any]) -> Case:
+    """The case that :func:`lossaudit.fuzz.report.raw` has written down.
+
+    Raises:
+        TargetError: It was written by a lossaudit that knew other kinds of input.
+    """
+    try:
+        shapes = [tuple(shape) for shape in raw["shapes"]]
+        prediction = torch.tensor(raw["prediction"], dtype=torch.float64).reshape(shapes[0])
+        integers = torch.int64 if raw["integers"] else torch.float64
+        target = torch.tensor(raw["target"], dtype=integers).reshape(shapes[1])
+        space_named(raw["space"])
+        return Case(
+            raw["space"], prediction, target, raw["dtype"], raw["layout"], raw["magnitude"], raw["targets"]
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise TargetError(
+            "the kept input cannot be understood", "remove it and run the fuzzer again"
+        ) from None
 
 
 def structures(space: Space, reach: Reach) -> SearchStrategy[Structure]:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.findings import FuzzFinding, TargetReport
-from lossaudit.fuzz import FuzzOptions, TargetError, wire
+from lossaudit.fuzz import FuzzOptions, TargetError, wire, written
 from lossaudit.fuzz.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lossaudit.fuzz.keep import Kept
     from lossaudit.fuzz.nursery import Child, Nursery
 
 POLL_SECONDS = 0.02
@@ -62,6 +63,7 @@ class _Run:
     nursery: Nursery
     stop: threading.Event
     crashes: list[Crash] = field(default_factory=list)
+    replay: str | None = None
 
 
 class Stopped(Exception):  # noqa: N818 (no error: somebody asked for it)
@@ -93,11 +95,38 @@ def run_isolated(
         result = _one_child(run)
         if isinstance(result, TargetReport):
             return _with_crashes(run, result)
+        assert isinstance(result, Crash)  # noqa: S101 (only a replay has another answer)
         run.crashes.append(result)
         on_event(f"{result.reason}; going on without that input")
         ended = _hopeless(run)
         if ended is not None:
             return ended
+
+
+def replay_isolated(kept: Kept, nursery: Nursery) -> tuple[bool, str]:
+    """Run one kept failure again.
+
+    Args:
+        kept: The failure.
+        nursery: Starts the child.
+
+    Returns:
+        Whether it still fails, and in what way.
+
+    Raises:
+        TargetError: It cannot be replayed: the target cannot be imported, or takes other inputs now.
+    """
+    parse_target(kept.target)
+    options = FuzzOptions(kept.init, kept.call, kept.reference, kept.seed, kept=(kept.case,))
+    run = _Run(kept.target, options, lambda _: None, nursery, threading.Event(), replay=kept.code)
+    result = _one_child(run)
+    if isinstance(result, Crash):
+        if result.stage in {"start", "import"}:
+            raise TargetError(f"importing {kept.target}: {result.reason}")
+        return True, result.reason
+    if isinstance(result, TargetReport):
+        raise TargetError(result.error or "it cannot be judged")
+    return result
 
 
 def _hopeless(run: _Run) -> TargetReport | None:
@@ -113,11 +142,12 @@ def _hopeless(run: _Run) -> TargetReport | None:
     return _with_crashes(run, replace(empty, assumptions=("stopped: the target keeps ending its process",)))
 
 
-def _one_child(run: _Run) -> TargetReport | Crash:
-    """Run one child to its end, whatever that is."""
+def _one_child(run: _Run) -> TargetReport | Crash | tuple[bool, str]:
+    """Run one child to its end, whatever that is. A replay is answered with whether it still fails, and how."""
     with tempfile.TemporaryDirectory(prefix="lossaudit-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        wire.Request(run.target, run.options, tuple(crash.key for crash in run.crashes)).write(folder)
+        avoid = tuple(crash.key for crash in run.crashes)
+        wire.Request(run.target, run.options, avoid, run.replay).write(folder)
         process = run.nursery.start(folder)
         try:
             reason = _watch(process, folder, run)
@@ -226,7 +256,11 @@ def _exit_reason(code: int) -> str:
     return f"the call ended the process (exit code {code})"
 
 
-def _report(run: _Run, result: dict[str, Any], state: dict[str, Any]) -> TargetReport | Crash:
+def _report(
+    run: _Run, result: dict[str, Any], state: dict[str, Any]
+) -> TargetReport | Crash | tuple[bool, str]:
+    if "replay" in result:
+        return result["replay"]["failing"], result["replay"]["message"]
     if "report" in result:
         return wire.report_from_json(result["report"])
     if "memory" in result and state.get("stage") not in {"start", "import", wire.IDLE}:
@@ -261,10 +295,33 @@ def _finding(run: _Run, crash: Crash) -> FuzzFinding:
         **state.get("arguments", {}),
         **{name: state[name] for name in ("dtype", "shape", "layout") if name in state},
     }
-    return FuzzFinding("LF406", crash.reason, None, shown, {"reason": crash.reason}, _repro(run, state))
+    setup = _setup(run, state)
+    return FuzzFinding(
+        "LF406",
+        crash.reason,
+        None,
+        shown,
+        {"reason": crash.reason},
+        "\n".join(setup) + "\n",
+        case=_raw(state),
+        test=written.crash_body(setup),
+    )
 
 
-def _repro(run: _Run, state: dict[str, Any]) -> str:
+def _raw(state: dict[str, Any]) -> dict[str, Any]:
+    """The input in the form in which failures are kept; nothing where the child died before there was one."""
+    if "arguments" not in state:
+        return {}
+    prediction, target = state.get("packed") or (
+        state["arguments"]["prediction"],
+        state["arguments"]["target"],
+    )
+    names = ("space", "shapes", "integers", "dtype", "layout", "magnitude", "targets")
+    return {**{name: state[name] for name in names}, "prediction": prediction, "target": target}
+
+
+def _setup(run: _Run, state: dict[str, Any]) -> list[str]:
+    """Python that makes the call, a statement a line."""
     location = parse_target(run.target)
     head = location.attribute.split(".")[0]
     lines = ["import torch"]
@@ -283,7 +340,7 @@ def _repro(run: _Run, state: dict[str, Any]) -> str:
     )
     lines.append("loss = loss() if isinstance(loss, type) else loss")
     lines.append(f"loss({', '.join(names)})  # {state.get('stage')}")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _holds_integers(value: Any) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ import torch
 from lossaudit.fuzz import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from lossaudit.fuzz.model import Case, Observation
     from lossaudit.fuzz.variants import Variant
@@ -35,6 +38,24 @@ class _Point:
     tolerance: float
     batch: int
     classes: int
+    pixels: int = 1
+    dtype: str = "float32"
+    ties: bool = False
+    ignored: bool = False
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the value is the reference's."""
+        return abs(self.actual - self.expected) <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """Where a difference may show: nowhere else does the target part from the reference."""
+
+    id: str
+    words: str
+    holds: Callable[[_Point], bool]
 
 
 def fit(variant: Variant, answers: Sequence[tuple[Case, Observation]]) -> Relation | None:
@@ -43,13 +64,52 @@ def fit(variant: Variant, answers: Sequence[tuple[Case, Observation]]) -> Relati
     points = [point for point in points if math.isfinite(point.expected)]
     if len(points) < LEAST_POINTS or not all(math.isfinite(point.actual) for point in points):
         return None
-    if all(abs(point.actual - point.expected) <= point.tolerance for point in points):
+    if all(point.agrees for point in points):
         return None
-    for candidate in (_factor, _batch_factor, _class_factor, _offset):
+    return _everywhere(points) or _only_somewhere(points)
+
+
+def _everywhere(points: list[_Point]) -> Relation | None:
+    """The simplest relation of all points."""
+    for candidate in (_factor, _size_factor, _offset):
         relation = candidate(points)
         if relation is not None:
             return relation
     return None
+
+
+CONDITIONS = (
+    _Condition("only-batch-of-one", "on a batch of one", lambda point: point.batch == 1),
+    _Condition("only-with-ignored-targets", "with ignored targets", lambda point: point.ignored),
+    _Condition("only-at-ties", "where two numbers are equal", lambda point: point.ties),
+    _Condition("only-in-float32", "in float32", lambda point: point.dtype == "float32"),
+    _Condition("only-in-float64", "in float64", lambda point: point.dtype == "float64"),
+)
+
+
+def _only_somewhere(points: list[_Point]) -> Relation | None:
+    """A condition that holds of every point that differs, and of hardly any other."""
+    wrong = [point for point in points if not point.agrees]
+    for condition in CONDITIONS:
+        inside = [point for point in points if condition.holds(point)]
+        outside = len(points) - len(inside)
+        if len(wrong) < 2 or outside < LEAST_POINTS or 2 * len(wrong) < len(inside):
+            continue
+        if not all(condition.holds(point) for point in wrong):
+            continue
+        return Relation(condition.id, f"{_there(condition, inside, wrong)}, and agrees with it elsewhere")
+    return None
+
+
+def _there(condition: _Condition, inside: list[_Point], wrong: list[_Point]) -> str:
+    """What it is where the condition holds: a relation or a constant of all of its points, else an example."""
+    relation = _everywhere(inside) if len(inside) >= LEAST_POINTS else None
+    if relation is not None:
+        return f"{relation.message.removesuffix(' on every input')} {condition.words}"
+    if len({round(point.actual, 9) for point in inside}) == 1 and len(inside) > 1:
+        return f"is {inside[0].actual:.6g} {condition.words}, whatever the reference"
+    worst = max(wrong, key=lambda point: abs(point.actual - point.expected))
+    return f"parts from the reference only {condition.words} ({worst.actual:.6g} for {worst.expected:.6g}, for one)"
 
 
 def _points(variant: Variant, case: Case, seen: Observation) -> list[_Point]:
@@ -63,11 +123,27 @@ def _points(variant: Variant, case: Case, seen: Observation) -> list[_Point]:
     shaped = variants.like(seen.value, judged.value)
     if shaped is None:
         return []
-    batch = case.prediction.shape[0]
-    classes = case.prediction.shape[1] if case.prediction.ndim > 1 else 1
+    shape = case.prediction.shape
+    classes = shape[1] if len(shape) > 1 else 1
+    ties, ignored = _has_ties(case), "ignored" in case.targets
     columns = (shaped, judged.value, judged.value_tolerance.expand_as(judged.value))
     rows = zip(*(column.flatten().tolist() for column in columns), strict=True)
-    return [_Point(actual, exact, tolerance, batch, classes) for actual, exact, tolerance in rows]
+    size = (shape[0], classes, math.prod(shape[2:]))
+    return [
+        _Point(actual, exact, tolerance, *size, case.dtype, ties, ignored)
+        for actual, exact, tolerance in rows
+    ]
+
+
+def _has_ties(case: Case) -> bool:
+    """Whether a prediction equals its target, or two of a sample's predictions are equal."""
+    prediction, target = case.prediction, case.target
+    if target.shape == prediction.shape and bool((prediction == target).any()):
+        return True
+    if prediction.ndim < 2 or prediction.shape[1] < 2:
+        return False
+    ordered = prediction.sort(1).values
+    return bool((ordered[:, 1:] == ordered[:, :-1]).any())
 
 
 def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float | None:
@@ -82,7 +158,7 @@ def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float 
         for point in points
     )
     varied = len({round(point.expected, 6) for point in points}) >= 3
-    return constant if fits and varied and abs(constant) > TRIVIAL and abs(constant - 1) > TRIVIAL else None
+    return constant if fits and varied and abs(constant) > TRIVIAL else None
 
 
 def _named_constant(constant: float) -> str:
@@ -95,29 +171,43 @@ def _named_constant(constant: float) -> str:
 
 def _factor(points: list[_Point]) -> Relation | None:
     constant = _constant(points, lambda point: point.expected)
-    if constant is None:
+    if constant is None or abs(constant - 1) <= TRIVIAL:
         return None
     return Relation("constant-factor", f"is {_named_constant(constant)} times the reference on every input")
 
 
-def _batch_factor(points: list[_Point]) -> Relation | None:
-    if len({point.batch for point in points}) < 2:
-        return None
-    if _constant(points, lambda point: point.expected * point.batch) is not None:
-        return Relation("factor-batch-size", "is the reference times the batch size N")
-    if _constant(points, lambda point: point.expected / point.batch) is not None:
-        return Relation("divided-by-batch-size", "is the reference divided once more by the batch size N")
+SIZES: tuple[tuple[str, str, Callable[[_Point], int]], ...] = (
+    ("batch-size", "the batch size N", lambda point: point.batch),
+    ("class-count", "the number of classes C", lambda point: point.classes),
+    ("pixel-count", "the number of positions of a sample", lambda point: point.pixels),
+)
+
+
+def _size_factor(points: list[_Point]) -> Relation | None:
+    """The reference times or divided by one size or two, the simplest first."""
+    powers = sorted(itertools.product((0, 1, -1), repeat=len(SIZES)), key=lambda each: sum(map(abs, each)))
+    for chosen in powers[1:]:
+        used = [(*size, power) for size, power in zip(SIZES, chosen, strict=True) if power]
+        if len(used) > 2 or any(len({size(point) for point in points}) < 2 for _, _, size, _ in used):
+            continue
+        constant = _constant(points, functools.partial(_scaled, used))
+        if constant is not None:
+            return _sized(used, constant)
     return None
 
 
-def _class_factor(points: list[_Point]) -> Relation | None:
-    if len({point.classes for point in points}) < 2:
-        return None
-    if _constant(points, lambda point: point.expected * point.classes) is not None:
-        return Relation("factor-class-count", "is the reference times the number of classes C")
-    if _constant(points, lambda point: point.expected / point.classes) is not None:
-        return Relation("divided-by-class-count", "is the reference divided by the number of classes C")
-    return None
+def _scaled(used: list[tuple[str, str, Callable[[_Point], int], int]], point: _Point) -> float:
+    return point.expected * math.prod(float(size(point)) ** power for _, _, size, power in used)
+
+
+def _sized(used: list[tuple[str, str, Callable[[_Point], int], int]], constant: float) -> Relation:
+    times = [words for _, words, _, power in used if power > 0]
+    over = [words for _, words, _, power in used if power < 0]
+    parts = ["times " + " and ".join(times)] if times else []
+    parts += ["divided by " + " and by ".join(over)] if over else []
+    number = "" if abs(constant - 1) <= TRIVIAL else f"{_named_constant(constant)} times "
+    name = "+".join(f"{'factor' if power > 0 else 'divided-by'}-{id_}" for id_, _, _, power in used)
+    return Relation(name, f"is {number}the reference {' and '.join(parts)}")
 
 
 def _offset(points: list[_Point]) -> Relation | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.findings import Diagnosis, FuzzFinding
+from lossaudit.fuzz import written
 from lossaudit.fuzz.inputs import space_named
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.subject import Interface
     from lossaudit.fuzz.trial import Session
     from lossaudit.fuzz.variants import Variant
+
+
+SOURCE = frozenset({"prepare", "calls"})
+"""Evidence that is source for the repro: lines before the call, and what is called in place of the loss."""
 
 
 def shown_parameters(variant: Variant) -> dict[str, Any]:
@@ -139,9 +144,26 @@ def finding(
         message=failure.message,
         diagnosis=diagnosis,
         counterexample={} if case is None else counterexample(case),
-        evidence={name: _clean(value) for name, value in failure.evidence.items()},
+        evidence={name: _clean(value) for name, value in failure.evidence.items() if name not in SOURCE},
         repro="" if case is None else repro(session, target, options, failure, case),
+        case={} if case is None else raw(case),
+        test="" if case is None else _test(session, target, options, failure, case),
     )
+
+
+def raw(case: Case) -> dict[str, Any]:
+    """Everything that is needed to run a case again, as JSON values."""
+    return {
+        "space": case.space,
+        "prediction": case.prediction.tolist(),
+        "target": case.target.tolist(),
+        "shapes": [list(case.prediction.shape), list(case.target.shape)],
+        "integers": not case.target.is_floating_point(),
+        "dtype": case.dtype,
+        "layout": case.layout,
+        "magnitude": case.magnitude,
+        "targets": case.targets,
+    }
 
 
 def _clean(value: Any) -> Any:
@@ -182,16 +204,35 @@ def numbers(tensor: torch.Tensor) -> Any:
 
 def repro(session: Session, target: str, options: FuzzOptions, failure: Failure, case: Case) -> str:
     """Python that shows the disagreement with torch and the user's own loss alone."""
-    subject = session.subjects[case.space]
-    arrays = subject.interface.arrays
-    lines = ["import torch", *_import_lines(target)]
-    lines.append(f"loss = {_build_source(target, session, failure)}")
-    space = space_named(case.space)
-    given = space.cut(case.prediction, case.target)
-    for name, part, learned in zip(space.names, given, space.learned, strict=True):
-        lines += _tensor_lines(name, part, case, learned=learned, interface=subject.interface)
+    arrays = session.subjects[case.space].interface.arrays
+    lines = ["import torch", *_import_lines(target), *_setup_lines(session, target, failure, case)]
     lines += _call_lines(session, options, failure, case, arrays=arrays)
     return "\n".join(lines) + "\n"
+
+
+def _setup_lines(session: Session, target: str, failure: Failure, case: Case) -> list[str]:
+    """Lines that build the loss and the arguments of the call."""
+    interface = session.subjects[case.space].interface
+    space = space_named(case.space)
+    lines = [f"loss = {_build_source(target, session, failure)}"]
+    given = space.cut(case.prediction, case.target)
+    for name, part, learned in zip(space.names, given, space.learned, strict=True):
+        lines += _tensor_lines(name, part, case, learned=learned, interface=interface)
+    return lines
+
+
+def _test(session: Session, target: str, options: FuzzOptions, failure: Failure, case: Case) -> str:
+    """The body of a regression test."""
+    interface = session.subjects[case.space].interface
+    call = f"loss({_arguments(case, options, interface)})"
+    return written.body(session, failure, case, _setup_lines(session, target, failure, case), call)
+
+
+def _arguments(case: Case, options: FuzzOptions, interface: Interface) -> str:
+    """The arguments of one call as source."""
+    names = space_named(case.space).names
+    arranged = interface.arranged([f"{name}.numpy()" if interface.arrays else name for name in names])
+    return ", ".join([*arranged, *(f"{name}={value!r}" for name, value in options.call.items())])
 
 
 def _tensor_lines(
@@ -218,7 +259,7 @@ def _call_lines(
     space = space_named(case.space)
     learned = [name for name, wanted in zip(space.names, space.learned, strict=True) if wanted]
     names = subject.interface.arranged([f"{name}.numpy()" if arrays else name for name in space.names])
-    call = ", ".join([*names, *(f"{name}={value!r}" for name, value in options.call.items())])
+    call = _arguments(case, options, subject.interface)
     if failure.code == "LF503":
         one_by_one = ", ".join(_sample(name) for name in names)
         samples = f"[loss({one_by_one}) for k in range(len({space.names[0]}))]"
@@ -227,7 +268,8 @@ def _call_lines(
     wants_gradient = "actual_gradient" in failure.evidence
     if wants_gradient:
         lines += [f"{name}.requires_grad_()" for name in learned]
-    lines.append(f"value = loss({call})")
+    lines += failure.evidence.get("prepare", ())
+    lines.append(f"value = {failure.evidence.get('calls', 'loss')}({call})")
     variant = session.variant
     expected = failure.evidence.get("expected")
     if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lossaudit.fuzz import surroundings
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
@@ -91,13 +93,23 @@ class Subject:
         """The same subject around another callable."""
         return replace(self, build=replace(self.build, loss=loss))
 
-    def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
-        """Call the target once on a case; whatever it does is data."""
+    def observe(
+        self, case: Case, *, gradient: bool = True, stage: str = "call", guarded: bool = True
+    ) -> Observation:
+        """Call the target once on a case; whatever it does is data.
+
+        Args:
+            case: The input.
+            gradient: Whether its backward is run, too.
+            stage: What is told to the announcer.
+            guarded: Whether settings of torch that the call changes are put back.
+        """
         try:
             self.announce(stage, case, self.interface)
         except Avoided as avoided:
             return Observation(error=str(avoided), error_type="Avoided")
-        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        with surroundings.kept() if guarded else contextlib.nullcontext():
+            seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
@@ -119,7 +131,7 @@ class Subject:
         """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
         prediction, target = packed(case, self.interface)
         given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
-        with torch.enable_grad():
+        with surroundings.kept(), torch.enable_grad():
             value = single(self.invoke(self.at_dtype(case.dtype), *given))
         return isinstance(value, torch.Tensor) and _hand_written(value)
 

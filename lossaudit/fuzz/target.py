@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
 import importlib
@@ -26,6 +27,30 @@ CLASS_COUNT_NAMES = frozenset(
     {"num_classes", "n_classes", "nclasses", "classes", "num_class", "n_class", "class_num", "nb_classes"}
 )
 ASSUMED_CLASS_COUNT = 3
+# What a required argument of such a name is given: the values of the papers, or those that change nothing.
+USUAL_VALUES: dict[str, Any] = {
+    "gamma": 2.0,
+    "focusing": 2.0,
+    "alpha": 0.25,
+    "beta": 1.0,
+    "delta": 1.0,
+    "margin": 1.0,
+    "temperature": 0.5,
+    "tau": 0.5,
+    "smoothing": 0.1,
+    "label_smoothing": 0.1,
+    "epsilon": 0.1,
+    "eps": 1e-6,
+    "quantile": 0.5,
+    "reduction": "mean",
+    "ignore_index": -100,
+    "weight": None,
+    "weights": None,
+    "class_weights": None,
+    "pos_weight": None,
+    "size_average": None,
+    "reduce": None,
+}
 CRITERIA = ("BCEWithLogitsLoss", "CrossEntropyLoss", "BCELoss", "NLLLoss")
 
 
@@ -312,11 +337,15 @@ def _evaluate(source: str) -> Any:
         from torch import nn
 
         return getattr(nn, source.removeprefix("torch.nn.").removesuffix("()"))()
-    return int(source)
+    return ast.literal_eval(source)
 
 
 def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
-    unknown = [parameter for parameter in missing if parameter not in CRITERION_NAMES | CLASS_COUNT_NAMES]
+    fixed = {parameter: repr(USUAL_VALUES[parameter]) for parameter in missing if parameter in USUAL_VALUES}
+    fixed |= {parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES}
+    unknown = [
+        parameter for parameter in missing if parameter not in fixed and not _names_criterion(parameter)
+    ]
     if unknown:
         wanted = ", ".join(unknown)
         noun = "argument" if len(unknown) == 1 else "arguments"
@@ -324,11 +353,14 @@ def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
             f"{name} needs the constructor {noun} {wanted}",
             "give " + " ".join(f"--init {parameter}=VALUE" for parameter in unknown),
         )
-    fixed = {parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES}
-    wrapped = [parameter for parameter in missing if parameter in CRITERION_NAMES]
+    wrapped = [parameter for parameter in missing if parameter not in fixed]
     if not wrapped:
         return [fixed]
     return [{**fixed, **dict.fromkeys(wrapped, f"torch.nn.{criterion}()")} for criterion in CRITERIA]
+
+
+def _names_criterion(parameter: str) -> bool:
+    return parameter in CRITERION_NAMES or parameter.endswith(("_loss", "_loss_fn", "_criterion"))
 
 
 def _parameter_names(found: Any) -> list[str]:

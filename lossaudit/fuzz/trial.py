@@ -36,6 +36,8 @@ class Session:
         declared_reduction: The reduction that the target names, if it names one.
         assumptions: Sentences for the report.
         calls: How many times the target was evaluated.
+        nearest: Whether the variant is only the nearest known loss, which it agrees with here and there.
+        transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case; the case
             stands beside its answer, so that the identity stays its own.
     """
@@ -46,6 +48,8 @@ class Session:
     declared_reduction: str | None = None
     assumptions: list[str] = field(default_factory=list)
     calls: int = 0
+    nearest: bool = False
+    transforms: frozenset[str] = frozenset()
     answers: dict[int, tuple[Case, Expected]] = field(default_factory=dict)
 
     def foresee(self, cases: Sequence[Case]) -> None:

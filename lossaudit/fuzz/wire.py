@@ -29,16 +29,22 @@ SIZE_KEY = "size "
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the child is to do; ``avoid`` names the calls that killed earlier children."""
+    """What the child is to do.
+
+    ``avoid`` names the calls that killed earlier children. With ``replay``, the code of a finding, the one input that
+    the options hold as kept is run, and nothing else.
+    """
 
     target: str
     options: FuzzOptions
     avoid: tuple[str, ...] = ()
+    replay: str | None = None
 
     def write(self, folder: Path) -> None:
         """Leave the request where the child looks for it."""
         data = asdict(self)
         data["options"]["select"] = None if self.options.select is None else sorted(self.options.select)
+        data["options"]["transforms"] = sorted(self.options.transforms)
         (folder / REQUEST).write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod
@@ -46,9 +52,11 @@ class Request:
         """Read what the parent left."""
         data = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
         options = data["options"]
+        options["transforms"] = frozenset(options["transforms"])
         if options["select"] is not None:
             options["select"] = frozenset(options["select"])
-        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]))
+        options["kept"] = tuple(options["kept"])
+        return cls(data["target"], FuzzOptions(**options), tuple(data["avoid"]), data["replay"])
 
 
 class Blackboard:

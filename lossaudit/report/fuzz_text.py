@@ -133,6 +133,8 @@ def _finding(finding: FuzzFinding, cause: str | None) -> list[str]:
         lines.append(f"    {style('cause', bold=True)}: {cause}")
     lines += _table("smallest input", finding.counterexample)
     lines += _table("evidence", finding.evidence)
+    if finding.id:
+        lines.append(f"    {style('kept', bold=True)}: run it again with `lossaudit replay {finding.id}`")
     if finding.repro:
         lines.append(f"    {style('to see it again', bold=True)}:")
         lines.append(style(textwrap.indent(finding.repro.rstrip(), "      | "), dim=True))

@@ -100,6 +100,7 @@ def _fuzz_finding(finding: FuzzFinding) -> dict[str, Any]:
         "counterexample": finding.counterexample,
         "evidence": finding.evidence,
         "repro": finding.repro,
+        "id": finding.id or None,
     }
 
 

@@ -172,6 +172,35 @@ def test_is_silent(tmp_path: Path, body: str) -> None:
     assert found(tmp_path, in_function(body)) == []
 
 
+def test_an_angle_behind_a_choice_and_a_learned_matrix_is_trained(tmp_path: Path) -> None:
+    source = """
+    class Margin(nn.Module):
+        def __init__(self, classes, eps=1e-8):
+            super().__init__()
+            self.eps = eps
+            self.weight = nn.Parameter(torch.randn(classes, 8))
+
+        def forward(self, x, target):
+            cosine = torch.matmul(F.normalize(x), F.normalize(self.weight).t())
+            angle = torch.acos(torch.clamp(cosine, -1 + self.eps, 1 - self.eps))
+            return torch.cos(torch.where(target.bool(), angle + 0.5, angle))
+    """
+    assert found(tmp_path, source) == ["LA404"]
+
+
+def test_a_parameter_made_of_data_is_trained_all_the_same(tmp_path: Path) -> None:
+    source = """
+    class Sampled(nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.weights = nn.Parameter(torch.Tensor(count, 8))
+
+        def forward(self, x, label):
+            return -torch.log(torch.sigmoid((x * self.weights[label]).sum(1))).sum() / len(x)
+    """
+    assert found(tmp_path, source) == ["LA402"]
+
+
 NOT_TRAINED = [
     "return ((x - y) ** 2).sum(dim=1).sqrt()",
     "return torch.acos(x.clamp(-1, 1))",

@@ -23,6 +23,7 @@ QUICK = FuzzOptions(max_examples=5, call_time=1.5, memory_limit_mb=1024)
         ("exits", "exit code 3"),
         ("segfaults", "SIGSEGV"),
         ("allocates", "more than 1024 MB"),
+        ("overflows_the_stack", "SIGSEGV"),
     ],
 )
 def test_a_target_that_always_crashes_is_reported_with_its_input(name: str, words: str) -> None:
@@ -51,6 +52,26 @@ def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[
     out, err = capfd.readouterr()
     assert out == ""
     assert err == ""
+
+
+def test_a_recursion_without_end_is_an_exception_like_any_other() -> None:
+    report = fuzz_target(f"{CRASHES}:recurses_when_large", QUICK)
+    assert [finding.code for finding in report.findings] == ["LF406"]
+    assert "RecursionError" in report.findings[0].message
+
+
+def test_changed_settings_are_told_and_judge_nothing_else() -> None:
+    report = fuzz_target(f"{CRASHES}:changes_settings", QUICK)
+    assert [finding.code for finding in report.findings] == ["LF402"]
+    for words in ("default dtype from torch.float32 to torch.float64", "number of threads", "seed of torch"):
+        assert words in report.findings[0].message
+
+
+def test_drawing_random_numbers_is_no_change_and_printing_is_only_told() -> None:
+    assert fuzz_target(f"{CRASHES}:draws", QUICK).verdict == "conforms"
+    told = fuzz_target(f"{CRASHES}:prints", QUICK)
+    assert told.verdict == "conforms"
+    assert any("prints at each call" in line for line in told.assumptions)
 
 
 def test_same_seed_same_report() -> None:

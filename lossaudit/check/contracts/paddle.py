@@ -63,7 +63,7 @@ _OPS = (
     Op("unbind", "input, axis: dim=0", "narrow", where="p", result="list"),
     Op("cat", "x: tensors, axis: dim=0, name=None", "same_kinds", "cat", where="", also=("paddle.concat",)),
     Op("stack", "x: tensors, axis: dim=0, name=None", "stacked", where="p"),
-    Op("where", "condition, x: input=None, y: other=None, name=None", "where", "broadcast", where="p"),
+    Op("where", "condition, x: input=None, y: other=None, name=None", "where", "broadcast", "promote", where="p"),
     Op("pad", "x: input, *args, **kwargs", "unknown", where="f"),
     # Pooling and resampling
     Op("max_pool", "x: input, *args, **kwargs", "pool", "pool", where="", also=(

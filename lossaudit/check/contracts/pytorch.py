@@ -100,7 +100,7 @@ _OPS = (
     Op("unbind", "input, dim=0", "narrow", where="tm", result="list"),
     Op("cat", "tensors, dim=0", "same_kinds", "cat", where="t", also=("torch.concat", "torch.concatenate", "torch.vstack", "torch.hstack")),
     Op("stack", "tensors, dim=0", "stacked", where="t"),
-    Op("where", "condition, input=None, other=None", "where", "broadcast", where="tm"),
+    Op("where", "condition, input=None, other=None", "where", "broadcast", "promote", where="tm"),
     Op("masked_fill", "input, mask, value", "unknown", "same", where="tm"),
     Op("scatter", "input, dim, index, src=None, value=None, reduce=None", "scatter", "same", where="tm"),
     Op("scatter_add", "input, dim, index, src", "unknown", "same", where="tm"),

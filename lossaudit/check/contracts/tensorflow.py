@@ -40,7 +40,7 @@ _OPS = (
     Op("permute", "a: input, perm: dims=None, **kwargs", "permute", "permute", where="", also=(_T + "transpose",)),
     Op("cat", "values: tensors, axis: dim, name=None", "same_kinds", "cat", where="", also=(_T + "concat",)),
     Op("stack", "values: tensors, axis: dim=0, name=None", "stacked", where="t"),
-    Op("where", "condition, x: input=None, y: other=None, name=None", "where", "broadcast", where="t"),
+    Op("where", "condition, x: input=None, y: other=None, name=None", "where", "broadcast", "promote", where="t"),
     Op("index_select", "params: input, indices: index, validate_indices=None, axis: dim=0, batch_dims=0, name=None", "narrow", where="", also=(_T + "gather",)),
     Op("masked_select", "tensor: input, mask, axis=None, name=None", "elementwise_only", where="", also=(_T + "boolean_mask",)),
     # Arithmetic

@@ -14,6 +14,7 @@ from lossaudit.check.reasoning.formulas import LAYOUT, Key, key_of
 from lossaudit.check.values import (
     ClassVal,
     Instance,
+    Site,
     Step,
     Tensor,
     Unknown,
@@ -35,6 +36,7 @@ _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "
 _RECASTS = frozenset(
     {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
 )
+_MOVING = frozenset({"to", "cuda", "device_move"})
 _MOVERS = ("to", "cuda", "_apply")
 
 
@@ -42,30 +44,38 @@ _MOVERS = ("to", "cuda", "_apply")
 def unregistered_loss_tensor(event: FunctionReturn) -> Iterator[Hit]:
     """``self.weight = torch.tensor(...)``, and the result of ``forward`` is computed with it where it lies."""
     module = event.receiver
-    if event.function.name != "forward" or not isinstance(module, Instance) or not _keeps_tensors(module):
+    if event.function.name != "forward" or not isinstance(module, Instance) or _moves_itself(module):
         return
-    for one in feasible(event.value):
+    lasting = set(_lasting(module))
+    for one in feasible(event.value) if lasting else ():
         if isinstance(one, Tensor):
             for kept, use in _uses(one):
-                yield _unregistered(kept, use)
+                if kept.stored in lasting:
+                    yield _unregistered(kept, use)
 
 
-def _keeps_tensors(module: Instance) -> bool:
-    """Whether there is a plain tensor among its attributes at all, and no method that would move it."""
-    kept = [one for value in module.attrs.values() for one in alternatives(value)]
-    if not any(isinstance(one, Tensor) and one.stored is not None for one in kept):
-        return False
+def _lasting(module: Instance) -> Iterator[Site]:
+    """Where its plain tensors were stored; an attribute that ``forward`` assigns anew holds a state, not a weight."""
+    for value in module.attrs.values():
+        stored = [one.stored if isinstance(one, Tensor) else None for one in alternatives(value)]
+        if None not in stored:
+            yield from (site for site in stored if site is not None)
+
+
+def _moves_itself(module: Instance) -> bool:
+    """Whether a method of its classes takes part in moving it."""
     bases = module.cls.mro if isinstance(module.cls, ClassVal) else ()
-    return not any(
-        name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS
-    )
+    return any(name in base.scope.vars for base in bases if isinstance(base, ClassVal) for name in _MOVERS)
 
 
 def _uses(value: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The stored tensors of which ``value`` is made, each with the operation that meets another tensor."""
     terms = list(walk_terms(value))
     labels = {key_of(term.arg("target")) for term in terms if term.kind is Kind.LOSS}
+    moved = {one.ident for term in terms if term.op in _MOVING for one in operands(term)}
     for term in terms:
+        if term.ident in moved:
+            continue  # what was looked up is brought to the device afterwards: the author knows where it lies
         for name, argument in term.args.items():
             for option in feasible(argument):
                 kept = _stored(option)

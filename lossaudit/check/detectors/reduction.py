@@ -487,7 +487,8 @@ def mutated_criterion(event: AttrAssign) -> Iterator[Hit]:
     if not event.handed_in or not _changes_criterion(event) or _is_protocol(event.function):
         return
     target = event.target
-    label = target.argument if isinstance(target, Unknown) else getattr(target, "class_name", "criterion")
+    known = target.argument if isinstance(target, Unknown) else getattr(target, "class_name", "")
+    label = known or "criterion"
     message = f"`{label}` was handed in, and its `{event.name}` is changed for everyone who holds it"
     advice = "change a copy (`copy.deepcopy`), or build the criterion here as it is needed"
     yield Hit("LA306", event.site, message, tuple(_way_in(event)), advice)

@@ -18,7 +18,6 @@ from lossaudit.findings import Edit, Position, Span
 from lossaudit.sourcetext import decode, split_lines
 
 N = TypeVar("N", bound=ast.AST)
-Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 _ATOMS = (

@@ -153,7 +153,7 @@ def make_term(
         origin=fact.origin,
         route=_route(fact, source),
         certain=certain or any(one.certain for one in inputs),
-        detached=op.detaches or (bool(inputs) and all(one.detached for one in inputs)),
+        detached=op.detaches or (op.name != "parameter" and _all_detached(args, inputs)),
         inference=_in_inference(frame) or any(one.inference for one in inputs),
         unrecorded="no_grad" in frame.contexts,
         guarded="device_guard" in frame.contexts,
@@ -164,6 +164,16 @@ def make_term(
         depth=depth if depth <= MAX_DEPTH else 1,
         guards=frame.guards,
     )
+
+
+def _all_detached(args: dict[str, Value], inputs: list[Tensor]) -> bool:
+    """Whether nothing that went in can carry a gradient; what a caller hands in may, an index never does."""
+    is_open = any(
+        isinstance(value, Unknown) and value.parameter and not value.is_scalar
+        for name, value in args.items()
+        if name in ("input", "other")
+    )
+    return bool(inputs) and not is_open and all(one.detached for one in inputs)
 
 
 def _route(fact: KindFact, source: Tensor | None) -> tuple[Step, ...]:

@@ -8,7 +8,8 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass
 from lossaudit.check.events import FunctionReturn
 from lossaudit.check.kinds import Kind
-from lossaudit.check.reasoning.terms import LIMIT, unknown_leaves, weighted_terms
+from lossaudit.check.reasoning.forms import sides, strip
+from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, unknown_leaves, weighted_terms
 from lossaudit.check.values import (
     ClassVal,
     DictVal,
@@ -21,6 +22,7 @@ from lossaudit.check.values import (
     Value,
     constant,
     operands,
+    walk_terms,
 )
 
 _REDUCING = ("mean", "sum")
@@ -34,9 +36,10 @@ def is_loss_function(event: FunctionReturn) -> bool:
     """Whether the function that returned is a loss.
 
     That is ``forward`` of a module without layers, or a function of two tensors at least, that yields a loss under contract, a
-    full reduction, or a weighted sum of such.
+    full reduction, or a weighted sum of such, through which a gradient can pass: a count of hits is a metric.
     """
-    if not any(is_loss_value(term, event.since) for term in returned_tensors(event.value)):
+    found = [term for term in returned_tensors(event.value) if is_loss_value(term, event.since)]
+    if not found or all(gradient_cuts(term) for term in found):
         return False
     if isinstance(event.receiver, Instance):
         return event.function.name in _FORWARD and is_criterion(event.receiver)
@@ -106,9 +109,22 @@ def returned_tensors(value: Value) -> Iterator[Tensor]:
 
 def is_loss_value(term: Tensor, since: int) -> bool:
     """Whether it is a weighted sum, made during the call, of losses under contract or of full reductions."""
-    if term.ident < since or term.detached:
+    if term.ident < since or term.detached or _is_centred(term):
         return False
     return any(_is_objective(one) for one in weighted_terms(term) if one.ident >= since)
+
+
+def _is_centred(term: Tensor) -> bool:
+    """``x - x.mean()``, ``x / x.sum()``: numbers like ``x``, of which the other operand was made; no number."""
+    if term.op not in ("add", "sub", "mul", "div"):
+        return term.op == "neg" and any(_is_centred(one) for one in operands(term))
+    for one, other in sides(term.args):
+        left, right = strip(one), strip(other)
+        if left is None or right is None or _is_objective(left):
+            continue
+        if _is_centred(left) or any(below.ident == left.ident for below in walk_terms(right, LIMIT)):
+            return True
+    return False
 
 
 def _is_objective(term: Tensor) -> bool:

@@ -68,7 +68,7 @@ class Trained:
     def _returned(self, event: FunctionReturn) -> Iterator[Value]:
         is_model = self._is_forward(event)
         for term in returned_tensors(event.value):
-            if (is_model and reads_layers(term)) or _is_loss_by_form(term, event):
+            if (is_model and _reads_weights(term)) or _is_loss_by_form(term, event):
                 yield term
 
     def _is_forward(self, event: FunctionReturn) -> bool:
@@ -104,6 +104,10 @@ def _is_loss_by_form(term: Tensor, event: FunctionReturn) -> bool:
         return False
     takes_a_pair = sum(one is not event.receiver for one in event.parameters) > 1
     return (takes_a_pair or _holds_layers(term)) and not gradient_cuts(term)
+
+
+def _reads_weights(term: Tensor) -> bool:
+    return reads_layers(term) or any(one.op == "parameter" for one in walk_terms(term, LIMIT))
 
 
 def _holds_layers(term: Tensor) -> bool:

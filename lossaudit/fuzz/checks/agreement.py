@@ -116,6 +116,7 @@ def reductions(trial: Trial) -> Failure | None:
     variant = trial.variant
     if variant is None or trial.value_agrees is False or trial.session.declared_reduction is None:
         return None
+    samples: torch.Tensor | None = None
     for reduction in ("none", "sum", "mean"):
         loss = _with_reduction(trial, reduction)
         if reduction == trial.session.declared_reduction or loss is None:
@@ -125,6 +126,9 @@ def reductions(trial: Trial) -> Failure | None:
         other = replace(variant, reduction=reduction)
         again = trial.session.trial(trial.case, trial.subject.with_loss(loss), other)
         if reduction == "none" and _reduced_by_sample(again):
+            samples = again.observed.value
+            continue
+        if reduction == "sum" and samples is not None and _is_sum(again, samples):
             continue
         if again.observed.value is not None and again.value_agrees is False:
             message = f"with reduction={reduction!r}, {_difference(again)}"
@@ -142,6 +146,14 @@ def _reduced_by_sample(trial: Trial) -> bool:
     rows, room = exact.value.flatten(1), exact.value_tolerance.flatten(1)
     means, sums = ((rows.mean(1), room.mean(1)), (rows.sum(1), room.sum(1)))
     return any(variants.agrees(seen, value, tolerance) for value, tolerance in (means, sums))
+
+
+def _is_sum(trial: Trial, samples: torch.Tensor) -> bool:
+    """Whether ``sum`` adds up what ``none`` gives for each sample."""
+    value, exact = trial.observed.value, trial.expected
+    if value is None or exact is None:
+        return False
+    return variants.agrees(value, samples.sum(), exact.value_tolerance)
 
 
 def _with_reduction(trial: Trial, reduction: str) -> Callable[..., Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,8 @@ def minimum(trial: Trial) -> Failure | None:
         if not ranking or any(value is None for value in values):
             return None
         costs = [float(value.sum()) for value in values if value is not None]
+        if not all(math.isfinite(cost) for cost in costs):
+            continue  # outside its domain: says nothing
         turned = [(k, k + 1) for k in range(2) if costs[k] > costs[k + 1] + 1e-3 * (1 + abs(costs[k + 1]))]
         if not turned:
             return None

@@ -1,0 +1,106 @@
+"""What a loss must leave as it is: the settings of torch and the seeds of everybody's random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One piece of global state.
+
+    Args:
+        name: In words.
+        read: Reads it; compared by equality.
+        write: Puts it back.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _numpy_state() -> Any:
+    state: Any = np.random.get_state(legacy=False)
+    return (state["state"]["key"].tobytes(), state["state"]["pos"])
+
+
+SETTINGS = (
+    Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    Setting("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+    Setting(
+        "torch's deterministic flag",
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    Setting("torch's gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    Setting("torch's anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+)
+SEEDS = (
+    Setting("the seed of torch's random numbers", torch.initial_seed, torch.manual_seed),
+    Setting("Python's random numbers", random.getstate, random.setstate),
+    Setting("NumPy's random numbers", _numpy_state, lambda _: None),
+)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Put the settings of torch back after a call, so that the next one is judged under the same."""
+    before = [setting.read() for setting in SETTINGS]
+    try:
+        yield
+    finally:
+        for setting, value in zip(SETTINGS, before, strict=True):
+            if setting.read() != value:
+                setting.write(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What one call has left behind: ``changed`` in words, and what it ``printed``."""
+
+    changed: tuple[str, ...]
+    printed: str
+
+
+def traces(call: Callable[[], object]) -> Traces:
+    """Make a call, see what it changes and prints, and put it back.
+
+    A call that draws random numbers moves their state: that is no trace. Seeding is: the call then gives the same state
+    whatever the state was before.
+    """
+    settings = [setting.read() for setting in SETTINGS]
+    output = io.StringIO()
+    states = []
+    with (
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+        torch.random.fork_rng(devices=[]),
+    ):
+        for seed in (1234567, 7654321):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
+            with contextlib.suppress(Exception, SystemExit):
+                call()
+            after = [setting.read() for setting in SETTINGS]
+            states.append([seed_setting.read() for seed_setting in SEEDS])
+            for setting, value in zip(SETTINGS, settings, strict=True):
+                setting.write(value)
+    changed = [
+        f"{setting.name} from {before} to {now}"
+        for setting, before, now in zip(SETTINGS, settings, after, strict=True)
+        if before != now
+    ]
+    changed += [
+        setting.name for setting, first, second in zip(SEEDS, *states, strict=True) if first == second
+    ]
+    return Traces(tuple(changed), output.getvalue())

@@ -1,0 +1,73 @@
+"""Constructor arguments that are required and known by name get the usual values, and the report says which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import audit_here
+
+from lossaudit.fuzz import FuzzOptions, TargetError
+
+SOURCE = """
+import torch
+from torch.nn import functional as F
+
+class Focal:
+    def __init__(self, gamma, alpha, weight):
+        self.gamma, self.alpha = gamma, alpha
+        assert weight is None
+
+    def __call__(self, scores, labels):
+        losses = F.binary_cross_entropy_with_logits(scores, labels, reduction="none")
+        sign = torch.where(labels > 0.5, 1.0, -1.0)
+        missed = torch.exp(self.gamma * F.logsigmoid(-scores * sign))
+        return (torch.where(labels > 0.5, self.alpha, 1 - self.alpha) * missed * losses).mean()
+
+class Wraps:
+    def __init__(self, main_loss, num_classes):
+        self.main_loss, self.num_classes = main_loss, num_classes
+
+    def __call__(self, logits, labels):
+        return self.main_loss(logits, labels)
+
+class Odd:
+    def __init__(self, gamma, schedule):
+        pass
+
+    def __call__(self, logits, labels):
+        return logits.sum()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "needy_losses.py"
+    file.write_text(SOURCE, encoding="utf-8")
+    return file
+
+
+def test_usual_values_are_given_and_told(path: Path) -> None:
+    report = audit_here(f"{path}:Focal", FuzzOptions(max_examples=5))
+    assert report.reference is not None
+    assert report.reference.name == "sigmoid_focal_loss"
+    assert report.reference.parameters["gamma"] == 2.0
+    told = " ".join(report.assumptions)
+    for words in (
+        "gamma was given as 2.0",
+        "alpha was given as 0.25",
+        "weight was given as None",
+        "--init gamma=",
+    ):
+        assert words in told
+
+
+def test_a_criterion_is_known_by_the_end_of_its_name(path: Path) -> None:
+    report = audit_here(f"{path}:Wraps", FuzzOptions(max_examples=5))
+    assert report.reference is not None
+    assert "main_loss was given as torch.nn." in " ".join(report.assumptions)
+
+
+def test_an_unknown_name_is_asked_for(path: Path) -> None:
+    with pytest.raises(TargetError, match="needs the constructor argument schedule"):
+        audit_here(f"{path}:Odd")
