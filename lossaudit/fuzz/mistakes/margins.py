@@ -57,7 +57,7 @@ def _hardest(_: Formula) -> Formula:
     return changed
 
 
-def _own_counted(formula: Formula) -> Formula:
+def _own_counted(_: Formula) -> Formula:
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         gaps, _ = margins_of_classes(prediction, target, params["margin"])
         losses = gaps.clamp(min=0)

@@ -121,7 +121,7 @@ def _epsilon_sign(formula: Formula) -> Formula:
     return changed
 
 
-def _epsilon_on_pt(formula: Formula) -> Formula:
+def _epsilon_on_pt(_: Formula) -> Formula:
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         index, kept = kept_indices(target, params)
         entropy = minus_log(prediction, index)
@@ -139,7 +139,7 @@ def _not_divided(formula: Formula) -> Formula:
     return changed
 
 
-def _power_subtracted(formula: Formula) -> Formula:
+def _power_subtracted(_: Formula) -> Formula:
     """(1 - p)^q / q in place of (1 - p^q) / q."""
 
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
