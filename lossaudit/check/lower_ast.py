@@ -45,7 +45,7 @@ def lower(text: str) -> ir.ModuleIR:
         Unsupported: See :func:`parse`.
     """
     low = Lowerer()
-    return ir.ModuleIR(low.block(parse(text).body), low.count)
+    return ir.ModuleIR(low.block(parse(text).body), low.count, rows)
 
 
 def unpack(number: int) -> tuple[int, int, int, int]:
@@ -55,6 +55,12 @@ def unpack(number: int) -> tuple[int, int, int, int]:
     column = number >> _COLUMN_BITS + _ROW_BITS & _COLUMN_MASK
     row = number >> 2 * _COLUMN_BITS + _ROW_BITS
     return row, column, row + rows, end_column
+
+
+def rows(number: int) -> tuple[int, int]:
+    """First and last row of the node with this number, counted from 1."""
+    row, _, last, _ = unpack(number)
+    return row, last
 
 
 def _place(node: Any) -> int:

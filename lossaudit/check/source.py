@@ -10,6 +10,8 @@ from lossaudit.check import ir, lower_ast
 
 # CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
 MAX_NESTING = 600
+NEWLINE = re.compile(r"\r\n|\r|\n")
+"""What ends a row for Python; :meth:`str.splitlines` knows more."""
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 

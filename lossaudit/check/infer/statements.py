@@ -300,6 +300,16 @@ def _imported_name(interp: Interpreter, module: Module | None, node: ir.ImportFr
     return interp.external(dotted)
 
 
+def imported_values(interp: Interpreter, importer: Module, node: ir.Import | ir.ImportFrom) -> list[Value]:
+    """What an import statement binds, before anybody reads it; of a star, the module."""
+    if isinstance(node, ir.Import):
+        return [_imported_module(interp, importer, alias.name.partition(".")[0]) for alias in node.names]
+    module = interp.project.resolve(importer, node.module, node.level)
+    if node.names is None:
+        return [] if module is None else [LazyImport(module, None)]
+    return [_imported_name(interp, module, node, alias.name) for alias in node.names]
+
+
 # Branches --------------------------------------------------------------------------------------------------------
 
 
