@@ -7,7 +7,7 @@ files that take part in a finding. What the number means is the front end's busi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(slots=True)
@@ -436,10 +436,14 @@ class Match(Stmt):
 
 @dataclass(slots=True)
 class ModuleIR:
-    """A whole file. ``count`` is the number of ordinals that the walk gave out."""
+    """A whole file. ``count`` is the number of ordinals that the walk gave out; ``rows`` tells the rows of a node.
+
+    It is None where the numbers of the nodes do not tell where they stand.
+    """
 
     body: tuple[Stmt, ...]
     count: int
+    rows: Callable[[int], tuple[int, int]] | None = field(default=None, compare=False)
 
 
 _child_fields: dict[type[Node], tuple[str, ...]] = {}
@@ -472,3 +476,22 @@ def walk(nodes: tuple[Node, ...]) -> Iterator[Node]:
         node = stack.pop()
         yield node
         stack.extend(reversed(list(children(node))))
+
+
+_block_fields: dict[type[Node], tuple[str, ...]] = {}
+"""The names of the fields of a kind of node that hold statements, or nodes that do."""
+_BLOCKS = frozenset({"body", "orelse", "handlers", "final", "cases"})
+
+
+def statements(body: tuple[Stmt, ...]) -> Iterator[Node]:
+    """The statements of a block, and those within them, in the order of :func:`walk`; expressions are not looked into."""
+    stack: list[Node] = list(reversed(body))
+    while stack:
+        node = stack.pop()
+        yield node
+        kind = type(node)
+        names = _block_fields.get(kind)
+        if names is None:
+            names = _block_fields[kind] = tuple(name for name in _fields_of(kind) if name in _BLOCKS)
+        for name in reversed(names):
+            stack.extend(reversed(getattr(node, name)))

@@ -27,6 +27,7 @@ def parse(text: str) -> ast.Module:
 
     Raises:
         Unsupported: It cannot; whether the file is at fault is for LibCST to say.
+        RecursionError: The code is nested more deeply than a parser's stack allows.
     """
     if len(text) > _COLUMN_MASK and any(len(line) * 4 > _COLUMN_MASK for line in text.split("\n")):
         raise Unsupported
@@ -34,7 +35,9 @@ def parse(text: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except MemoryError as error:  # how CPython's parser says that its stack is full; LibCST's would overflow
+        raise RecursionError from error
+    except (SyntaxError, ValueError) as error:
         raise Unsupported from error
 
 
@@ -45,7 +48,7 @@ def lower(text: str) -> ir.ModuleIR:
         Unsupported: See :func:`parse`.
     """
     low = Lowerer()
-    return ir.ModuleIR(low.block(parse(text).body), low.count)
+    return ir.ModuleIR(low.block(parse(text).body), low.count, rows)
 
 
 def unpack(number: int) -> tuple[int, int, int, int]:
@@ -55,6 +58,12 @@ def unpack(number: int) -> tuple[int, int, int, int]:
     column = number >> _COLUMN_BITS + _ROW_BITS & _COLUMN_MASK
     row = number >> 2 * _COLUMN_BITS + _ROW_BITS
     return row, column, row + rows, end_column
+
+
+def rows(number: int) -> tuple[int, int]:
+    """First and last row of the node with this number, counted from 1."""
+    row, _, last, _ = unpack(number)
+    return row, last
 
 
 def _place(node: Any) -> int:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from lossaudit.check import lower_ast
-from lossaudit.check.source import decode
+from lossaudit.check.source import NEWLINE, decode
 from lossaudit.findings import Position, Span
-
-_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 class Positions:
@@ -17,7 +13,7 @@ class Positions:
     def __init__(self, filename: str, source: bytes) -> None:
         self._filename = filename
         text = decode(source)
-        self._lines = _NEWLINE.split(text)
+        self._lines = NEWLINE.split(text)
         self._walk: _Walk | None = None
         try:
             lower_ast.parse(text)

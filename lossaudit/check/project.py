@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.notebooks import python_of
-from lossaudit.check.source import SourceError, lower
+from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6
@@ -35,6 +35,17 @@ class Module:
     code: ir.ModuleIR | None = None
     error: SourceError | None = None
     paths: tuple[Path, ...] = ()
+    source: bytes = b""
+    _lines: list[str] = field(default_factory=list)
+
+    def text_of(self, node: int) -> str:
+        """The whole rows on which a node stands, or all of the file where that is not known."""
+        if not self._lines:
+            self._lines = NEWLINE.split(decode(self.source))
+        if self.code is None or self.code.rows is None:
+            return "\n".join(self._lines)
+        first, last = self.code.rows(node)
+        return "\n".join(self._lines[first - 1 : last])
 
     @property
     def filename(self) -> str:
@@ -63,6 +74,7 @@ class Project:
         self._modules: dict[Path, Module] = {}
         self._found: dict[tuple[Path, str], Module | None] = {}
         self._kinds: dict[Path, str] = {}
+        self._listings: dict[Path, frozenset[str]] = {}
         self._climbs: dict[Path, tuple[Path, ...]] = {}
 
     def module(self, path: Path) -> Module:
@@ -84,12 +96,13 @@ class Project:
         if module.is_namespace or module.code is not None or module.error is not None:
             return module.code
         try:
-            module.code = lower(self.read(module.path))
+            module.source = self.read(module.path)
+            module.code = lower(module.source)
             module.paths = tuple(_path_additions(module))
         except SourceError as error:
             module.error = error
         except RecursionError:
-            module.error = SourceError("E004", "the code is nested too deeply to be analysed")
+            module.error = SourceError("E001", TOO_DEEP)
         return module.code
 
     def read(self, path: Path) -> bytes:
@@ -141,6 +154,18 @@ class Project:
         if module.is_namespace or module.path.name == "__init__.py":
             return self._below(_normal(module.folder), name)
         return None
+
+    def submodule_names(self, module: Module) -> frozenset[str]:
+        """The names that :meth:`submodule` may know."""
+        if not (module.is_namespace or module.path.name == "__init__.py"):
+            return frozenset()
+        folder = _normal(module.folder)
+        if folder not in self._listings:
+            try:
+                self._listings[folder] = frozenset(entry.name.partition(".")[0] for entry in folder.iterdir())
+            except OSError:
+                self._listings[folder] = frozenset()
+        return self._listings[folder]
 
     def _below(self, folder: Path, dotted: str) -> Module | None:
         key = (folder, dotted)

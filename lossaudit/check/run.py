@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import threading
@@ -24,7 +25,9 @@ from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
 from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
-_RECURSION_LIMIT = 12_000
+_RECURSION_LIMIT = 60_000
+_ALLOCATIONS = 200_000
+"""Syntax trees are large and hold no cycles: to look for garbage every few hundred objects, as Python does, takes longer than parsing."""
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 T = TypeVar("T")
 
@@ -45,6 +48,8 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
             errors.append(error)
 
     limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
+    collecting = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
         thread = threading.Thread(target=body, name="lossaudit-check")
@@ -53,6 +58,7 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(size)
+        gc.set_threshold(*collecting)
     if errors:
         raise errors[0]
     return results[0]
@@ -142,7 +148,7 @@ class Run:
             if function.module is module:
                 interp.functions.pop(done - 1)
                 done -= 1
-                self._guarded(interp, module, lambda f=function: interp.run_root_function(f))  # type: ignore[misc]
+                self._guarded(interp, module, lambda f=function: interp.run_definition(f))  # type: ignore[misc]
         for cls in interp.classes.get(module.filename, ()):
             try:
                 interp.run_class(cls)

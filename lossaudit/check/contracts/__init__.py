@@ -133,6 +133,11 @@ class Contracts:
         self._prefixes += framework.prefixes
         self.names |= {*self.entries, *self.containers, *self.module_bases, *self.wrappers, *self.contexts}
 
+    @property
+    def step_bases(self) -> frozenset[str]:
+        """The classes of which a framework back-propagates what some method returns."""
+        return frozenset(base for base, _ in self.training_steps)
+
     def canonical(self, dotted: str) -> str:
         """The name under which ``dotted`` is known, whichever module it was taken from."""
         for _ in range(MAX_RENAMES):

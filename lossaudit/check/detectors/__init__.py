@@ -12,7 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lossaudit.check.events import Event
+from lossaudit.check.events import (
+    Backward,
+    Construct,
+    Event,
+    ExternalCall,
+    LoopDone,
+    LossCall,
+    PartialCall,
+    TrainedOp,
+)
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.values import Site, Step
 
@@ -35,6 +44,15 @@ class Hit:
 Judge = Callable[[Any], Iterable[Hit]]
 
 
+Needs = frozenset[frozenset[str]]
+"""Alternatives, each of which is a set of signs that must come together (:mod:`lossaudit.check.infer.reach`)."""
+
+_USUAL_NEEDS: dict[type[Event], str] = {
+    LossCall: "loss", Backward: "backward", LoopDone: "backward", Construct: "loss", PartialCall: "loss", ExternalCall: "loss",
+}  # fmt: skip
+"""What there must be in the code for an event at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Detector:
     """A registered rule."""
@@ -42,25 +60,39 @@ class Detector:
     code: str
     event: type[Event]
     judge: Judge
-    of_definitions: bool = False
+    of_definitions: bool
+    needs: Needs
 
 
 _REGISTRY: list[Detector] = []
 J = TypeVar("J", bound=Judge)
 
 
-def detector(code: str, event: type[Event], *, of_definitions: bool = False) -> Callable[[J], J]:
+def detector(
+    code: str, event: type[Event], *, of_definitions: bool = False, needs: str | None = None
+) -> Callable[[J], J]:
     """Register a function as the detector of ``code`` for one kind of event.
 
     ``of_definitions`` says that the rule is about the text of a loss, whatever objects the project builds of it: it is also told
-    what happens when a class is run with unknown constructor arguments.
+    what happens when a class is run with unknown constructor arguments. ``needs`` names what the code must mention for the rule to
+    fire: ``log exp | sqrt`` is both of the first two operations, or the third. Code that does not is never run. Left out, it is what
+    the kind of event needs; where that is nothing, all code is run.
     """
+    wanted = _USUAL_NEEDS.get(event, "") if needs is None else needs
+    always = ["trained"] if event is TrainedOp else []
+    alternatives = frozenset(frozenset([*one.split(), *always]) for one in wanted.split("|"))
 
     def register(judge: J) -> J:
-        _REGISTRY.append(Detector(code, event, judge, of_definitions))
+        _REGISTRY.append(Detector(code, event, judge, of_definitions, alternatives))
         return judge
 
     return register
+
+
+def _either(detectors: Iterable[Detector]) -> Needs:
+    """What one of the detectors needs: the alternatives that hold no other."""
+    every = {alternative for one in detectors for alternative in one.needs}
+    return frozenset(one for one in every if not any(other < one for other in every))
 
 
 class Detectors:
@@ -71,11 +103,13 @@ class Detectors:
             importlib.import_module(f"{__name__}.{name}")
         self.listeners: dict[type[Event], list[Judge]] = {}
         self.of_definitions: dict[type[Event], list[Judge]] = {}
-        for one in _REGISTRY:
-            if codes is None or one.code in codes:
-                self.listeners.setdefault(one.event, []).append(one.judge)
-                if one.of_definitions:
-                    self.of_definitions.setdefault(one.event, []).append(one.judge)
+        chosen = [one for one in _REGISTRY if codes is None or one.code in codes]
+        self.needs = _either(chosen)
+        self.needs_of_definitions = _either(one for one in chosen if one.of_definitions)
+        for one in chosen:
+            self.listeners.setdefault(one.event, []).append(one.judge)
+            if one.of_definitions:
+                self.of_definitions.setdefault(one.event, []).append(one.judge)
 
     def hits(self, event: Event, *, only_of_definitions: bool = False) -> list[Hit]:
         """Everything that the listeners say about ``event``."""

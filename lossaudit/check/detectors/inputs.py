@@ -215,7 +215,7 @@ def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
 _SOFTMAX = ("softmax", "log_softmax", "softmin")
 
 
-@detector("LA108", OpEvent)
+@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
 def softmax_without_dimension(event: OpEvent) -> Iterator[Hit]:
     """No ``dim``: PyTorch then guesses, and guesses the batch for tensors of one or three dimensions."""
     term = event.term
@@ -234,7 +234,7 @@ def softmax_without_dimension(event: OpEvent) -> Iterator[Hit]:
         )
 
 
-@detector("LA108", OpEvent)
+@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
 def softmax_over_the_batch(event: OpEvent) -> Iterator[Hit]:
     """``dim=0`` where dimension 0 is proven to be the batch."""
     term = event.term
@@ -291,7 +291,7 @@ def _over_batch(term: Tensor, classes: str | None) -> Hit:
 # LA110: one class --------------------------------------------------------------------------------------------------
 
 
-@detector("LA110", OpEvent)
+@detector("LA110", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
 def softmax_over_one_class(event: OpEvent) -> Iterator[Hit]:
     """A softmax over a dimension of length one is 1 whatever it reads."""
     term = event.term

@@ -11,6 +11,7 @@ from lossaudit.check.events import BaseInit, FunctionReturn
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.formulas import LAYOUT, Key, key_of
+from lossaudit.check.reasoning.terms import FACTORIES
 from lossaudit.check.values import (
     ClassVal,
     Instance,
@@ -29,9 +30,6 @@ from lossaudit.check.values import (
 
 # LA208: a tensor that .to(device) does not know -------------------------------------------------------------------
 
-_FACTORIES = frozenset({
-    "tensor", "as_tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
-})  # fmt: skip
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "matmul", "where", "maximum", "minimum", "lerp"})
 _RECASTS = frozenset(
     {"float", "double", "half", "bfloat16", "long", "identity", "clone", "contiguous", "requires_grad_"}
@@ -40,7 +38,7 @@ _MOVING = frozenset({"to", "cuda", "device_move"})
 _MOVERS = ("to", "cuda", "_apply")
 
 
-@detector("LA208", FunctionReturn)
+@detector("LA208", FunctionReturn, needs="stored")
 def unregistered_loss_tensor(event: FunctionReturn) -> Iterator[Hit]:
     """``self.weight = torch.tensor(...)``, and the result of ``forward`` is computed with it where it lies."""
     module = event.receiver
@@ -100,7 +98,7 @@ def _is_left_behind(value: Tensor) -> bool:
     made: Value | None = value
     while isinstance(made, Tensor) and (made.op in LAYOUT or made.op in _RECASTS or _is_rescaled(made)):
         made = made.arg("input")
-    if not isinstance(made, Tensor) or made.op not in _FACTORIES:
+    if not isinstance(made, Tensor) or made.op not in FACTORIES:
         return False
     device = constant(made.arg("device"))
     return made.arg("device") is None or device is None or device == "cpu"
@@ -156,7 +154,7 @@ _WEIGHTED = {"torch.nn._WeightedLoss": "weight=None, size_average=None, reduce=N
 _MOVED = ("size_average", "reduce", "reduction")
 
 
-@detector("LA210", BaseInit)
+@detector("LA210", BaseInit, needs="loss | _WeightedLoss")
 def weighted_loss_super_arguments(event: BaseInit) -> Iterator[Hit]:
     """``super().__init__(size_average, reduce, reduction)`` where the base takes ``weight`` first."""
     slots = _slots(event.base)

@@ -66,7 +66,7 @@ def _trail(event: TrainedOp, term: Tensor) -> tuple[Step, ...]:
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", TrainedOp)
+@detector("LA401", TrainedOp, needs="log softmax | log exp")
 def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
     if event.term.op != "log":
@@ -82,7 +82,7 @@ def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
         )
 
 
-@detector("LA402", TrainedOp)
+@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp")
 def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
     if event.term.op not in ("log", "log1p"):
@@ -117,7 +117,7 @@ def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complemen
     return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
-@detector("LA409", TrainedOp)
+@detector("LA409", TrainedOp, needs="log prod")
 def log_of_product(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a product of probabilities over a dimension."""
     if event.term.op != "log":
@@ -149,7 +149,7 @@ def _multiplies_probabilities(product: Tensor) -> bool:
 _BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
 
 
-@detector("LA403", TrainedOp)
+@detector("LA403", TrainedOp, needs="exp div | exp reciprocal | exp pow | exp log | exp log1p")
 def hand_written_activation(event: TrainedOp) -> Iterator[Hit]:
     """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
     if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
@@ -172,7 +172,7 @@ def _built_in(form: Form, event: TrainedOp) -> Remedy | None:
     return Remedy(form.name, (event.site,), (str(form.dim),) if form.name == "softmax" else ())
 
 
-@detector("LA405", TrainedOp)
+@detector("LA405", TrainedOp, needs="log exp")
 def hand_written_logsumexp(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sum of exponentials that nothing keeps small."""
     if event.term.op != "log" or not _is_trained(event):
@@ -279,7 +279,7 @@ _AT_ONE = frozenset({"acos", "asin", "atanh", "erfinv"})
 _ARITHMETIC = LAYOUT | SELECTION | {"neg", "mul", "add", "sub", "rsub"}
 
 
-@detector("LA404", TrainedOp)
+@detector("LA404", TrainedOp, needs="tiny-number | small-number half | small-number autocast")
 def lost_epsilon(event: TrainedOp) -> Iterator[Hit]:
     """A bound or a summand that is rounded to the very value from which it should keep a singular operation away."""
     for term, value in _near_singularity(event.term):
@@ -502,19 +502,19 @@ def judge_singular_gradient(term: Tensor) -> Hit | None:
     return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
-@detector("LA406", TrainedOp)
+@detector("LA406", TrainedOp, needs="log")
 def unguarded_log(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of what can be zero."""
     yield from _hit(judge_log(event.term) if event.term.op == "log" else None)
 
 
-@detector("LA407", TrainedOp)
+@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero")
 def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
     """The division by what can be zero."""
     yield from _hit(judge_division(event.term) if event.term.op == "div" else None)
 
 
-@detector("LA408", TrainedOp)
+@detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div")
 def infinite_gradient_at_zero(event: TrainedOp) -> Iterator[Hit]:
     """The root, power or arc cosine at its singular point."""
     yield from _hit(judge_singular_gradient(event.term) if event.term.op in _ROOTS else None)

@@ -207,7 +207,7 @@ def _is_given(value: Value | None) -> bool:
 # LA304: averaged over classes --------------------------------------------------------------------------------------
 
 
-@detector("LA304", FunctionReturn)
+@detector("LA304", FunctionReturn, needs="here:mean log_softmax | here:mean log")
 @detector("LA304", Backward)
 def mean_over_classes(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """The cross-entropy of a sample is a sum over the classes; this is their mean."""
@@ -301,7 +301,7 @@ def _untempered(value: Value) -> Value:
 # LA305: averaged over what the mask left out -----------------------------------------------------------------------
 
 
-@detector("LA305", FunctionReturn)
+@detector("LA305", FunctionReturn, needs="here:reduced mean")
 @detector("LA305", Backward)
 def masked_mean(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """A mask sets losses to zero, and the mean counts them all the same."""
@@ -481,7 +481,7 @@ def _is_label(value: Value | None) -> bool:
 # LA306: somebody else's criterion ----------------------------------------------------------------------------------
 
 
-@detector("LA306", AttrAssign)
+@detector("LA306", AttrAssign, needs="loss | reduction")
 def mutated_criterion(event: AttrAssign) -> Iterator[Hit]:
     """A loss configures a criterion that it was handed."""
     if not event.handed_in or not _changes_criterion(event) or _is_protocol(event.function):
@@ -534,7 +534,7 @@ def _way_in(event: AttrAssign) -> Iterator[Step]:
 # LA307: in place on an argument ------------------------------------------------------------------------------------
 
 
-@detector("LA307", FunctionReturn)
+@detector("LA307", FunctionReturn, needs="here:reduced | loss")
 def inplace_on_argument(event: FunctionReturn) -> Iterator[Hit]:
     """A loss changes the tensors of its caller."""
     if not event.mutations or event.in_inference or event.function.name.endswith("_") or not _is_loss(event):
@@ -671,7 +671,7 @@ def _is_squeezed_column(term: Tensor) -> bool:
     return squeezes and bool(inner) and all(_is_column(one) for one in inner)
 
 
-@detector("LA308", FunctionReturn)
+@detector("LA308", FunctionReturn, needs="here:reduced | loss")
 @detector("LA308", Backward)
 def broadcast_difference(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """The same by hand: a column minus a vector, then averaged."""
@@ -709,7 +709,7 @@ def _is_laid_out(value: Value | None) -> bool:
 # LA309: averaged twice ---------------------------------------------------------------------------------------------
 
 
-@detector("LA309", FunctionReturn)
+@detector("LA309", FunctionReturn, needs="loss")
 @detector("LA309", Backward)
 def averaged_twice(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """A mean is divided by the number of what it was taken over."""
@@ -764,7 +764,7 @@ def _is_loaded(value: Value) -> bool:
 # LA310: a sum beside a mean ----------------------------------------------------------------------------------------
 
 
-@detector("LA310", FunctionReturn)
+@detector("LA310", FunctionReturn, needs="loss")
 @detector("LA310", Backward)
 def mixed_reductions(event: FunctionReturn | Backward) -> Iterator[Hit]:
     """One term grows with the batch, the other does not."""

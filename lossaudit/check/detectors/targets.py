@@ -63,14 +63,17 @@ def _logits(value: Value) -> Value:
     return found.logits if isinstance(found, Form) else value
 
 
-@detector("LA204", OpEvent)
+_SMOOTHED = "here:reduced log_softmax | here:reduced log | here:reduced logsumexp"
+
+
+@detector("LA204", OpEvent, needs=_SMOOTHED)
 def smoothing_weights_in_a_sum(event: OpEvent) -> Iterator[Hit]:
     """Log-probabilities times rows of weights, summed over classes, then over samples."""
     if event.term.op in ("sum", "mean"):
         yield from _judged_loss(event.term)
 
 
-@detector("LA204", FunctionReturn)
+@detector("LA204", FunctionReturn, needs=_SMOOTHED)
 def smoothing_weights_returned(event: FunctionReturn) -> Iterator[Hit]:
     """A loss whose parts were averaged before they were added, or that is returned for each sample."""
     for term in _returned(event.value):
@@ -118,7 +121,7 @@ def _shared_row(term: Tensor, use: Step) -> Hit:
 # LA205: a built-in loss, written by hand --------------------------------------------------------------------------
 
 
-@detector("LA205", FunctionReturn)
+@detector("LA205", FunctionReturn, needs="here:reduced | loss")
 def reimplemented_loss_returned(event: FunctionReturn) -> Iterator[Hit]:
     """A function of the project returns what a loss of the framework returns."""
     if not event.in_inference:

@@ -65,7 +65,7 @@ _WORDS = {
 }
 
 
-@detector("LA503", FunctionReturn, of_definitions=True)
+@detector("LA503", FunctionReturn, of_definitions=True, needs="here:reduced | loss")
 def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
     """A loss fixes the device of a tensor that takes part in it."""
     if not any(True for _ in returned_tensors(event.value)) or not is_loss_function(event):
@@ -550,14 +550,14 @@ def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
             return
 
 
-@detector("LA504", AttrAssign)
+@detector("LA504", AttrAssign, needs="loss")
 def requires_grad_assigned(event: AttrAssign) -> Iterator[Hit]:
     """``loss.requires_grad = True``."""
     if event.name == "requires_grad" and constant(event.value) is True and _is_connected_loss(event.target):
         yield _flagged(event.site)
 
 
-@detector("LA504", OpEvent)
+@detector("LA504", OpEvent, needs="loss")
 def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
     """``loss.requires_grad_()``, ``Variable(loss, requires_grad=True)``."""
     term = event.term
@@ -671,7 +671,7 @@ _SAME_VALUE = frozenset({
 })  # fmt: skip
 
 
-@detector("LA508", AttrAssign, of_definitions=True)
+@detector("LA508", AttrAssign, of_definitions=True, needs="criterion")
 def stateful_loss(event: AttrAssign) -> Iterator[Hit]:
     """A loss replaces its own parameter by what one batch makes of it."""
     owner, function = event.target, event.function
@@ -772,7 +772,7 @@ def _is_surely_tensor(term: Tensor) -> bool:
 # LA509: what never reaches the result --------------------------------------------------------------------------------
 
 
-@detector("LA509", FunctionReturn, of_definitions=True)
+@detector("LA509", FunctionReturn, of_definitions=True, needs="here:reduced | loss")
 def unused_loss_term(event: FunctionReturn) -> Iterator[Hit]:
     """A weight, a mask or a term of a loss is computed and lost."""
     node = event.function.node

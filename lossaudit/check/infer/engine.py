@@ -7,7 +7,6 @@ on the objects that were built in sight. Everything else is run where it is call
 from __future__ import annotations
 
 import builtins as python_builtins
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,13 +15,14 @@ from typing import TypeVar
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
-from lossaudit.check.detectors import Collector, Detectors
+from lossaudit.check.detectors import Collector, Detectors, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
+from lossaudit.check.infer.reach import Reach, signs_of_words
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
@@ -51,14 +51,13 @@ from lossaudit.check.values import (
     Unknown,
     Value,
     alternatives,
+    bounded,
     constant,
     join,
 )
 
 MAX_STEPS = 20_000
 """Calls and statements that one root may run."""
-MAX_SECONDS = 8.0
-"""CPU time limit of one root: a guard against what the step limit does not foresee."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 
@@ -95,9 +94,9 @@ class Interpreter:
         self.building: list[Instance] = []
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
+        self.reach = Reach(self, signs_of_words(contracts))
         self._silence = 0
         self._steps = 0
-        self._deadline = 0.0
 
     # Limits and events
 
@@ -108,7 +107,7 @@ class Interpreter:
             OutOfBudget: The present root has had its share.
         """
         self._steps += 1
-        if self._steps > MAX_STEPS or (self._steps % 256 == 0 and time.thread_time() > self._deadline):
+        if self._steps > MAX_STEPS:
             raise OutOfBudget
 
     def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
@@ -247,6 +246,19 @@ class Interpreter:
             return ModuleVal(value.module)
         return self.module_attribute(value.module, value.name)
 
+    def starred_modules(self, module: Module) -> Iterator[Module]:
+        """The modules of the project of which all names were imported into ``module``, and into those, each once."""
+        seen = {module.filename}
+        stack = list(module.scope.stars)
+        while stack:
+            kind, _, where = stack.pop().partition(":")
+            if kind == "file" and where not in seen:
+                seen.add(where)
+                other = self.star_modules[where]
+                self.run_module(other)
+                stack += other.scope.stars
+                yield other
+
     def module_attribute(self, module: Module, name: str) -> Value:
         """``module.name``, running the module's top level if that has not happened yet."""
         self.run_module(module)
@@ -312,6 +324,14 @@ class Interpreter:
         frame = Frame(self.project.module(Path(loader.site.path)), Scope())
         with self.silent():
             return calls.call_value(self, frame, collate, Arguments([ListVal([], data)]), loader.site)
+
+    def extend(self, value: ListVal, more: ListVal) -> None:
+        """``value.extend(more)``."""
+        rests = [rest for rest in (more.rest, value.rest) if rest is not None]
+        items, rest = bounded([*value.items, *more.items], join(rests) if rests else None)
+        self.heap.assign(value.items, items)
+        if rest is not value.rest:
+            self.heap.set_field(value, "rest", rest)
 
     def any_element(self, more: ListVal) -> Value:
         """One value that stands for every element."""
@@ -444,7 +464,6 @@ class Interpreter:
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
         self._steps = 0
-        self._deadline = time.thread_time() + MAX_SECONDS
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
@@ -459,6 +478,11 @@ class Interpreter:
         frame = Frame(module, module.scope)
         for body in module.main_blocks:
             self.exec_block(frame, body)
+
+    def run_definition(self, function: Function) -> None:
+        """Run a function as a root, if that can show anything."""
+        if self.reach.gives(function, self.detectors.needs):
+            self.run_root(lambda: self.run_root_function(function))
 
     def run_root_function(self, function: Function, receiver: Value | None = None) -> Value:
         """Run a function with unknown arguments."""
@@ -489,6 +513,8 @@ class Interpreter:
         Each starts from the state that the constructor left, and from what other methods added to it: in which order a
         caller runs them is not known.
         """
+        if not self.reach.gives(cls, self.detectors.needs):
+            return
         built = self.instances.get(id(cls.node))
         if (
             built
@@ -520,11 +546,16 @@ class Interpreter:
             for function in self._methods(cls):
                 if (id(function.node), id(instance)) in self.covered:
                     continue
+                if not self.reach.gives(BoundMethod(function, instance), self._needs()):
+                    continue
                 objects.set_training(self, instance, Const(value=True))
                 self.heap.begin()
                 self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
                 self.heap.keep_additions()
                 self._unsettle()
+
+    def _needs(self) -> Needs:
+        return self.detectors.needs_of_definitions if self._only_definitions else self.detectors.needs
 
     def _unsettle(self) -> None:
         """What one object changed on another is not known when the next method runs."""

@@ -217,7 +217,7 @@ def _find_assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
         if not isinstance(method, ir.FunctionDef) or not method.params:
             continue
         me = method.params[0].name
-        for statement in ir.walk(method.body):
+        for statement in ir.statements(method.body):
             for target in _targets(statement):
                 if (
                     isinstance(target, ir.Attribute)

@@ -73,9 +73,7 @@ def _aug_assign(interp: Interpreter, frame: Frame, node: ir.AugAssign) -> Flow:
     if node.op == "+" and isinstance(before, ListVal):
         more = interp.elements(value)
         acts.collected(interp, frame, before, value, frame.site(node.id))
-        interp.heap.assign(before.items, [*before.items, *more.items])
-        if more.rest is not None:
-            interp.heap.set_field(before, "rest", more.rest)
+        interp.extend(before, more)
         return Flow.NEXT
     if isinstance(before, Union) and node.op in ("+", "-") and not isinstance(node.target, ir.Subscript):
         acts.collected(interp, frame, before, value, frame.site(node.id))
@@ -298,6 +296,16 @@ def _imported_name(interp: Interpreter, module: Module | None, node: ir.ImportFr
     if node.level:
         return UNKNOWN
     return interp.external(dotted)
+
+
+def imported_values(interp: Interpreter, importer: Module, node: ir.Import | ir.ImportFrom) -> list[Value]:
+    """What an import statement binds, before anybody reads it; of a star, the module."""
+    if isinstance(node, ir.Import):
+        return [_imported_module(interp, importer, alias.name.partition(".")[0]) for alias in node.names]
+    module = interp.project.resolve(importer, node.module, node.level)
+    if node.names is None:
+        return [] if module is None else [LazyImport(module, None)]
+    return [_imported_name(interp, module, node, alias.name) for alias in node.names]
 
 
 # Branches --------------------------------------------------------------------------------------------------------

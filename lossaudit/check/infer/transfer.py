@@ -733,7 +733,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
 
 # Element types ---------------------------------------------------------------------------------------------------
 
-_NAMED_DTYPES = {
+NAMED_DTYPES = {
     "float": Dtype.FLOAT32, "float32": Dtype.FLOAT32, "double": Dtype.FLOAT64, "float64": Dtype.FLOAT64,
     "half": Dtype.FLOAT16, "float16": Dtype.FLOAT16, "bfloat16": Dtype.BFLOAT16, "long": Dtype.INT,
     "int64": Dtype.INT, "int": Dtype.INT, "int32": Dtype.INT, "uint8": Dtype.INT, "int8": Dtype.INT,
@@ -744,9 +744,9 @@ _NAMED_DTYPES = {
 def dtype_of(value: Value | None) -> Dtype | None:
     """The element type that ``torch.float32`` and its like name."""
     if isinstance(value, External):
-        return _NAMED_DTYPES.get(value.name.rpartition(".")[2])
+        return NAMED_DTYPES.get(value.name.rpartition(".")[2])
     text = constant(value)
-    return _NAMED_DTYPES.get(text.rpartition(".")[2]) if isinstance(text, str) else None
+    return NAMED_DTYPES.get(text.rpartition(".")[2]) if isinstance(text, str) else None
 
 
 def result_dtype(rule: str, args: Args, source: Tensor | None) -> Dtype:

@@ -29,7 +29,7 @@ _REDUCING = ("mean", "sum")
 TRAINABLE = frozenset({
     "linear", "bilinear", "conv1d", "conv2d", "conv3d", "embedding", "embedding_bag", "recurrent", "attention", "hidden", "batch_norm",
 })  # fmt: skip
-_FORWARD = ("forward", "__call__")
+FORWARD = ("forward", "__call__")
 
 
 def is_loss_function(event: FunctionReturn) -> bool:
@@ -42,7 +42,7 @@ def is_loss_function(event: FunctionReturn) -> bool:
     if not found or all(gradient_cuts(term) for term in found):
         return False
     if isinstance(event.receiver, Instance):
-        return event.function.name in _FORWARD and is_criterion(event.receiver)
+        return event.function.name in FORWARD and is_criterion(event.receiver)
     is_plain = event.function.owner is None or event.function.kind == "static"
     return is_plain and _is_closed(event)
 
@@ -54,8 +54,13 @@ def is_criterion(instance: Instance) -> bool:
 
 def has_forward_of_two(instance: Instance) -> bool:
     """Whether calling the object takes a prediction and something to compare it with."""
-    classes = [base for base in getattr(instance.cls, "mro", ()) if isinstance(base, ClassVal)]
-    called = [base.scope.vars.get(name) for base in classes for name in _FORWARD]
+    return isinstance(instance.cls, ClassVal) and is_called_with_two(instance.cls)
+
+
+def is_called_with_two(cls: ClassVal) -> bool:
+    """The same, of the objects of a class."""
+    classes = [base for base in cls.mro if isinstance(base, ClassVal)]
+    called = [base.scope.vars.get(name) for base in classes for name in FORWARD]
     function = next((one for one in called if isinstance(one, Function)), None)
     return function is not None and len(function.node.params) > 2
 

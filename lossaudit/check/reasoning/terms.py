@@ -25,6 +25,11 @@ LIMIT = 400
 
 _WEIGHTED = ("add", "sub", "mul", "div", "sum", "mean", "neg")
 
+FACTORIES = frozenset({
+    "tensor", "as_tensor", "float_tensor", "long_tensor", "zeros", "ones", "full", "rand", "arange", "linspace", "eye", "hann_window",
+})  # fmt: skip
+"""Operations that make a tensor of plain numbers."""
+
 
 def weighted_terms(term: Tensor) -> Iterator[Tensor]:
     """``term`` and the summands and factors of which it is a sum, a mean or a multiple; losses are not taken apart."""

@@ -1,0 +1,468 @@
+"""Whether running a piece of code can show anything that a selected rule looks for, decided without running it.
+
+Code is *reached* if its name is mentioned in reached code and what the name stands for is in sight from there: a function by its
+module, a member by the class of an object that is in sight. What is reached gives *signs*: the operations that it may apply,
+whether it may call a loss, the sizes of its numbers. A rule says which signs it needs (:mod:`lossaudit.check.detectors`), and a
+root without them is not run. Signs may be there for nothing; what runs never lacks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lossaudit.check import ir
+from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
+from lossaudit.check.detectors import Needs
+from lossaudit.check.infer.heap import Scope
+from lossaudit.check.infer.objects import assigners
+from lossaudit.check.infer.statements import imported_values
+from lossaudit.check.infer.transfer import NAMED_DTYPES
+from lossaudit.check.kinds import Dtype
+from lossaudit.check.mentions import DIVISION, FRACTION, FULL, POWER, SMALL, TINY, marks, mentions
+from lossaudit.check.project import Module
+from lossaudit.check.reasoning.losses import FORWARD, has_forward_of_two, is_called_with_two, is_criterion
+from lossaudit.check.reasoning.terms import FACTORIES
+from lossaudit.check.values import (
+    BoundMethod,
+    ClassVal,
+    Const,
+    DictVal,
+    External,
+    Function,
+    Instance,
+    LazyImport,
+    ListVal,
+    ModuleVal,
+    Partial,
+    Super,
+    Tensor,
+    TupleVal,
+    Union,
+    Value,
+    walk_terms,
+)
+
+if TYPE_CHECKING:
+    from lossaudit.check.infer.engine import Interpreter
+
+LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
+REDUCED = "reduced"
+"""A loss, a mean or a sum."""
+CRITERION = "criterion"
+"""An object without trainable layers that is called with two things, and that a method changes."""
+STORED = "stored"
+"""A tensor that a module keeps as a plain attribute."""
+HALF = "half"
+TRAINED = "trained"
+"""Something that is optimised: it comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no inherited method."""
+_IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
+HERE = "here:"
+"""Begins a sign that stands in the text of the root itself."""
+_REDUCING = frozenset({"mean", "sum"})
+_REFLECTION = frozenset({"globals", "import_module", "__import__", "vars", "locals"})
+"""Words after which names no longer tell what is reached."""
+_LONGEST_NAME = 60
+
+
+def signs_of_words(contracts: Contracts) -> dict[str, frozenset[str]]:
+    """Word -> the signs that its mention gives: every spelling of an operation or a loss in the contracts."""
+    found: dict[str, set[str]] = {DIVISION: {"div"}, POWER: {"pow"}}
+    for name, sign in _spellings(contracts):
+        last = name.rpartition(".")[2]
+        for word in (last, last + "_"):
+            found.setdefault(word, set()).update(_IMPLIED.get(sign, (sign,)))
+    return {word: frozenset(signs) for word, signs in found.items()}
+
+
+def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
+    """Dotted names, methods and attributes, each with the sign that it gives."""
+    for name, entry in contracts.entries.items():
+        if isinstance(entry, OpFunction):
+            yield name, entry.op.name
+        else:
+            yield name, entry.layer.op if isinstance(entry, LayerClass) else LOSS
+    for name, op in (*contracts.methods.items(), *contracts.attributes.items()):
+        yield name, BACKWARD if op.result == "backward" else op.name
+    yield from contracts.contexts.items()
+    yield from ((pairing.method, LOSS) for pairing in contracts.pairings.values())
+    yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
+    yield from ((method, TRAINED) for _, method in contracts.objectives)
+    yield from ((word, ANYTHING) for word in _REFLECTION)
+    yield from (
+        (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
+    )
+    yield from ((name, name.rpartition(".")[2]) for name in contracts.module_bases)
+    yield from ((word, word) for word in ("reduction", TINY, SMALL, FRACTION))
+
+
+@dataclass(slots=True)
+class Reach:
+    """Answers for one run of the interpreter; what is known of texts and classes is kept."""
+
+    interp: Interpreter
+    words: dict[str, frozenset[str]]
+    factories: frozenset[str] = frozenset()
+    forwards: frozenset[str] = frozenset()
+    _functions: dict[int, tuple[ir.Node, frozenset[str]]] = field(default_factory=dict)
+    _signs: dict[int, frozenset[str]] = field(default_factory=dict)
+    _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.forwards = frozenset({*FORWARD, *self.interp.contracts.module_bases.values()})
+        self.factories = frozenset(word for word, signs in self.words.items() if signs & FACTORIES)
+
+    def gives(self, start: Value, needs: Needs) -> bool:
+        """Whether the code that ``start`` reaches gives all signs of one of the alternatives.
+
+        From a method, classes are reached as far as their objects are used; from elsewhere wholly, for objects that are built
+        there have their methods run as roots.
+        """
+        return _Search(self, needs, whole=not isinstance(start, BoundMethod)).run(start)
+
+    def mentioned(self, function: Function) -> frozenset[str]:
+        """The words in the text of a function."""
+        node = function.node
+        known = self._functions.get(id(node))
+        if known is None:
+            known = node, mentions(function.module.text_of(node.id))
+            self._functions[id(node)] = known
+        return known[1]
+
+    def signs_of(self, function: Function) -> frozenset[str]:
+        """The signs in the text of a function.
+
+        A name that the project binds is not the framework's; another library's ``np.mean(x)`` reduces no tensor.
+        """
+        known = self._signs.get(id(function.node))
+        if known is None:
+            known = self._signs[id(function.node)] = frozenset(self._find_signs(function))
+        return known
+
+    def _find_signs(self, function: Function) -> Iterator[str]:
+        words, bound = self.mentioned(function), function.module.scope.vars
+        for word in words & self.words.keys():
+            if "." + word in words or not isinstance(
+                bound.get(word), (Function, ClassVal, LazyImport, Instance)
+            ):
+                yield from self.words[word]
+        for word in words:
+            if word.endswith(FULL):
+                owner = bound.get(word.removesuffix(FULL))
+                if not (isinstance(owner, External) and self.interp.contracts.is_foreign(owner.name)):
+                    yield REDUCED
+
+    def members(self, cls: ClassVal) -> dict[str, list[Value]]:
+        """Name -> what the class and its bases hold under it, and the methods that assign it on their object."""
+        known = self._members.get(id(cls))
+        if known is None:
+            table: dict[str, list[Value]] = {}
+            for base in cls.mro:
+                if isinstance(base, ClassVal):
+                    for name, value in base.scope.vars.items():
+                        table.setdefault(name.partition(".")[0], []).append(value)
+                    for name, methods in assigners(base).items():
+                        found = [base.scope.vars.get(one) for one in methods if one != "__init__"]
+                        table.setdefault(name, []).extend(one for one in found if one is not None)
+            known = self._members[id(cls)] = cls, table
+        return known[1]
+
+    def changes(self, cls: ClassVal | External) -> bool:
+        """Whether a method other than the constructor assigns attributes of its object."""
+        bases = cls.mro if isinstance(cls, ClassVal) else ()
+        return any(
+            names != ("__init__",)
+            for base in bases
+            if isinstance(base, ClassVal)
+            for names in assigners(base).values()
+        )
+
+    def stores(self, cls: ClassVal) -> bool:
+        """Whether a method that assigns attributes of its object makes tensors of plain numbers."""
+        for base in cls.mro:
+            methods = (
+                {name for names in assigners(base).values() for name in names}
+                if isinstance(base, ClassVal)
+                else ()
+            )
+            for name in methods:
+                method = base.scope.vars.get(name)  # type: ignore[union-attr]
+                if isinstance(method, Function) and not self.factories.isdisjoint(self.mentioned(method)):
+                    return True
+        return False
+
+
+_CONSTRUCTORS = ("__init__", "__new__", "__post_init__")
+_CALLED = frozenset({"forward", "call"})
+"""Members that run when an object is called, without being mentioned."""
+
+
+def _runs_unmentioned(name: str) -> bool:
+    return name in _CALLED or (name.startswith("__") and name.endswith("__"))
+
+
+@dataclass(slots=True)
+class _Search:
+    """One search: everything that is in sight, and the words that were mentioned so far."""
+
+    reach: Reach
+    needs: Needs
+    whole: bool
+    may_reduce: bool = False
+    words: set[str] = field(default_factory=set)
+    signs: set[str] = field(default_factory=set)
+    seen: dict[int, object] = field(default_factory=dict)
+    queue: list[Value] = field(default_factory=list)
+    tables: list[tuple[dict[str, list[Value]], set[str]]] = field(default_factory=list)
+    objects: list[Instance] = field(default_factory=list)
+    modules: list[Module] = field(default_factory=list)
+
+    def run(self, start: Value) -> bool:
+        """Follow everything to its end, or until an alternative is complete."""
+        self.queue.append(start)
+        if isinstance(start, ClassVal):
+            self._begin_with_class(start)
+        elif isinstance(start, BoundMethod) and isinstance(start.receiver, Instance):
+            self._begin_with_object(start.receiver, start.function)
+        elif isinstance(start, Function):
+            self._is_here(start)
+        known = -1
+        while True:
+            while self.queue:
+                if len(self.signs) > known:
+                    known = len(self.signs)
+                    if self._is_met():
+                        return True
+                self._visit(self.queue.pop())
+            if self._is_met():
+                return True
+            self._look_up()
+            if not self.queue:
+                return False
+
+    def _begin_with_class(self, cls: ClassVal) -> None:
+        """What only the methods of the class itself can show: other classes are roots as well."""
+        for base in cls.mro:
+            if isinstance(base, ClassVal) and not self.reach.forwards.isdisjoint(base.scope.vars):
+                self.signs.add(TRAINED)
+        for member in cls.scope.vars.values():
+            if isinstance(member, Function):
+                self._is_here(member)
+        if self.reach.stores(cls):
+            self.signs.add(STORED)
+        if is_called_with_two(cls) and self.reach.changes(cls):
+            self.signs.add(CRITERION)
+
+    def _begin_with_object(self, value: Instance, method: Function) -> None:
+        if method.name in self.reach.forwards:
+            self.signs.add(TRAINED)
+        if method.owner is value.cls:
+            self._is_here(method)
+        is_called = method.name in FORWARD and has_forward_of_two(value) and is_criterion(value)
+        if is_called and self.reach.changes(value.cls):
+            self.signs.add(CRITERION)
+
+    def _is_here(self, function: Function) -> None:
+        """An operation in the text of a root itself: what is inherited is a root of the class that defines it."""
+        signs = self.reach.signs_of(function)
+        self.signs |= {f"{HERE}{sign}" for sign in signs}
+        self.may_reduce = True
+
+    def _is_met(self) -> bool:
+        if self.may_reduce and REDUCED in self.signs:
+            self.signs.add(TRAINED)
+        return ANYTHING in self.signs or any(one <= self.signs for one in self.needs)
+
+    def _mention(self, words: Iterable[str]) -> None:
+        known = self.reach.words
+        for word in words:
+            if word not in self.words:
+                self.words.add(word)
+                if word in known:
+                    self.signs |= known[word]
+
+    # Values
+
+    def _visit(self, value: Value) -> None:
+        if id(value) in self.seen:
+            return
+        self.seen[id(value)] = value
+        handler = _VISITS.get(type(value))
+        if handler is not None:
+            handler(self, value)
+
+    def of_function(self, function: Function) -> None:
+        if id(function.node) in self.seen:
+            return
+        self.seen[id(function.node)] = function.node
+        words = self.reach.mentioned(function)
+        self._declared(function)
+        self.words |= words
+        self.signs |= self.reach.signs_of(function)
+        self._names(function, words)
+        self.queue += function.defaults.values()
+        if function.owner is not None:
+            self._add_class(function.owner)
+            if function.name in _CONSTRUCTORS:
+                self.queue += self.reach.members(function.owner)[function.name]
+        if "import" in words:
+            self._local_imports(function)
+
+    def _declared(self, value: ClassVal | Function) -> None:
+        """The user's own contract for a class or function of the project."""
+        declared = self.reach.interp.declared.get(id(value.node))
+        if declared is not None:
+            self._name(declared.name)
+
+    def _names(self, function: Function, words: frozenset[str]) -> None:
+        """What the names in the text of a function stand for, in the scopes around it."""
+        scope: Scope | None = function.closure
+        while scope is not None:
+            self._from_scope(scope, words)
+            scope = scope.parent
+        self._from_scope(function.module.scope, words)
+        for module in self.reach.interp.starred_modules(function.module):
+            self._from_scope(module.scope, words)
+
+    def _from_scope(self, scope: Scope, words: frozenset[str]) -> None:
+        held = scope.vars
+        self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in self.seen]
+
+    def _local_imports(self, function: Function) -> None:
+        for node in ir.walk((function.node,)):
+            if isinstance(node, (ir.Import, ir.ImportFrom)):
+                self.queue += imported_values(self.reach.interp, function.module, node)
+
+    def of_method(self, value: BoundMethod) -> None:
+        self.queue += (value.function, value.receiver)
+
+    def of_partial(self, value: Partial) -> None:
+        self.queue += (value.function, *value.positional, *value.keywords.values())
+
+    def of_class(self, cls: ClassVal) -> None:
+        """A class in sight may be instantiated, and its objects become roots."""
+        self._add_class(cls)
+        table = self.reach.members(cls)
+        for name in table if self.whole else _CONSTRUCTORS:
+            self.queue += table.get(name, ())
+
+    def _add_class(self, cls: ClassVal) -> None:
+        if -id(cls) in self.seen:
+            return
+        self._declared(cls)
+        self.seen[-id(cls)] = cls
+        for name in cls.externals:
+            self._name(name)
+        if any(base in self.reach.interp.contracts.step_bases for base in cls.externals):
+            self.signs |= {BACKWARD, TRAINED}
+        self.tables.append((self.reach.members(cls), set()))
+
+    def of_object(self, value: Instance) -> None:
+        if isinstance(value.cls, ClassVal):
+            self._add_class(value.cls)
+        else:
+            self._name(value.cls.name)
+        if isinstance(value.entry, LossClass):
+            self.signs |= {LOSS, REDUCED, TRAINED}
+        elif isinstance(value.entry, LayerClass):
+            self.signs.add(value.entry.layer.op)
+        self.queue += value.items or ()
+        self.objects.append(value)
+
+    def of_external(self, value: External) -> None:
+        self._name(value.name)
+
+    def _name(self, name: str) -> None:
+        entry = self.reach.interp.contracts.entries.get(name)
+        if isinstance(entry, (LossClass, LossFunction)):
+            self.signs |= {LOSS, REDUCED, TRAINED}
+        last = name.rpartition(".")[2]
+        self._mention((last,))
+        if last in _REDUCING:
+            self.signs.add(REDUCED)
+
+    def of_constant(self, value: Const) -> None:
+        held = value.value
+        if isinstance(held, str) and len(held) <= _LONGEST_NAME:
+            self._mention((held,))
+        elif isinstance(held, float):
+            self._mention(marks(held))
+
+    def of_module(self, value: ModuleVal) -> None:
+        self._add_module(value.module)
+
+    def _add_module(self, module: Module) -> None:
+        if id(module) not in self.seen:
+            self.seen[id(module)] = module
+            self.reach.interp.run_module(module)
+            self.modules.append(module)
+
+    def of_lazy(self, value: LazyImport) -> None:
+        self.queue.append(self.reach.interp.force(value))
+
+    def of_several(self, value: Union) -> None:
+        self.queue += value.alternatives
+
+    def of_sequence(self, value: TupleVal | ListVal) -> None:
+        self.queue += value.items
+        if value.rest is not None:
+            self.queue.append(value.rest)
+
+    def of_table(self, value: DictVal) -> None:
+        self.queue += value.entries.values()
+        if value.rest is not None:
+            self.queue.append(value.rest)
+
+    def of_super(self, value: Super) -> None:
+        self.queue += (value.receiver, value.after)
+
+    def of_tensor(self, value: Tensor) -> None:
+        for term in walk_terms(value):
+            if value.stored is not None and term.op in FACTORIES:
+                self.signs.add(STORED)
+            self.signs.add(term.op)
+            if term.op in _REDUCING:
+                self.signs.add(REDUCED)
+            if term.module is not None:
+                self.queue.append(term.module)
+
+    # Names
+
+    def _look_up(self) -> None:
+        """What the words that were mentioned mean to the objects, classes and modules in sight."""
+        words = self.words
+        for table, done in self.tables:
+            for name in table.keys() & words if done else table.keys():
+                if (
+                    name not in done
+                    and name not in _CONSTRUCTORS
+                    and (name in words or _runs_unmentioned(name))
+                ):
+                    done.add(name)
+                    self.queue += table[name]
+            done.add("")
+        for one in self.objects:
+            for held in (one.attrs, one.bound):
+                self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in self.seen]
+        for module in self.modules:
+            self.queue += [one for one in self._of_module(module) if id(one) not in self.seen]
+
+    def _of_module(self, module: Module) -> Iterator[Value]:
+        interp = self.reach.interp
+        for name in module.scope.vars.keys() & self.words:
+            yield module.scope.vars[name]
+        for other in interp.starred_modules(module):
+            self._add_module(other)
+        for name in interp.project.submodule_names(module) & self.words:
+            below = interp.project.submodule(module, name)
+            if below is not None:
+                self._add_module(below)
+
+
+_VISITS: dict[type[Value], Callable[[_Search, Any], None]] = {
+    Function: _Search.of_function, BoundMethod: _Search.of_method, Partial: _Search.of_partial, ClassVal: _Search.of_class,
+    Instance: _Search.of_object, External: _Search.of_external, Const: _Search.of_constant, ModuleVal: _Search.of_module,
+    LazyImport: _Search.of_lazy, Union: _Search.of_several, TupleVal: _Search.of_sequence, ListVal: _Search.of_sequence,
+    DictVal: _Search.of_table, Super: _Search.of_super, Tensor: _Search.of_tensor,
+}  # fmt: skip
