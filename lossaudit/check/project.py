@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.notebooks import python_of
-from lossaudit.check.source import NEWLINE, SourceError, decode, lower
+from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6
@@ -102,7 +102,7 @@ class Project:
         except SourceError as error:
             module.error = error
         except RecursionError:
-            module.error = SourceError("E004", "the code is nested too deeply to be analysed")
+            module.error = SourceError("E001", TOO_DEEP)
         return module.code
 
     def read(self, path: Path) -> bytes:

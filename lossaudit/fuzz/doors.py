@@ -123,7 +123,8 @@ def _plausible(doors: list[Door]) -> list[Door]:
     doors = [door for door in doors if not _calculates_with_indices(door)]
     names = {door.space.name for door in doors}
     if any(name.endswith("-indices") for name in names):
-        return [door for door in doors if door.space.name.endswith(("-indices", "-rows"))]
+        kept = ("-indices", "-rows")
+        return [door for door in doors if door.space.special or door.space.name.endswith(kept)]
     if any(name.endswith("-labels") for name in names):
         return [door for door in doors if "boxes" not in door.space.target]
     return doors

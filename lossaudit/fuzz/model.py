@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.trial import Trial
 
 Params = Mapping[str, Any]
-ParameterKind = Literal["number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag"]
+ParameterKind = Literal[
+    "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,12 @@ class Parameter:
     """A parameter of a formula, and how to recognise it in somebody else's class.
 
     ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
-    ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``). ``guesses`` are values
+    ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``), ``inverses``
+    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
-    choice between published forms, which the report names; a number that ``divides`` makes rounding larger where it is
-    small (a temperature); a ``matrix`` is one row of features for each class.
+    choice between published forms, which the report names; a number that is only believed if it is ``declared`` is
+    looked for under its names alone; a number that ``divides`` makes rounding larger where it is
+    small (a temperature); one that is ``meant`` is the declared one or none, so that a loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Parameter:
     low: float = 0.0
     high: float = 1.0
     divides: bool = False
+    inverses: tuple[str, ...] = ()
+    meant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Guess = Literal["declared", "numbers", "complements"]
 MOST_COMBINATIONS = 200
+LARGEST_LOGARITHM = 100.0
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
 
@@ -58,7 +60,7 @@ def candidates(
     to look: at what is declared only, at every number in sight, or also at 1 minus each of these.
     """
     named = named_values(parameter, evidence, classes)
-    if named and parameter.kind == "index":
+    if named and (parameter.kind == "index" or parameter.meant):
         return named
     if parameter.kind == "matrix":
         return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
@@ -90,6 +92,11 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
         value = evidence.named.get(alias)
         if isinstance(value, float) and _fits(parameter, 1 - value):
             found.append(round(1 - value, 12))
+    for alias in parameter.inverses:
+        value = evidence.named.get(alias)
+        number = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+        if isinstance(number, float) and number != 0 and abs(number) < LARGEST_LOGARITHM:
+            found += [v for v in (math.exp(-number), 1 / number) if _fits(parameter, v)]
     return found
 
 
@@ -108,7 +115,7 @@ def _as_kind(parameter: Parameter, value: Any, classes: tuple[int, ...]) -> Any:
         return _as_kind(parameter, value.item(), classes) if value.numel() == 1 else None
     if parameter.kind == "index":
         return value if isinstance(value, int) else None
-    return value if parameter.kind == "number" and _fits(parameter, value) else None
+    return value if parameter.kind in {"number", "declared"} and _fits(parameter, value) else None
 
 
 def _fits(parameter: Parameter, number: float) -> bool:

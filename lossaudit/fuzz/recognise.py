@@ -314,7 +314,7 @@ def _most_telling(rivals: list[Match]) -> Match:
         # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
         for scale, dtype in itertools.product(door.space.scales[:4], ("float32", "float64")):
             drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
-            case = inputs.fill(door.space, drawn, {})
+            case = inputs.fill(door.space, drawn, rivals[0].variant.params)
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
 
     def score(match: Match) -> tuple[int, int]:

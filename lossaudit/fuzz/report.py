@@ -37,7 +37,7 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
         and not (
-            parameter.kind in {"number", "form", "flag"}
+            parameter.kind in {"number", "form", "flag", "declared"}
             and variant.params[parameter.name] == parameter.neutral
         )
     }

@@ -308,13 +308,18 @@ def _construct(found: Any, init: Mapping[str, Any], how: str) -> list[Build]:
 def _build(
     found: Any, init: Mapping[str, Any], assumed: Mapping[str, str], how: str, known: list[str]
 ) -> Build:
+    import torch
+
     def make(overrides: Mapping[str, Any]) -> Any:
         arguments = {
             **{name: _evaluate(source) for name, source in assumed.items()},
             **_tensors(init),
             **overrides,
         }
-        return found(**arguments)
+        # The same numbers whenever it is built: losses that learn draw their first rows at random.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return found(**arguments)
 
     with watched_construction() as touched:
         try:

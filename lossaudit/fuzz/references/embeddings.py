@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MARGIN = Parameter("margin", 1.0, "number", ("margin", "m", "alpha", "delta"), low=-10.0, high=100.0)
 POWER = Parameter("p", 2.0, "number", ("p", "norm_degree", "norm"), low=1.0, high=10.0)
-EPS = Parameter("eps", 1e-6, "number", ("eps", "epsilon"), guesses=(0.0,), high=1e-3)
+EPS = Parameter("eps", 0.0, "number", ("eps", "epsilon"), guesses=(1e-6,), high=1e-3)
 EPS_FORM = Parameter("eps_form", "difference", "choice", guesses=("difference", "root", "clamp"))
 SWAP = Parameter("swap", False, "form", guesses=(False, True))
 

@@ -102,7 +102,43 @@ def _signed_pairs(structure: Structure, generator: Generator, params: Params) ->
     return pairs, signs
 
 
-def _classed(structure: Structure, generator: Generator, *views: int) -> tuple[Tensor, Tensor]:
+def _signed_scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
+    signs = 2 * _pair_labels(structure, generator) - 1
+    free = fill.ordinary((structure.batch, 2), generator)
+    by_profile = {
+        "right": torch.stack((signs, -signs), 1) * structure.scale,
+        "wrong": torch.stack((-signs, signs), 1) * structure.scale,
+        "zeros": torch.zeros_like(free),
+        "large": free * structure.scale,
+    }
+    return by_profile.get(structure.magnitude, free), signs
+
+
+def _signed_distances(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
+    signs = 2 * _pair_labels(structure, generator) - 1
+    free = fill.ordinary((structure.batch,), generator).abs()
+    by_profile = {"zeros": torch.zeros_like(free), "large": free * structure.scale}
+    return by_profile.get(structure.magnitude, free), signs
+
+
+def _towards(rows: Tensor | None, labels: Tensor, free: Tensor) -> Tensor:
+    """Where each class lies: near its own learned row, if there are such rows, else at a corner of its own."""
+    length = free.shape[-1]
+    spread = [1] * (free.ndim - 2)
+    if rows is not None and length in rows.shape:
+        turned = rows if rows.shape[1] == length else rows.T
+        if int(labels.max()) < len(turned):
+            own = turned[labels]
+            return own.reshape(len(labels), *spread, length) + free / 16 * own.abs().mean()
+    corners = torch.zeros_like(free)
+    corners[torch.arange(len(labels)), ..., labels % length] = 1.0
+    signs = 1.0 - 2.0 * ((labels // length) % 2).double()
+    return corners * signs.reshape(-1, *spread, 1)
+
+
+def _classed(
+    structure: Structure, generator: Generator, params: Params, *views: int
+) -> tuple[Tensor, Tensor]:
     """Embeddings [N, ..., D] and class labels, of which none stands alone where there is room for two of each."""
     if structure.targets == "all-equal":
         labels = torch.full((structure.batch,), structure.seed % structure.classes)
@@ -111,10 +147,7 @@ def _classed(structure: Structure, generator: Generator, *views: int) -> tuple[T
         labels = (torch.arange(structure.batch) // 2).clamp(max=halves - 1)
         labels = (labels + structure.seed) % structure.classes
     free = _ordinary(structure, generator, *views)
-    corners = torch.zeros_like(free)
-    signs = 1.0 - 2.0 * ((labels // free.shape[-1]) % 2).double()
-    corners[torch.arange(structure.batch), ..., labels % free.shape[-1]] = 1.0
-    corners = corners * signs.reshape(-1, *([1] * (free.ndim - 1)))
+    corners = _towards(params.get("weight"), labels, free)
     by_profile = {
         "clustered": corners * structure.scale,
         "opposed": -corners * structure.scale,
@@ -126,12 +159,12 @@ def _classed(structure: Structure, generator: Generator, *views: int) -> tuple[T
     return by_profile.get(structure.magnitude, free), labels
 
 
-def _embeddings_indices(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
-    return _classed(structure, generator)
+def _embeddings_indices(structure: Structure, generator: Generator, params: Params) -> tuple[Tensor, Tensor]:
+    return _classed(structure, generator, params)
 
 
-def _views_indices(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
-    return _classed(structure, generator, 2)
+def _views_indices(structure: Structure, generator: Generator, params: Params) -> tuple[Tensor, Tensor]:
+    return _classed(structure, generator, params, 2)
 
 
 def _queries(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
@@ -154,6 +187,10 @@ def _nonzero(prediction: Tensor, _: Tensor) -> bool:
 
 def _split(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
     return prediction.unbind(1)
+
+
+def _whole(prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    return prediction, target
 
 
 def _split_with_target(prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
@@ -189,6 +226,7 @@ LABEL = Part(
 )
 PAIR_FIRST = Part("first", tuple(alias for alias in FIRST.aliases if alias != "x"))
 PAIR_SECOND = Part("second", tuple(alias for alias in SECOND.aliases if alias != "y"))
+DISTANCE = Part("distance", ("distance", "distances", "dist", "d"))
 QUERY = Part("query", ("query", "queries", "q", "anchor", "anchors", "a", "z"))
 POSITIVE_KEY = Part("positive_key", ("positive_key", "positive", "positives", "pos", "key", "k", "p"))
 NEGATIVE_KEYS = Part(
@@ -247,6 +285,28 @@ SPACES = (
         parts=(PAIR_FIRST, PAIR_SECOND, LABEL),
         cut=_split_with_target,
         domain=_nonzero,
+    ),
+    Space(
+        name="scores-signs",
+        prediction="pairs of scores, each [N]",
+        target="labels -1 or 1 [N]",
+        fill=_signed_scores,
+        magnitudes=("ordinary", "right", "wrong", "zeros", "large"),
+        target_profiles=PAIR_PROFILES,
+        scales=SCALES,
+        parts=(PAIR_FIRST, PAIR_SECOND, LABEL),
+        cut=_split_with_target,
+    ),
+    Space(
+        name="distances-signs",
+        prediction="distances [N]",
+        target="labels -1 or 1 [N]",
+        fill=_signed_distances,
+        magnitudes=("ordinary", "zeros", "large"),
+        target_profiles=PAIR_PROFILES,
+        scales=SCALES,
+        parts=(DISTANCE, LABEL),
+        cut=_whole,
     ),
     Space(
         name="embeddings-indices",
