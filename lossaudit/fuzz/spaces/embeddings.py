@@ -290,7 +290,7 @@ SPACES = (
         domain=_nonzero,
     ),
     Space(
-        name="scores-signs",
+        name="score_pairs-signs",
         prediction="pairs of scores, each [N]",
         target="labels -1 or 1 [N]",
         fill=_signed_scores,
