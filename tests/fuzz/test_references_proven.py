@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAMES = sorted(all_references())
 VALUE, SLOPE = 1e-12, 1e-8
 STEP = mpmath.mpf(10) ** -18
-SMALL = 12
+SMALL = 6
 LARGEST = mpmath.mpf(1.7e308)
 
 
