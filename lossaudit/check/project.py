@@ -36,6 +36,8 @@ class Module:
     error: SourceError | None = None
     paths: tuple[Path, ...] = ()
     source: bytes = b""
+    filename: str = field(init=False)
+    """The path as findings print it."""
     _lines: list[str] = field(default_factory=list)
 
     def text_of(self, node: int) -> str:
@@ -47,10 +49,8 @@ class Module:
         first, last = self.code.rows(node)
         return "\n".join(self._lines[first - 1 : last])
 
-    @property
-    def filename(self) -> str:
-        """The path as findings print it."""
-        return str(self.path)
+    def __post_init__(self) -> None:
+        self.filename = str(self.path)
 
     @property
     def folder(self) -> Path:

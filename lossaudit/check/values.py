@@ -381,14 +381,18 @@ def join(values: Iterable[Value]) -> Value:
     values = list(values)
     if len(values) == 1:
         return values[0]
+    if len(values) == 2 and values[0] is values[1] and type(values[0]) is not Union:
+        return values[0]
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
-            twin = next((place for place, other in enumerate(kept) if same(one, other)), None)
-            if twin is None:
+            for place, other in enumerate(kept):
+                if same(one, other):
+                    if isinstance(one, Unknown) and one is not other:
+                        kept[place] = _blurred(one, other)
+                    break
+            else:
                 kept.append(one)
-            elif isinstance(one, Unknown) and one is not kept[twin]:
-                kept[twin] = _blurred(one, kept[twin])
     if len(kept) == 1:
         return kept[0]
     if not kept or len(kept) > MAX_ALTERNATIVES:
