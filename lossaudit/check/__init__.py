@@ -17,8 +17,8 @@ class CheckOptions:
     """What to check and how.
 
     ``select`` holds the codes to run (None: every rule that is enabled by default); ``roots`` further folders from which
-    imports are resolved; ``contracts`` what the user declared of losses and models; with ``debug``, a failure of the analysis itself is raised instead of reported. ``sources`` is
-    what files are taken to hold instead of what is on the disk.
+    imports are resolved; ``contracts`` what the user declared of losses and models; with ``debug``, a failure of the analysis
+    itself is raised instead of reported. ``sources`` is what files are taken to hold instead of what is on the disk.
     """
 
     select: frozenset[str] | None = None

@@ -27,6 +27,7 @@ def parse(text: str) -> ast.Module:
 
     Raises:
         Unsupported: It cannot; whether the file is at fault is for LibCST to say.
+        RecursionError: The code is nested more deeply than a parser's stack allows.
     """
     if len(text) > _COLUMN_MASK and any(len(line) * 4 > _COLUMN_MASK for line in text.split("\n")):
         raise Unsupported
@@ -34,7 +35,9 @@ def parse(text: str) -> ast.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except MemoryError as error:  # how CPython's parser says that its stack is full; LibCST's would overflow
+        raise RecursionError from error
+    except (SyntaxError, ValueError) as error:
         raise Unsupported from error
 
 

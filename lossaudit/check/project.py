@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.notebooks import python_of
-from lossaudit.check.source import NEWLINE, SourceError, decode, lower
+from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6
@@ -36,6 +36,8 @@ class Module:
     error: SourceError | None = None
     paths: tuple[Path, ...] = ()
     source: bytes = b""
+    filename: str = field(init=False)
+    """The path as findings print it."""
     _lines: list[str] = field(default_factory=list)
 
     def text_of(self, node: int) -> str:
@@ -47,10 +49,8 @@ class Module:
         first, last = self.code.rows(node)
         return "\n".join(self._lines[first - 1 : last])
 
-    @property
-    def filename(self) -> str:
-        """The path as findings print it."""
-        return str(self.path)
+    def __post_init__(self) -> None:
+        self.filename = str(self.path)
 
     @property
     def folder(self) -> Path:
@@ -102,7 +102,7 @@ class Project:
         except SourceError as error:
             module.error = error
         except RecursionError:
-            module.error = SourceError("E004", "the code is nested too deeply to be analysed")
+            module.error = SourceError("E001", TOO_DEEP)
         return module.code
 
     def read(self, path: Path) -> bytes:

@@ -25,7 +25,7 @@ from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
 from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
-_RECURSION_LIMIT = 12_000
+_RECURSION_LIMIT = 60_000
 _ALLOCATIONS = 200_000
 """Syntax trees are large and hold no cycles: to look for garbage every few hundred objects, as Python does, takes longer than parsing."""
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)

@@ -10,6 +10,7 @@ from lossaudit.check import ir, lower_ast
 
 # CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
 MAX_NESTING = 600
+TOO_DEEP = "the code is nested too deeply to be analysed"
 NEWLINE = re.compile(r"\r\n|\r|\n")
 """What ends a row for Python; :meth:`str.splitlines` knows more."""
 _BRACKET = re.compile(r"[()\[\]{}]")
@@ -85,9 +86,15 @@ def check_syntax(source: bytes) -> None:
     from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
 
     text = decode(source)
+    refuse_deep_nesting(text)
     try:
         compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (
+        MemoryError,
+        RecursionError,
+    ) as error:  # LibCST's stack would overflow, and take the process with it
+        raise SourceError("E001", TOO_DEEP) from error
+    except (SyntaxError, ValueError):
         parse(source)  # newer syntax than the running Python's is not an error
 
 

@@ -7,7 +7,7 @@ so it does not matter through which variables, functions, attributes or files a 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,8 @@ MAX_DEPTH = 120
 """A term deeper than this forgets its operands and keeps its facts."""
 MAX_ALTERNATIVES = 6
 """A union of more alternatives than this is unknown."""
+MAX_ITEMS = 4096
+"""A sequence of more items than this is known by what its items have in common."""
 MAX_ROUTE = 6
 """A trail longer than this drops its middle."""
 
@@ -328,6 +330,12 @@ class TupleVal(Value):
     names: tuple[str, ...] = ()
     rest: Value | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.items) > MAX_ITEMS:
+            items, rest = bounded(self.items, self.rest)
+            object.__setattr__(self, "items", tuple(items))
+            object.__setattr__(self, "rest", rest)
+
 
 @dataclass(slots=True, eq=False)
 class ListVal(Value):
@@ -335,6 +343,17 @@ class ListVal(Value):
 
     items: list[Value]
     rest: Value | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.items) > MAX_ITEMS:
+            self.items, self.rest = bounded(self.items, self.rest)
+
+
+def bounded(items: Sequence[Value], rest: Value | None) -> tuple[list[Value], Value | None]:
+    """The items of a sequence and what stands for further ones; of too many items, only what they have in common."""
+    if len(items) <= MAX_ITEMS:
+        return list(items), rest
+    return [], join([*items[:MAX_ALTERNATIVES], UNKNOWN])
 
 
 @dataclass(slots=True, eq=False)
@@ -362,14 +381,18 @@ def join(values: Iterable[Value]) -> Value:
     values = list(values)
     if len(values) == 1:
         return values[0]
+    if len(values) == 2 and values[0] is values[1] and type(values[0]) is not Union:
+        return values[0]
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
-            twin = next((place for place, other in enumerate(kept) if same(one, other)), None)
-            if twin is None:
+            for place, other in enumerate(kept):
+                if same(one, other):
+                    if isinstance(one, Unknown) and one is not other:
+                        kept[place] = _blurred(one, other)
+                    break
+            else:
                 kept.append(one)
-            elif isinstance(one, Unknown) and one is not kept[twin]:
-                kept[twin] = _blurred(one, kept[twin])
     if len(kept) == 1:
         return kept[0]
     if not kept or len(kept) > MAX_ALTERNATIVES:

@@ -53,7 +53,7 @@ def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Doo
             break
         # It may be made for one class count without saying so: a constant vector of class weights, say.
         doors, _ = _try_all(subject, evidence, (count,), wanted)
-    return _plausible(_prefer_arrays(doors)), errors
+    return _prefer_arrays(doors), errors
 
 
 def _try_all(
@@ -114,7 +114,7 @@ def _try_space(
     return doors, errors
 
 
-def _plausible(doors: list[Door]) -> list[Door]:
+def plausible(doors: list[Door]) -> list[Door]:
     """Leave out doors that are open by accident.
 
     A loss that takes class indices is a loss on classes: that it also swallows rows of labels or boxes proves nothing.

@@ -85,6 +85,8 @@ class ReferenceSpec:
         lacks: Situations that torch's own loss of the family refuses, so that none is asked of another.
         bind: For a function of the user's own, which is called like the target: the formula on one space.
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
+        essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
+            has a reference of its own, so a target is not recognised as this one.
     """
 
     name: str
@@ -102,6 +104,16 @@ class ReferenceSpec:
     lacks: frozenset[str] = frozenset()
     degree: int = 1
     bind: Callable[[Space], Formula] | None = None
+    essential: tuple[str, ...] = ()
+
+    def is_itself(self, params: Params) -> bool:
+        """Whether every essential parameter is away from its neutral value."""
+        neutral = self.neutral()
+        return all(
+            value is not neutral[name] and not (isinstance(value, (int, float)) and value == neutral[name])
+            for name in self.essential
+            for value in (params[name],)
+        )
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name."""
@@ -209,6 +221,7 @@ class Space:
         extras: Shapes that may follow the class dimension.
         free: True when any real number is a valid prediction, so that shrinking may change one by itself.
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
+        maps: True for images, which end in height and width.
         part_of: Another space that holds all of this one: it is only asked where that one is closed.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
@@ -230,6 +243,7 @@ class Space:
     free: bool = True
     plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
     scales: tuple[float, ...] = (4.0,)
+    maps: bool = False
     part_of: str = ""
     alike: bool = False
     features: tuple[int, ...] = (0,)

@@ -9,25 +9,35 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
+import operator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossaudit.fuzz import inputs, parameters, relations, variants
-from lossaudit.fuzz.doors import Door, open_doors
+from lossaudit.fuzz.doors import Door, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
-from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure
+from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure, Terms
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import Tensor
+
     from lossaudit.fuzz.subject import Evidence, Subject
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
+MOST_DISTORTED = 72
+"""Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+GRADIENTS = 8
+"""Gradients that are compared among variants of one value."""
+MOST_NEAREST = 24
+"""The same for references that only come near."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +82,17 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     errors: list[str] = []
     best: Match | None = None
     for subject in subjects:
-        doors, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
+        every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
+        doors = _without_plain_maps(plausible(every))
         errors += failed
         opened += doors
         match = find_match(doors, asked)
+        if match is None or match.tier > 0:
+            # Exact agreement is proof even behind a door that seemed to be open by accident.
+            hidden = [door for door in every if door not in doors]
+            by_accident = find_match(hidden, asked, tiers=1)
+            if by_accident is not None:
+                match, opened = by_accident, [*opened, *hidden]
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -87,21 +104,56 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
 
 
-def find_match(doors: list[Door], asked: Asked | None) -> Match | None:
-    """The best match over all doors."""
-    searches = (_exact, _with_conventions, _with_mistakes, _partial)
+def _without_plain_maps(doors: list[Door]) -> list[Door]:
+    """Leave out the doors for maps of a loss that is a mean or a sum over pixels: its other doors tell the same."""
+    plain = [door for door in doors if not door.space.maps]
+    return [door for door in doors if not door.space.maps or not _is_pixelwise(door)] if plain else doors
+
+
+def _is_pixelwise(door: Door) -> bool:
+    """Whether the loss of a map is the mean, or the sum, of the losses of its left and its right part."""
+    case, seen = door.comparable[0]
+    width = case.prediction.shape[-1]
+    parts = [
+        replace(case, prediction=case.prediction[..., part], target=case.target[..., part])
+        for part in (slice(1), slice(1, None))
+    ]
+    values = [door.subject.observe(part, gradient=False, stage="probe").value for part in parts]
+    if seen.value is None or seen.value.numel() != 1 or any(v is None or v.numel() != 1 for v in values):
+        return False
+    left, right = (float(value) for value in values if value is not None)
+    whole = float(seen.value)
+    return _near(whole, left + right) or _near(whole, (left + (width - 1) * right) / width)
+
+
+def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match | None:
+    """The best match over all doors, in the first so many tiers."""
+    searches = (_exact, _with_conventions, _with_mistakes, _partial)[:tiers]
     for tier, search in enumerate(searches):
         if asked is not None and tier == 1:
             continue  # who names a reference means it, not a convention near it
-        matches = [match for door, spec in _pairs(doors, asked) for match in search(door, spec, asked)]
-        matches = [match for match in matches if tier > 1 or not _contradicted(match, doors)]
+        pairs = _pairs(doors, asked) if tier == 0 else _usual_pairs(doors, asked)
+        matches: list[Match] = []
+        for door, spec in pairs:
+            if matches and tier < 3 and _group(matches[0].door, tier) != _group(door, tier):
+                break  # the usual doors come first; with a convention or mistake one door is proof enough
+            found = search(door, spec, asked)
+            matches += [match for match in found if tier > 1 or not _contradicted(match, doors)]
         if matches:
             return _refine(matches)
-    if asked is None:
+    if asked is None or tiers < 4:
         return None
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
     return None
+
+
+def _group(door: Door, tier: int) -> object:
+    """Doors that are searched together: where agreement is exact those of one order, else each by itself."""
+    if tier:
+        return door
+    interface = door.subject.interface
+    return (door.space.maps, interface.swapped, interface.order)
 
 
 def _contradicted(match: Match, doors: list[Door]) -> bool:
@@ -120,9 +172,10 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
 def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
+    used = [door for door in doors if not _is_integer_twin(door, doors)]
     pairs = [
         (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
-        for door in doors
+        for door in used
         if not _named_the_other_way(door)
         for spec in specs
         if door.space.name in spec.spaces
@@ -134,6 +187,32 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
             pair[0].subject.interface.swapped,
             pair[0].subject.interface.order,
         ),
+    )
+
+
+def _usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
+    """Each reference with the space that it is most used to, of those that the target takes.
+
+    A target that is not the reference itself has most doors open by accident: a sum over all pixels takes any shape.
+    """
+    pairs = _pairs(doors, asked)
+    first: dict[str, Door] = {}
+    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.name)):
+        first.setdefault(spec.name, door)
+    return [
+        (door, spec)
+        for door, spec in pairs
+        if door.space is first[spec.name].space and door.subject.build is first[spec.name].subject.build
+    ]
+
+
+def _is_integer_twin(door: Door, doors: list[Door]) -> bool:
+    """Whether a door takes labels as integers, and its twin takes the same labels as numbers."""
+    interface = door.subject.interface
+    return interface.integer_labels and any(
+        other.subject.interface == replace(interface, integer_labels=False)
+        and other.subject.build is door.subject.build
+        for other in doors
     )
 
 
@@ -173,6 +252,8 @@ def _plain_variants(
 ) -> Iterator[Variant]:
     for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
         assignment = {**found, **(asked.params if asked is not None else {})}
+        if asked is None and not spec.is_itself(assignment):
+            continue
         for reduction in _reductions(door, spec):
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
                 yield Variant(spec, assignment, reduction)
@@ -199,14 +280,42 @@ def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
     assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
     try:
         with torch.no_grad():
-            value = variant.value(*variants.at_dtype(case, case.dtype)).double()
+            value = variant.reduce(_glance.terms(variant, case), case.prediction)
     except variants.UNDEFINED:
         return False  # a mistake that cannot be made at this shape
     shaped = variants.like(seen.value, value)
     if shaped is None:
         return False
-    close = (shaped - value).abs() <= 1e-3 * (1 + value.abs())
-    return bool((close | (~torch.isfinite(value) & ~torch.isfinite(shaped))).all())
+    return all(map(_near, shaped.flatten().tolist(), value.flatten().tolist()))
+
+
+def _near(actual: float, due: float) -> bool:
+    """Whether two numbers are alike at a glance: within a part in a thousand, or both not finite."""
+    if not math.isfinite(due):
+        return not math.isfinite(actual)
+    return abs(actual - due) <= 1e-3 * (1 + abs(due))
+
+
+class _Glance:
+    """The terms of the variant that was last looked at: reductions of the same terms come one after the other."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._terms: Terms | None = None
+
+    def terms(self, variant: Variant, case: Case) -> Terms:
+        """The terms of a variant at the dtype of a case."""
+        formulas = [change for change in variant.changes if change.reduce is None]
+        key = (case, variant.spec, variant.params, *formulas)
+        same = len(key) == len(self._key) and all(map(operator.is_, key, self._key))
+        if self._terms is None or not same:
+            self._terms = None
+            self._key = key
+            self._terms = variant.terms(*variants.at_dtype(case, case.dtype))
+        return self._terms
+
+
+_glance = _Glance()
 
 
 def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
@@ -224,7 +333,11 @@ def _with_conventions(door: Door, spec: ReferenceSpec, asked: Asked | None) -> I
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if asked is not None or not mistake.convention]
-    for variant in _variants_with(door, spec, asked, combinations(bank)):
+    # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
+    combined = combinations(bank)
+    if "additive" not in spec.laws:
+        combined = [mistakes for mistakes in combined if len(mistakes) == 1]
+    for variant in _variants_with(door, spec, asked, combined):
         yield Match(door, variant, 2)
 
 
@@ -241,7 +354,7 @@ def _variants_with(
     plain = list(_plain_variants(door, spec, asked))
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
-        bases = plain if len(mistakes) == 1 else plain[:MOST_PAIRED]
+        bases = plain[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
         found = list(itertools.islice(_distorted(door, bases, mistakes), MOST_MATCHES))
         yield from found
         if found:
@@ -274,7 +387,8 @@ def distort(
 def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
-    for variant in _plain_variants(door, spec, asked, reach="declared"):
+    near = _plain_variants(door, spec, asked, reach="declared")
+    for variant in itertools.islice(near, MOST_NEAREST):
         hits = sum(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
         score = float(hits) if 2 * hits >= len(door.comparable) else 0.0
         if not score and relations.fit(variant, door.comparable) is not None:
@@ -304,15 +418,14 @@ def _most_telling(rivals: list[Match]) -> Match:
         return rivals[0]
     door = rivals[0].door
     answers = []
-    for number, magnitude in enumerate(door.space.magnitudes):
+    hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
+    for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
         structure = Structure(
-            classes=door.classes[0],
-            features=door.features[0],
-            magnitude=magnitude,
-            targets=door.space.target_profiles[0],
+            classes=door.classes[0], features=door.features[0], magnitude=magnitude, targets=targets
         )
+        scales = door.space.scales[: 4 if magnitude in inputs.EXTREME else 1]
         # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
-        for scale, dtype in itertools.product(door.space.scales[:4], ("float32", "float64")):
+        for scale, dtype in itertools.product(scales, ("float32", "float64")):
             drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
             case = inputs.fill(door.space, drawn, rivals[0].variant.params)
             answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
@@ -321,7 +434,21 @@ def _most_telling(rivals: list[Match]) -> Match:
         hits = sum(variants.reproduces(match.variant, case, seen) for case, seen in answers)
         return hits, sum(p.name in door.evidence.named for p in match.variant.spec.parameters)
 
-    return max(rivals, key=score)
+    scores = [score(match) for match in rivals]
+    best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
+    if len(best) == 1:
+        return best[0]
+    told = [(case, door.subject.observe(case, stage="probe").gradient) for case, _ in answers[:GRADIENTS]]
+    return max(best, key=lambda match: sum(_has_slope(match.variant, *pair) for pair in told))
+
+
+def _has_slope(variant: Variant, case: Case, seen: Tensor | None) -> bool:
+    """Whether a gradient is that of a variant: it tells apart those of one value."""
+    try:
+        due = None if seen is None else variants.slope(variant, case)
+    except variants.UNDEFINED:
+        return False
+    return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
 
 
 def _takes_soft(match: Match) -> bool:

@@ -162,7 +162,7 @@ class Trial:
         At zeros, at ties, and where the prediction meets its target.
         """
         prediction, target = self.case.prediction, self.case.target
-        if self.variant is not None and self.variant.spec.kinks:
+        if self.variant is not None and self.variant.spec.kinks and self.beside_kink:
             return True
         if bool((prediction == 0).any()):
             return True

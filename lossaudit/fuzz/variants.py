@@ -60,7 +60,7 @@ class Variant:
 
     def with_mistakes(self, *mistakes: Mistake, params: Mapping[str, Any] | None = None) -> Variant:
         """The same with mistakes, and with the parameters that these need."""
-        return replace(self, mistakes=mistakes, params={**self.params, **(params or {})})
+        return replace(self, mistakes=mistakes, params={**self.params, **params} if params else self.params)
 
     def right(self) -> Variant:
         """The same without its mistakes."""
@@ -122,6 +122,14 @@ def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expecte
             error = _distance(own_slope, slope).max()
             slope_tolerance = MARGIN * (floor + UNIT[case.dtype] * slope.abs() + error)
     return Expected(value.detach(), slope, tolerance, slope_tolerance)
+
+
+def slope(variant: Variant, case: Case) -> Tensor | None:
+    """The gradient of a variant in float64; None where it has none."""
+    prediction, target = at_dtype(case, "float64")
+    prediction = prediction.clone().requires_grad_(True)
+    value = variant.value(prediction, target)
+    return torch.autograd.grad(value.sum(), prediction)[0] if value.requires_grad else None
 
 
 def _own(variant: Variant, case: Case, gradient: bool) -> tuple[Tensor, Tensor | None]:

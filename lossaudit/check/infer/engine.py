@@ -51,6 +51,7 @@ from lossaudit.check.values import (
     Unknown,
     Value,
     alternatives,
+    bounded,
     constant,
     join,
 )
@@ -323,6 +324,14 @@ class Interpreter:
         frame = Frame(self.project.module(Path(loader.site.path)), Scope())
         with self.silent():
             return calls.call_value(self, frame, collate, Arguments([ListVal([], data)]), loader.site)
+
+    def extend(self, value: ListVal, more: ListVal) -> None:
+        """``value.extend(more)``."""
+        rests = [rest for rest in (more.rest, value.rest) if rest is not None]
+        items, rest = bounded([*value.items, *more.items], join(rests) if rests else None)
+        self.heap.assign(value.items, items)
+        if rest is not value.rest:
+            self.heap.set_field(value, "rest", rest)
 
     def any_element(self, more: ListVal) -> Value:
         """One value that stands for every element."""

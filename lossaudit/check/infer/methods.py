@@ -305,9 +305,7 @@ def _list_method(interp: Interpreter, receiver: ListVal, name: str, arguments: A
         interp.heap.assign(receiver.items, [*receiver.items, values[0]])
     elif name in ("extend", "update") and values:
         more = interp.elements(values[0])
-        interp.heap.assign(receiver.items, [*receiver.items, *more.items])
-        if more.rest is not None:
-            interp.heap.set_field(receiver, "rest", join([more.rest, receiver.rest or more.rest]))
+        interp.extend(receiver, more)
     elif name == "insert" and len(values) == 2:
         _insert_item(interp, receiver, values[0], values[1])
     elif name == "pop":

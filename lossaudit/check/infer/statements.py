@@ -73,9 +73,7 @@ def _aug_assign(interp: Interpreter, frame: Frame, node: ir.AugAssign) -> Flow:
     if node.op == "+" and isinstance(before, ListVal):
         more = interp.elements(value)
         acts.collected(interp, frame, before, value, frame.site(node.id))
-        interp.heap.assign(before.items, [*before.items, *more.items])
-        if more.rest is not None:
-            interp.heap.set_field(before, "rest", more.rest)
+        interp.extend(before, more)
         return Flow.NEXT
     if isinstance(before, Union) and node.op in ("+", "-") and not isinstance(node.target, ir.Subscript):
         acts.collected(interp, frame, before, value, frame.site(node.id))

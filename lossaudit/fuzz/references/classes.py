@@ -77,7 +77,22 @@ def probability_cross_entropy(prediction: Tensor, target: Tensor, params: Params
     guard = params.get("guard") or 0.0
     if params.get("guard_form") == "clamp":
         return smoothed_cross_entropy(prediction.clamp(guard, 1 - guard).log(), target, params)
-    return smoothed_cross_entropy((prediction + guard).log(), target, params)
+    counted = (
+        (prediction + guard) if params.get("label_smoothing") else _of_use(prediction + guard, target, params)
+    )
+    return smoothed_cross_entropy(counted.log(), target, params)
+
+
+def _of_use(probabilities: Tensor, target: Tensor, params: Params) -> Tensor:
+    """1 in place of a probability that the target gives no weight: its logarithm may be infinite, its slope too."""
+    rows = target
+    if not target.is_floating_point():
+        kept = torch.ones_like(target, dtype=torch.bool)
+        if params.get("ignore_index") is not None:
+            kept = target != params["ignore_index"]
+        index = torch.where(kept, target, torch.zeros_like(target)).unsqueeze(1)
+        rows = torch.zeros_like(probabilities).scatter(1, index, kept.unsqueeze(1).to(probabilities.dtype))
+    return torch.where(rows == 0, torch.ones_like(probabilities), probabilities)
 
 
 def tensor_code(value: Tensor) -> str:

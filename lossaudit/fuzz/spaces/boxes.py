@@ -1,4 +1,4 @@
-"""Pairs of axis-aligned boxes [N, 4], as corners or as centre and size."""
+"""Pairs of axis-aligned boxes [N, 4], as corners, as centre and size or as corner and size."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def _corners(structure: Structure, generator: Generator) -> tuple[Tensor, Tensor
         return target.clone(), target
     if structure.targets == "disjoint":
         return target + 8, target
+    if structure.targets == "nested":
+        inset = torch.tensor([3.0, 5.0, -7.0, -1.0], dtype=torch.float64) / 32
+        return target + inset * size.repeat(1, 2), target
     # Odd multiples of 1/32: the sides of two boxes never lie on one line by accident.
     shift = (torch.randint(-8, 8, target.shape, generator=generator).double() * 2 + 1) / 32
     return target + shift, target
@@ -41,6 +44,13 @@ def _boxes_centres(structure: Structure, generator: Generator, _: Params) -> tup
     return _as_centres(prediction), _as_centres(target)
 
 
+def _boxes_origins(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
+    prediction, target = (
+        torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1) for boxes in _corners(structure, generator)
+    )
+    return prediction, target
+
+
 SPACES = tuple(
     Space(
         name=name,
@@ -48,11 +58,12 @@ SPACES = tuple(
         target=f"boxes [N, 4] as {words}",
         fill=fill_boxes,
         magnitudes=("ordinary",),
-        target_profiles=("random", "match", "disjoint"),
+        target_profiles=("random", "match", "disjoint", "nested"),
         free=False,
     )
     for name, words, fill_boxes in (
         ("corners-corners", "corners (x1, y1, x2, y2)", _boxes_corners),
         ("centres-centres", "centre and size (cx, cy, w, h)", _boxes_centres),
+        ("origins-origins", "corner and size (x, y, w, h)", _boxes_origins),
     )
 )

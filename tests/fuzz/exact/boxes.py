@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import mpmath
 import numpy as np
 
 from exact.digits import Array, Exact, Params, larger, number, smaller
 
+atan = np.frompyfunc(mpmath.atan, 1, 1)
 
-def corners(boxes: Array) -> Array:
+
+def of_centres(boxes: Array) -> Array:
     centre, size = boxes[:, :2], boxes[:, 2:]
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+
+
+def of_origins(boxes: Array) -> Array:
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _area(boxes: Array) -> Array:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def overlap(first: Array, second: Array) -> tuple[Array, Array]:
@@ -17,20 +30,55 @@ def overlap(first: Array, second: Array) -> tuple[Array, Array]:
     low, high = larger(first[:, :2], second[:, :2]), smaller(first[:, 2:], second[:, 2:])
     sides = larger(high - low, number(0))
     shared = sides[:, 0] * sides[:, 1]
-
-    def area(boxes: Array) -> Array:
-        return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-    return shared, area(first) + area(second) - shared
+    return shared, _area(first) + _area(second) - shared
 
 
-def iou(first: Array, second: Array, _: Params) -> Array:
+def _around(first: Array, second: Array) -> Array:
+    return np.concatenate([smaller(first[:, :2], second[:, :2]), larger(first[:, 2:], second[:, 2:])], axis=1)
+
+
+def iou(first: Array, second: Array, params: Params) -> Array:
     shared, union = overlap(first, second)
-    return 1 - shared / union
+    return 1 - shared / (union + number(params.get("epsilon") or 0))
 
 
-def iou_of_centres(first: Array, second: Array, params: Params) -> Array:
-    return iou(corners(first), corners(second), params)
+def giou(first: Array, second: Array, params: Params) -> Array:
+    _, union = overlap(first, second)
+    hull = _area(_around(first, second))
+    return iou(first, second, params) + (hull - union) / (hull + number(params.get("epsilon") or 0))
 
 
-EXACT = {"iou_loss": Exact(iou), "iou_loss_of_centres": Exact(iou_of_centres)}
+def diou(first: Array, second: Array, params: Params) -> Array:
+    hull = _around(first, second)
+    offset = (first[:, :2] + first[:, 2:] - second[:, :2] - second[:, 2:]) / 2
+    diagonal = ((hull[:, 2:] - hull[:, :2]) ** 2).sum(axis=1) + number(params.get("epsilon") or 0)
+    return iou(first, second, params) + (offset**2).sum(axis=1) / diagonal
+
+
+def _alpha_and_aspect(first: Array, second: Array, params: Params) -> tuple[Array, Array]:
+    angles = [atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1])) for b in (first, second)]
+    v = 4 / mpmath.pi**2 * (angles[0] - angles[1]) ** 2
+    bottom = iou(first, second, params) + v + number(params.get("epsilon") or 0)
+    alpha = [a / b if b != 0 else number(0) for a, b in zip(v, bottom, strict=True)]
+    return np.asarray(alpha, dtype=object), v
+
+
+def ciou(first: Array, second: Array, params: Params) -> Array:
+    alpha, v = _alpha_and_aspect(first, second, params)
+    return diou(first, second, params) + alpha * v
+
+
+def _behind(corners: Callable[[Array], Array], loss: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda first, second, params: loss(corners(first), corners(second), params)
+
+
+EXACT = {
+    f"{name}{suffix}": Exact(_behind(corners, loss), params)
+    for suffix, corners in (("", lambda b: b), ("_of_centres", of_centres), ("_of_origins", of_origins))
+    for name, loss, params in (
+        ("iou_loss", iou, ({"epsilon": 1e-3},)),
+        ("giou_loss", giou, ({"epsilon": 1e-3},)),
+        ("diou_loss", diou, ({"epsilon": 1e-3},)),
+        ("ciou_loss", ciou, ({"alpha_gradient": "through"},)),
+    )
+}

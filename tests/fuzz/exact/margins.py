@@ -1,0 +1,34 @@
+"""Hinge losses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exact.digits import Array, Exact, Params, exp, larger, log, number, pick, vector, where
+
+
+def hinge(x: Array, y: Array, params: Params) -> Array:
+    return larger(number(params["margin"]) - where(y > 0, x, -x), number(0))
+
+
+def squared_hinge(x: Array, y: Array, params: Params) -> Array:
+    return hinge(x, y, params) ** 2
+
+
+def soft_margin(x: Array, y: Array, _: Params) -> Array:
+    return log(1 + exp(-y * x))
+
+
+def multi_margin(x: Array, y: Array, params: Params) -> Array:
+    gaps = larger(number(params["margin"]) - pick(x, y)[:, None] + x, number(0)) ** params["p"]
+    others = np.arange(x.shape[1])[None, :] != y[:, None]
+    losses = where(others, gaps, number(0)).sum(axis=1) / x.shape[1]
+    return losses if params["weight"] is None else losses * vector(params["weight"])[y]
+
+
+EXACT = {
+    "hinge_loss": Exact(hinge, ({"margin": 0.5},)),
+    "squared_hinge_loss": Exact(squared_hinge, ({"margin": 2.0},)),
+    "soft_margin_loss": Exact(soft_margin),
+    "multi_margin_loss": Exact(multi_margin, ({"p": 2}, {"weight": [1.0, 2.0, 0.5]})),
+}
