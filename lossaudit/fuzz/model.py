@@ -83,6 +83,7 @@ class ReferenceSpec:
         kinks: True where value or gradient is not smooth inside the domain.
         only_declared: Reductions that are no more than torch's habit: believed only of a target that names them.
         lacks: Situations that torch's own loss of the family refuses, so that none is asked of another.
+        reducers: Reductions that the family does in a way of its own, by name.
         bind: For a function of the user's own, which is called like the target: the formula on one space.
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
@@ -104,6 +105,7 @@ class ReferenceSpec:
     lacks: frozenset[str] = frozenset()
     degree: int = 1
     bind: Callable[[Space], Formula] | None = None
+    reducers: Mapping[str, Reducer] = field(default_factory=dict)
     essential: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:

@@ -92,7 +92,7 @@ class Variant:
         for change in reversed(self.changes):
             if change.reduce is not None:
                 return change.reduce(terms, prediction)
-        return REDUCERS[self.reduction](terms, prediction)
+        return self.spec.reducers.get(self.reduction, REDUCERS[self.reduction])(terms, prediction)
 
     def value(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss."""
