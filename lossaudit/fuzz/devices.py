@@ -15,7 +15,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lossaudit.fuzz import surroundings
 from lossaudit.fuzz.subject import IDLE, Avoided, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
@@ -130,16 +129,13 @@ def device_bound(subject: Subject, case: Case) -> str | None:
     """Why a target is bound to a device, in one sentence; None when it is not, or nothing can be said."""
     if subject.shim is not None:
         return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
-    with surroundings.kept():
-        foreign = _has_foreign_tensors(subject, case)
-    if not foreign:
+    if not _has_foreign_tensors(subject, case):
         return None
     try:
         subject.announce("fake-device", case, subject.interface)
     except Avoided:
         return None
-    with surroundings.kept():
-        reason = _run_fake(subject, case)
+    reason = _run_fake(subject, case)
     subject.announce(IDLE, None, None)
     return reason
 

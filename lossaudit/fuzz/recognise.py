@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
+LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
 GRADIENTS = 8
@@ -351,6 +352,8 @@ def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:
 def _variants_with(
     door: Door, spec: ReferenceSpec, asked: Asked | None, combined: list[tuple[Mistake, ...]]
 ) -> Iterator[Variant]:
+    if asked is None and not _tells([seen.value for _, seen in door.comparable]):
+        return
     plain = list(_plain_variants(door, spec, asked))
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
@@ -384,13 +387,19 @@ def distort(
         yield variant.with_mistakes(*mistakes, params=assignment)
 
 
+def _tells(values: list[Tensor | None]) -> bool:
+    """Whether agreement on these values proves anything: the same again and again, zero above all, does not."""
+    return len({round(float(value.sum()), 6) for value in values if value is not None}) >= LEAST_TOLD
+
+
 def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
     near = _plain_variants(door, spec, asked, reach="declared")
     for variant in itertools.islice(near, MOST_NEAREST):
-        hits = sum(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
-        score = float(hits) if 2 * hits >= len(door.comparable) else 0.0
+        agreed = [seen.value for case, seen in door.comparable if variants.reproduces(variant, case, seen)]
+        telling = 2 * len(agreed) >= len(door.comparable) and _tells(agreed)
+        score = float(len(agreed)) if telling else 0.0
         if not score and relations.fit(variant, door.comparable) is not None:
             score = 0.5
         if score and (best is None or score > best[0]):

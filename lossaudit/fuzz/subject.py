@@ -72,7 +72,8 @@ def silent(_stage: str, _case: Case | None, _interface: Interface | None) -> Non
 class Subject:
     """A built target with one interface.
 
-    ``shim`` stands in for CUDA calls where there is no CUDA, so that values can still be judged.
+    ``shim`` stands in for CUDA calls where there is no CUDA, so that values can still be judged. ``guarded``: settings of
+    torch that a call changes are put back after it.
     """
 
     build: Build
@@ -80,6 +81,7 @@ class Subject:
     call: Mapping[str, Any]
     announce: Announce
     shim: Callable[[], Any] | None = None
+    guarded: bool = True
 
     def at_dtype(self, dtype: str) -> Callable[..., Any]:
         """The loss with its own parameters and buffers at a dtype, as ``.to(dtype)`` would leave it."""
@@ -93,23 +95,13 @@ class Subject:
         """The same subject around another callable."""
         return replace(self, build=replace(self.build, loss=loss))
 
-    def observe(
-        self, case: Case, *, gradient: bool = True, stage: str = "call", guarded: bool = True
-    ) -> Observation:
-        """Call the target once on a case; whatever it does is data.
-
-        Args:
-            case: The input.
-            gradient: Whether its backward is run, too.
-            stage: What is told to the announcer.
-            guarded: Whether settings of torch that the call changes are put back.
-        """
+    def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
+        """Call the target once on a case; whatever it does is data."""
         try:
             self.announce(stage, case, self.interface)
         except Avoided as avoided:
             return Observation(error=str(avoided), error_type="Avoided")
-        with surroundings.kept() if guarded else contextlib.nullcontext():
-            seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
@@ -131,16 +123,15 @@ class Subject:
         """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
         prediction, target = packed(case, self.interface)
         given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
-        with surroundings.kept(), torch.enable_grad():
+        with torch.enable_grad():
             value = single(self.invoke(self.at_dtype(case.dtype), *given))
         return isinstance(value, torch.Tensor) and _hand_written(value)
 
     def invoke(self, loss: Callable[..., Any], *arguments: Any) -> Any:
         """The bare call, with the arguments in the order of the space."""
         ordered = self.interface.arranged(arguments)
-        if self.shim is None:
-            return loss(*ordered, **self.call)
-        with self.shim():
+        guard = surroundings.kept() if self.guarded else contextlib.nullcontext()
+        with guard, self.shim() if self.shim is not None else contextlib.nullcontext():
             return loss(*ordered, **self.call)
 
 

@@ -58,9 +58,14 @@ def kept() -> Iterator[None]:
     try:
         yield
     finally:
-        for setting, value in zip(SETTINGS, before, strict=True):
-            if setting.read() != value:
-                setting.write(value)
+        _put_back(before)
+
+
+def _put_back(values: list[Any]) -> None:
+    """Write what differs only: setting the deterministic flag loads torch's compiler, which takes seconds."""
+    for setting, value in zip(SETTINGS, values, strict=True):
+        if setting.read() != value:
+            setting.write(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,7 @@ def traces(call: Callable[[], object]) -> Traces:
                 call()
             after = [setting.read() for setting in SETTINGS]
             states.append([seed_setting.read() for seed_setting in SEEDS])
-            for setting, value in zip(SETTINGS, settings, strict=True):
-                setting.write(value)
+            _put_back(settings)
     changed = [
         f"{setting.name} from {before} to {now}"
         for setting, before, now in zip(SETTINGS, settings, after, strict=True)

@@ -74,6 +74,19 @@ def test_drawing_random_numbers_is_no_change_and_printing_is_only_told() -> None
     assert any("prints at each call" in line for line in told.assumptions)
 
 
+def test_judging_a_plain_loss_does_not_load_torchs_compiler() -> None:
+    code = (
+        "import sys\n"
+        "from lossaudit.fuzz import fuzz_loss\n"
+        "def loss(scores, labels):\n"
+        "    return ((scores.exp() + 1).log() - scores * labels).mean()\n"
+        "fuzz_loss(loss, max_examples=3)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
 def test_same_seed_same_report() -> None:
     target = f"{FIXTURES / 'mistakes' / 'cross_entropy.py'}:SharedVector"
     first, second = (json.dumps(asdict(fuzz_target(target, QUICK))) for _ in range(2))

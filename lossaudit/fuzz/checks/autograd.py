@@ -54,6 +54,9 @@ def finite_differences(trial: Trial) -> Failure | None:
         if any(side.value is None for side in sides):
             return None
         slopes.append(float((sides[0].value - sides[1].value).sum() / (2 * step)))  # type: ignore[operator]
+        halves = [float((side.value - here.value).abs().sum() / step) for side in sides]  # type: ignore[operator]
+        if abs(halves[0] - halves[1]) > 10 * SLOPE_TOLERANCE * max(*halves, 1e-3):
+            return None  # on a kink the two sides differ, however short the step
     analytic = float((here.gradient * direction).sum())
     scale = max(abs(analytic), abs(slopes[0]), 1e-3)
     # Two step lengths that disagree mean a kink or noise nearby: nothing can be said there.

@@ -1,0 +1,49 @@
+"""No loss of ``torch.nn`` is ever accused: the first thing that a user would check."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import audit_here
+
+from lossaudit.fuzz import FuzzOptions
+
+LOSSES = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CosineEmbeddingLoss",
+    "CrossEntropyLoss",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "MarginRankingLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "PoissonNLLLoss",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+]
+
+
+def _conforms(name: str, seed: int) -> None:
+    report = audit_here(f"torch.nn:{name}", FuzzOptions(seed=seed, max_examples=6))
+    assert report.verdict == "conforms", (seed, report.error, report.findings)
+    assert not report.findings
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_torch_conform(name: str) -> None:
+    for seed in range(3):
+        _conforms(name, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_torch_conform_for_many_seeds(name: str) -> None:
+    for seed in range(50):
+        _conforms(name, seed)
