@@ -71,7 +71,7 @@ def _selection_options(command: Command) -> Command:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="lossaudit")
 def cli() -> None:
-    r"""Find the loss bugs that do not crash.
+    """Find the loss bugs that do not crash.
 
     \b
     lossaudit check src/            read code, report broken loss contracts with the trail that proves each
@@ -79,7 +79,7 @@ def cli() -> None:
     lossaudit rule LA101            explain a rule, with a wrong and a right example
 
     Exit codes: 0 nothing found, 1 findings, 2 the tool could not do its work.
-    """
+    """  # noqa: D301 (click keeps the lines after the character \b as they are)
 
 
 @cli.command()
@@ -124,11 +124,17 @@ def cli() -> None:
 )
 @click.option("--add-ignore", is_flag=True, help="Write a suppression comment for every finding.")
 @click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
-@click.option("--no-cache", is_flag=True, help="Read every file anew and remember nothing.")
+@click.option("--no-cache", is_flag=True, help="Analyse every file anew and remember nothing.")
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Remember results here instead of in .lossaudit/cache beside the configuration.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
 @_configuration_options
 def check(paths: tuple[Path, ...], **options: Any) -> None:
-    r"""Read Python files and report broken loss contracts. Nothing is imported or run.
+    """Read Python files and report broken loss contracts. Nothing is imported or run.
 
     PATHS are files or folders; without any, the current folder is checked.
 
@@ -139,7 +145,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --select LA1,LA401    some rules only
       lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
-    """
+    """  # noqa: D301 (click keeps the lines after the character \b as they are)
     from lossaudit.check import Declared
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
@@ -163,6 +169,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         or (configuration.base / settings.baseline if settings.baseline else None),
         write_baseline=options["write_baseline"],
         debug=options["debug"],
+        cache=None if options["no_cache"] else _cache_folder(options["cache_dir"], configuration.base),
         change=change,
         unsafe=options["unsafe_fixes"],
     )
@@ -218,7 +225,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 )
 @_configuration_options
 def fuzz(targets: tuple[str, ...], **options: Any) -> None:
-    r"""Run a loss against the formula that it claims to be, and name the mistake.
+    """Run a loss against the formula that it claims to be, and name the mistake.
 
     TARGETS are module:Attr or path/file.py:Attr: a class, an instance, a function or a factory; or places that are searched
     for losses: a file, a folder, an installed package. The current folder is on sys.path. Without any, the targets of the
@@ -230,7 +237,7 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
       lossaudit fuzz src/losses.py:FocalLoss --reference sigmoid_focal_loss:gamma=2.0,alpha=0.25
       lossaudit fuzz src/ --jobs 4
       lossaudit fuzz losses:MyLoss --output-format json --seed 7
-    """
+    """  # noqa: D301 (click keeps the lines after the character \b as they are)
     from lossaudit.fuzz.campaign import run
     from lossaudit.report.fuzz_progress import watch
 
@@ -315,6 +322,19 @@ def replay(identity: str, **options: Any) -> None:
 
 
 @cli.command()
+@_configuration_options
+def clean(**options: Any) -> None:
+    """Delete what was remembered beside the configuration: .lossaudit with its cache and the kept failures."""
+    from lossaudit.statefolder import remove_state
+
+    try:
+        removed = remove_state(_configuration((), options).base)
+    except OSError as error:
+        raise Unable(f"cannot delete {error.filename}: {error.strerror or error}") from error
+    _print("There is nothing to delete.\n" if removed is None else f"Deleted {removed}\n", options["color"])
+
+
+@cli.command()
 @click.argument("name", required=False)
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -366,6 +386,21 @@ def _configuration(paths: Sequence[Path], options: dict[str, Any]) -> Configurat
         return find_configuration(paths)
     except ConfigError as error:
         raise Unable(str(error)) from error
+
+
+def _cache_folder(asked: Path | None, base: Path) -> Path | None:
+    """Where results are remembered; None where nothing can be written, which is no reason not to check."""
+    from lossaudit.statefolder import state_folder
+
+    try:
+        if asked is None:
+            return state_folder(base, "cache")
+        asked.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if asked is None:
+            return None
+        raise Unable(f"--cache-dir {asked}: {error.strerror or error}") from error
+    return asked
 
 
 def _selected(configuration: Configuration, options: dict[str, Any]) -> frozenset[str]:

@@ -18,7 +18,8 @@ class CheckOptions:
 
     ``select`` holds the codes to run (None: every rule that is enabled by default); ``roots`` further folders from which
     imports are resolved; ``contracts`` what the user declared of losses and models; with ``debug``, a failure of the analysis
-    itself is raised instead of reported. ``sources`` is what files are taken to hold instead of what is on the disk.
+    itself is raised instead of reported. ``sources`` is what files are taken to hold instead of what is on the disk. ``cache`` is
+    a folder in which results are remembered.
     """
 
     select: frozenset[str] | None = None
@@ -26,6 +27,7 @@ class CheckOptions:
     contracts: tuple[Declared, ...] = ()
     debug: bool = False
     sources: Mapping[Path, bytes] = field(default_factory=dict)
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Request:
     baseline: Path | None = None
     write_baseline: Path | None = None
     debug: bool = False
+    cache: Path | None = None
     change: Literal["none", "fix", "diff", "ignore"] = "none"
     unsafe: bool = False
 
@@ -115,6 +116,7 @@ class _Audit:
             contracts=request.contracts,
             debug=request.debug,
             sources=sources,
+            cache=request.cache,
         )
         result = check_files(self.files, options)
         self.checked, self.unreadable = result.checked, result.unreadable

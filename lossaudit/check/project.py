@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from lossaudit.check import ir
+from lossaudit.check import ir, looks
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.notebooks import python_of
 from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower
@@ -76,6 +76,12 @@ class Project:
         self._kinds: dict[Path, str] = {}
         self._listings: dict[Path, frozenset[str]] = {}
         self._climbs: dict[Path, tuple[Path, ...]] = {}
+        self._asked: dict[str, None] = {}
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What the disk was asked so far, besides the bytes of the files that were given (see :mod:`lossaudit.check.cache`)."""
+        return tuple(self._asked)
 
     def module(self, path: Path) -> Module:
         """The module of a file (its code is loaded by :meth:`load`)."""
@@ -111,7 +117,10 @@ class Project:
         Raises:
             SourceError: E003, it cannot be read; E001 or E002, it is a notebook that is broken.
         """
-        given = self._sources.get(_normal(path)) if self._sources else None
+        normal = _normal(path)
+        given = self._sources.get(normal) if self._sources else None
+        if given is None and normal not in self.files:
+            self._asked[looks.asks_content(normal)] = None
         return python_of(path, read(path)) if given is None else given
 
     # Names
@@ -160,12 +169,7 @@ class Project:
         if not (module.is_namespace or module.path.name == "__init__.py"):
             return frozenset()
         folder = _normal(module.folder)
-        if folder not in self._listings:
-            try:
-                self._listings[folder] = frozenset(entry.name.partition(".")[0] for entry in folder.iterdir())
-            except OSError:
-                self._listings[folder] = frozenset()
-        return self._listings[folder]
+        return frozenset(name.partition(".")[0] for name in self._listing(folder))
 
     def _below(self, folder: Path, dotted: str) -> Module | None:
         key = (folder, dotted)
@@ -187,17 +191,18 @@ class Project:
 
     def _kind(self, path: Path) -> str:
         if path not in self._kinds:
-            try:
-                self._kinds[path] = "file" if path.is_file() else "folder" if path.is_dir() else ""
-            except OSError:
-                self._kinds[path] = ""
+            self._asked[looks.asks_kind(path)] = None
+            self._kinds[path] = looks.kind(path)
         return self._kinds[path]
 
     def _holds_python(self, folder: Path) -> bool:
-        try:
-            return any(entry.suffix == ".py" for entry in folder.iterdir())
-        except OSError:
-            return False
+        return any(name.endswith(".py") for name in self._listing(folder))
+
+    def _listing(self, folder: Path) -> frozenset[str]:
+        if folder not in self._listings:
+            self._asked[looks.asks_listing(folder)] = None
+            self._listings[folder] = frozenset(looks.listing(folder))
+        return self._listings[folder]
 
     def _roots(self, importer: Module) -> Iterator[Path]:
         folder = _normal(importer.folder)
@@ -216,7 +221,7 @@ class Project:
         inside_package = self._kind(folder / "__init__.py") == "file"
         current = folder
         for _ in range(_MAX_CLIMB):
-            if any((current / marker).exists() for marker in _MARKERS) or current.parent == current:
+            if any(self._kind(current / marker) for marker in _MARKERS) or current.parent == current:
                 return
             is_below_common = self._common in current.parents
             if not (inside_package or is_below_common):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lossaudit.check import CheckOptions, CheckResult
+from lossaudit.check.cache import Cache, key_of
 from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.fixes.make import Desk, make_fix
@@ -33,8 +34,28 @@ T = TypeVar("T")
 
 
 def run(files: Sequence[Path], options: CheckOptions) -> CheckResult:
-    """Check files. Deeply nested code needs a deep stack, so the work is done in a thread that has one."""
-    return _with_deep_stack(lambda: Run(options).check(files))
+    """Check files, or recall what an earlier run found in the same ones."""
+    if options.cache is None or options.sources or options.debug:
+        return _analyse(files, options)[0]
+    memory, key = Cache(options.cache), key_of(files, options)
+    remembered = None if key is None else memory.recall(key)
+    if remembered is not None:
+        return remembered
+    result, asked = _analyse(files, options)
+    if key is not None and key == key_of(files, options):  # nobody wrote meanwhile
+        memory.remember(key, result, asked)
+    return result
+
+
+def _analyse(files: Sequence[Path], options: CheckOptions) -> tuple[CheckResult, tuple[str, ...]]:
+    """The result, and what the disk was asked. Deeply nested code needs a deep stack: the work is done in a thread that has one."""
+
+    def work() -> tuple[CheckResult, tuple[str, ...]]:
+        run = Run(options)
+        result = run.check(files)
+        return result, run.asked
+
+    return _with_deep_stack(work)
 
 
 def _with_deep_stack(work: Callable[[], T]) -> T:
@@ -73,6 +94,7 @@ class Run:
         self.sources: dict[Path, bytes] = {}
         self.problems: list[Finding] = []
         self.unreadable = 0
+        self.asked: tuple[str, ...] = ()
 
     def check(self, files: Sequence[Path]) -> CheckResult:
         """Read, select, interpret, and place the findings."""
@@ -84,6 +106,7 @@ class Run:
         self._check_syntax([path for path in self.sources if path not in set(selected)])
         hits = self._interpret(project, [project.module(path) for path in selected])
         findings = [*self.problems, *Placer(project, self.contracts).findings(hits)]
+        self.asked = project.asked
         return CheckResult(tuple(sorted(set_of(findings), key=_order)), len(unique), self.unreadable)
 
     def _read(self, files: Iterable[Path], project: Project) -> None:

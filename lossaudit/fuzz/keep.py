@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lossaudit.statefolder import NAME, state_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from lossaudit.findings import FuzzFinding, TargetReport
     from lossaudit.fuzz import FuzzOptions
 
-FOLDER = ".lossaudit"
+FOLDER = "failures"
 VERSION = 1
 
 
@@ -85,7 +87,7 @@ def keep(base: Path, report: TargetReport, options: FuzzOptions) -> TargetReport
     ]
     try:
         for kept in made:
-            _write(_folder(base), kept)
+            _write(state_folder(base, FOLDER), kept)
     except OSError:
         return report
     findings = (
@@ -104,18 +106,6 @@ def of_target(base: Path, target: str, options: FuzzOptions) -> tuple[Mapping[st
     )
 
 
-def _folder(base: Path) -> Path:
-    """The folder of failures; the one above it tells git to ignore it."""
-    home = base / FOLDER
-    home.mkdir(exist_ok=True)
-    ignore = home / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
-    folder = home / "failures"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def _write(folder: Path, kept: Kept) -> None:
     waiting = folder / f"{kept.id}.part"
     waiting.write_text(json.dumps({"version": VERSION, **asdict(kept)}, indent=1), encoding="utf-8")
@@ -126,12 +116,12 @@ def load(base: Path, identity: str) -> Kept | None:
     """The failure of this identity; None where there is none, or its file cannot be understood."""
     if not identity.isalnum():
         return None
-    return _read(base / FOLDER / "failures" / f"{identity}.json")
+    return _read(base / NAME / FOLDER / f"{identity}.json")
 
 
 def load_all(base: Path) -> tuple[Kept, ...]:
     """Every kept failure, by identity."""
-    files: Iterable[Path] = sorted((base / FOLDER / "failures").glob("*.json"))
+    files: Iterable[Path] = sorted((base / NAME / FOLDER).glob("*.json"))
     return tuple(kept for file in files if (kept := _read(file)) is not None)
 
 
