@@ -40,7 +40,23 @@ class CheckResult:
 
 
 def check_files(files: Sequence[Path], options: CheckOptions | None = None) -> CheckResult:
-    """Check files that were already discovered."""
-    from lossaudit.check.run import run  # noqa: PLC0415 (LibCST is imported when a check runs, not before)
+    """Check files that were already discovered, or recall what an earlier run found in the same ones."""
+    options = options or CheckOptions()
+    if options.cache is None or options.sources or options.debug:
+        return _analysed(files, options)[0]
+    from lossaudit.check.cache import Cache, key_of  # noqa: PLC0415 (it needs the records of this file)
 
-    return run(files, options or CheckOptions())
+    memory, key = Cache(options.cache), key_of(files, options)
+    remembered = None if key is None else memory.recall(key)
+    if remembered is not None:
+        return remembered
+    result, asked = _analysed(files, options)
+    if key is not None and key == key_of(files, options):  # nobody wrote meanwhile
+        memory.remember(key, result, asked)
+    return result
+
+
+def _analysed(files: Sequence[Path], options: CheckOptions) -> tuple[CheckResult, tuple[str, ...]]:
+    from lossaudit.check.run import run  # noqa: PLC0415 (the interpreter is imported when something is analysed)
+
+    return run(files, options)

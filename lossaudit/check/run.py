@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from lossaudit.check import CheckOptions, CheckResult
-from lossaudit.check.cache import Cache, key_of
 from lossaudit.check.contracts import Contracts, load_contracts, mentioned
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.fixes.make import Desk, make_fix
@@ -33,22 +32,8 @@ _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 T = TypeVar("T")
 
 
-def run(files: Sequence[Path], options: CheckOptions) -> CheckResult:
-    """Check files, or recall what an earlier run found in the same ones."""
-    if options.cache is None or options.sources or options.debug:
-        return _analyse(files, options)[0]
-    memory, key = Cache(options.cache), key_of(files, options)
-    remembered = None if key is None else memory.recall(key)
-    if remembered is not None:
-        return remembered
-    result, asked = _analyse(files, options)
-    if key is not None and key == key_of(files, options):  # nobody wrote meanwhile
-        memory.remember(key, result, asked)
-    return result
-
-
-def _analyse(files: Sequence[Path], options: CheckOptions) -> tuple[CheckResult, tuple[str, ...]]:
-    """The result, and what the disk was asked. Deeply nested code needs a deep stack: the work is done in a thread that has one."""
+def run(files: Sequence[Path], options: CheckOptions) -> tuple[CheckResult, tuple[str, ...]]:
+    """The result, and what the disk was asked besides the files. Deeply nested code needs a deep stack: the work is done in a thread that has one."""
 
     def work() -> tuple[CheckResult, tuple[str, ...]]:
         run = Run(options)

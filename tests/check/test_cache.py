@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.check import CheckOptions, CheckResult, check_files
-from lossaudit.check import run as run_module
+from lossaudit.check import CheckOptions, CheckResult, check_files, run
 from lossaudit.check.cache import MAX_ENTRIES, SUFFIX
 
 PROBABILITIES = """\
@@ -63,7 +62,7 @@ def no_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("it was analysed again")
 
-    monkeypatch.setattr(run_module, "_analyse", refuse)
+    monkeypatch.setattr(run, "run", refuse)
 
 
 def test_the_second_run_recalls_the_first_with_trails_and_fixes(
