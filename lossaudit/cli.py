@@ -196,6 +196,13 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     metavar="NAME[:K=V,...]",
     help="Judge against this reference, or against module:function, instead of recognising one.",
 )
+@click.option(
+    "--with",
+    "transforms",
+    multiple=True,
+    type=click.Choice(["compile", "vmap", "grad"]),
+    help="Judge the loss also under torch.compile, torch.func.vmap or torch.func.grad; may be repeated.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same report.")
 @click.option(
     "--max-examples", type=click.IntRange(min=1), help="Stop after so many structures have been drawn."
@@ -498,6 +505,7 @@ def _fuzz_options(target: str, configuration: Configuration, options: dict[str, 
         reference=options["reference"] or configured.reference,
         seed=options["seed"],
         select=_selected_for_fuzz(configuration, options),
+        transforms=frozenset(options["transforms"]),
         **{name: limit for name, limit in limits.items() if limit is not None},
     )
 

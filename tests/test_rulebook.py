@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from lossaudit import rulebook
+from lossaudit.check.contracts import framework_names
 from lossaudit.findings import Severity
 from tests import rulepages
 from tests.rulepages import Page
@@ -25,7 +26,7 @@ SECTIONS = [
 ]
 # A page about a file that could not be judged has nothing to measure and no loss to show.
 PROBLEM_SECTIONS = ["What it is", "What to do"]
-FRAMEWORKS = ["pytorch", "paddle", "keras", "jax"]
+FRAMEWORKS = ["pytorch", "paddle", "keras"]
 FRONT_MATTER = {"code", "name", "severity", "fix", "since", "frameworks"}
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 # Such a number in the prose is a result; it must stand in the output of a measured block.
@@ -54,6 +55,7 @@ def test_front_matter_is_complete_and_typed(page: Page) -> None:
     assert isinstance(meta["since"], str)
     assert re.fullmatch(r"\d+\.\d+\.\d+", meta["since"])
     assert meta["frameworks"] == [name for name in FRAMEWORKS if name in meta["frameworks"]]
+    assert set(meta["frameworks"]) <= set(framework_names())  # a page promises what there are contracts for
 
 
 @every_page
