@@ -50,13 +50,20 @@ def diagnose(
     )
     if not judged:
         return None
+    wrong_slopes = [trial for trial in judged if trial.gradient_agrees is False]
+    by_value = not all(_agrees_fully(trial) for trial in judged)
+    if not by_value and not wrong_slopes:
+        return None
     bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
     formulas = [mistake for mistake in bank if mistake.wrong is not None]
     for mistakes in (*combinations(bank), *itertools.permutations(formulas, 2)):
         for variant in distort(base, mistakes, evidence, classes):
-            if _reproduces_all(variant, judged):
+            if not _reproduces_all(variant, judged):
+                continue
+            # Where every value is right, a mistake that shows on none of these inputs would reproduce them as well.
+            if by_value or all(explains_gradient(variant, trial) for trial in wrong_slopes):
                 return _named(variant, mistakes)
-    return _fitted(base, judged)
+    return _fitted(base, judged) if by_value else None
 
 
 def _telling_first(trials: list[Trial]) -> list[Trial]:
