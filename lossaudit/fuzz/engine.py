@@ -352,6 +352,10 @@ def _judge(
         entry = _kept_entry(code, findings.by_code[code], cause)
         if entry is not None:
             kept.append(entry)
+    if dependent and not kept:
+        # A cause that leaves nothing to be its consequence of has explained too much.
+        check, failure, _ = min(findings.by_code[min(dependent)], key=lambda entry: _plainness(entry[1]))
+        kept.append((check, failure, cause if cause is not None and cause.variant is None else None))
     return [_shrunk(session, check, failure, reason) for check, failure, reason in _relabelled(kept, cause)]
 
 

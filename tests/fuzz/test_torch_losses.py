@@ -1,4 +1,4 @@
-"""No loss of ``torch.nn`` is ever accused: the first thing that a user would check."""
+"""No right loss of ``torch.nn`` is ever accused: the first thing that a user would check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ LOSSES = [
     "NLLLoss",
     "PoissonNLLLoss",
     "SmoothL1Loss",
-    "SoftMarginLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
 ]
@@ -47,3 +46,9 @@ def test_losses_of_torch_conform(name: str) -> None:
 def test_losses_of_torch_conform_for_many_seeds(name: str) -> None:
     for seed in range(50):
         _conforms(name, seed)
+
+
+def test_what_torch_itself_gets_wrong_is_said() -> None:
+    """SoftMarginLoss takes exp before log1p: in float32 it overflows from a score of 88.7 on, where the loss is 89."""
+    report = audit_here("torch.nn:SoftMarginLoss", FuzzOptions(max_examples=6))
+    assert {finding.code for finding in report.findings} == {"LF301", "LF302"}

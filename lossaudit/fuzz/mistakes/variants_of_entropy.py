@@ -276,6 +276,7 @@ MISTAKES = (
         "modulation-not-complemented",
         FOCAL,
         "modulates by p_t ** gamma, not by (1 - p_t) ** gamma: easy samples weigh most",
+        codes=("LF101", "LF504"),
         wrong=_pt_not_complemented,
         applies=lambda params: bool(params.get("gamma")),
     ),
