@@ -20,11 +20,13 @@ class Exact:
     """A formula of object arrays: prediction and target as a reference takes them, losses before reduction.
 
     ``params`` are the parameters to try besides the neutral ones; ``relative`` asks for correct digits near zero too.
+    ``largest`` is the size up to which the slope along every entry is judged: each costs three evaluations.
     """
 
     formula: Callable[[Array, Array, Params], Array]
     params: tuple[dict[str, Any], ...] = ()
     relative: bool = False
+    largest: int = 6
 
 
 def _real(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
