@@ -225,6 +225,8 @@ class Space:
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
         maps: True for images, which end in height and width.
         part_of: Another space that holds all of this one: it is only asked where that one is closed.
+        recodes: Another space of the same predictions, whose targets are these in another coding: who reads one coding
+            need not read the other.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
@@ -247,6 +249,7 @@ class Space:
     scales: tuple[float, ...] = (4.0,)
     maps: bool = False
     part_of: str = ""
+    recodes: str = ""
     alike: bool = False
     features: tuple[int, ...] = (0,)
     parts: tuple[Part, ...] = ()
