@@ -34,7 +34,13 @@ ALPHA = Parameter("alpha", 0.5, "number", ("alpha", "fp_weight"), high=10.0)
 BETA = Parameter("beta", 0.5, "number", ("beta", "fn_weight"), high=10.0)
 GAMMA = Parameter("gamma", 1.0, "number", ("gamma",), low=0.1, high=10.0)
 OVERLAP_WEIGHT = Parameter(
-    "overlap_weight", 1.0, "number", ("dice_weight", "weight_dice", "lambda_dice"), guesses=(0.5,), high=100.0
+    "overlap_weight",
+    1.0,
+    "number",
+    ("dice_weight", "weight_dice", "lambda_dice"),
+    guesses=(0.5,),
+    low=1e-3,  # without its overlap it is another loss
+    high=100.0,
 )
 ENTROPY_WEIGHT = Parameter(
     "entropy_weight",
