@@ -21,6 +21,9 @@ ParameterKind = Literal[
     "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
 ]
 
+# A difference of a parameter that ordinary inputs do not show in float32.
+NEGLIGIBLE = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -109,12 +112,15 @@ class ReferenceSpec:
     essential: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
-        """Whether every essential parameter is away from its neutral value."""
+        """Whether every essential parameter is plainly away from its neutral value.
+
+        An epsilon of the target, taken for a power or a weight, makes of one reference nothing but another one.
+        """
         neutral = self.neutral()
         return all(
-            value is not neutral[name] and not (isinstance(value, (int, float)) and value == neutral[name])
-            for name in self.essential
-            for value in (params[name],)
+            value is not plain and not (numbers <= {int, float} and abs(value - plain) <= NEGLIGIBLE)
+            for value, plain in ((params[name], neutral[name]) for name in self.essential)
+            for numbers in ({type(value), type(plain)},)
         )
 
     def parameter(self, name: str) -> Parameter | None:
@@ -225,6 +231,8 @@ class Space:
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
         maps: True for images, which end in height and width.
         part_of: Another space that holds all of this one: it is only asked where that one is closed.
+        recodes: Another space of the same predictions, whose targets are these in another coding: who reads one coding
+            need not read the other.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
@@ -247,6 +255,7 @@ class Space:
     scales: tuple[float, ...] = (4.0,)
     maps: bool = False
     part_of: str = ""
+    recodes: str = ""
     alike: bool = False
     features: tuple[int, ...] = (0,)
     parts: tuple[Part, ...] = ()

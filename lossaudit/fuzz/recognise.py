@@ -193,6 +193,7 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
     usual = spaces[: spaces.index(match.door.space.name)]
     return any(
         door.space.name in usual
+        and door.space.recodes != match.door.space.name
         and door.subject.interface.swapped == match.door.subject.interface.swapped
         and len(door.comparable) == len(door.responses)
         and not _explains(match.variant, door)

@@ -75,7 +75,9 @@ def arcface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
 def cosface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     """Softmax over scaled cosines, the margin taken off the cosine of the own class."""
     cosines = class_cosines(prediction, params)
-    return class_losses(params["s"] * (cosines - params["m"] * own_class(target, cosines)), target)
+    # A number times booleans would be of torch's default dtype: the margin would be rounded to float32.
+    margins = params["m"] * own_class(target, cosines).to(cosines.dtype)
+    return class_losses(params["s"] * (cosines - margins), target)
 
 
 def center(prediction: Tensor, target: Tensor, params: Params) -> Terms:

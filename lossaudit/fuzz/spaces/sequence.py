@@ -24,12 +24,13 @@ INPUT_LENGTHS = Part(
 TARGET_LENGTHS = Part("target_lengths", LENGTH_NAMES, learned=False)
 
 
-def _sequences(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
-    """Scores [N, T, C]; labels from 1 on, then the length of the input and that of the labels, [N, S + 2]."""
+def _sequences(structure: Structure, generator: Generator, params: Params) -> tuple[Tensor, Tensor]:
+    """Scores [N, T, C]; labels that are no blank, then the length of the input and that of the labels, [N, S + 2]."""
     scores = fill.ordinary((structure.batch, STEPS, structure.classes), generator)
     if structure.magnitude == "large":
         scores = scores * structure.scale
-    labels = torch.randint(1, structure.classes, (structure.batch, LABELS), generator=generator)
+    labels = torch.randint(structure.classes - 1, (structure.batch, LABELS), generator=generator)
+    labels += labels >= params.get("blank", 0)
     steps = torch.randint(STEPS - 1, STEPS + 1, (structure.batch, 1), generator=generator)
     counts = torch.randint(1, LABELS + 1, (structure.batch, 1), generator=generator)
     # The longest input is as long as the tensor, and so are the longest labels.

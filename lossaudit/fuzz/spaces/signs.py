@@ -41,5 +41,6 @@ SPACES = (
         target_profiles=("random", "all negative", "all positive"),
         classes=(0, 3),
         scales=(4.0, 12.0, 30.0, 110.0, 1000.0),
+        recodes="scores-labels",
     ),
 )

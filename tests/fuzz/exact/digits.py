@@ -20,11 +20,13 @@ class Exact:
     """A formula of object arrays: prediction and target as a reference takes them, losses before reduction.
 
     ``params`` are the parameters to try besides the neutral ones; ``relative`` asks for correct digits near zero too.
+    ``largest`` is the size up to which the slope along every entry is judged: each costs three evaluations.
     """
 
     formula: Callable[[Array, Array, Params], Array]
     params: tuple[dict[str, Any], ...] = ()
     relative: bool = False
+    largest: int = 6
 
 
 def _real(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -45,6 +47,8 @@ exp = np.frompyfunc(mpmath.exp, 1, 1)
 log = np.frompyfunc(_real(_log), 1, 1)
 sqrt = np.frompyfunc(_real(mpmath.sqrt), 1, 1)
 cosh = np.frompyfunc(mpmath.cosh, 1, 1)
+cos = np.frompyfunc(mpmath.cos, 1, 1)
+arccos = np.frompyfunc(_real(mpmath.acos), 1, 1)
 power = np.frompyfunc(lambda x, y: mpmath.mpf(1) if y == 0 else mpmath.power(x, y), 2, 1)
 times = np.frompyfunc(lambda x, y: mpmath.mpf(0) if x == 0 else x * y, 2, 1)
 """A product that is 0 where the first factor is, whatever the second."""
@@ -76,6 +80,12 @@ def sigmoid(x: Array) -> Array:
 
 def softmax(x: Array, axis: int = 1) -> Array:
     return exp(x) / exp(x).sum(axis=axis, keepdims=True)
+
+
+def unit(rows: Array) -> Array:
+    """Rows of length one; not a number where a row is zero."""
+    lengths = sqrt((rows**2).sum(axis=-1, keepdims=True))
+    return rows / where(lengths == 0, mpmath.nan, lengths)
 
 
 def where(condition: Array, yes: Array, no: Array) -> Array:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from exact.digits import Array, Exact, Params, larger, number, power, smaller
 
 
-def _distance(first: Array, second: Array, params: Params) -> Array:
-    order, eps, form = number(params["p"]), number(params["eps"]), params["eps_form"]
+def distance(first: Array, second: Array, params: Params) -> Array:
+    """The distance over the last axis, of order 2 where there is no parameter for it."""
+    order, eps, form = number(params.get("p", 2)), number(params["eps"]), params["eps_form"]
     if form == "difference":
         return power(power(abs(first - second + eps), order).sum(axis=-1), 1 / order)
     raised = power(abs(first - second), order).sum(axis=-1)
@@ -15,10 +16,10 @@ def _distance(first: Array, second: Array, params: Params) -> Array:
 
 def _triplet(triplets: Array, _: Array, params: Params) -> Array:
     anchor, positive, negative = triplets[:, 0], triplets[:, 1], triplets[:, 2]
-    far = _distance(anchor, negative, params)
+    far = distance(anchor, negative, params)
     if params["swap"]:
-        far = smaller(far, _distance(positive, negative, params))
-    return larger(_distance(anchor, positive, params) - far + number(params["margin"]), number(0))
+        far = smaller(far, distance(positive, negative, params))
+    return larger(distance(anchor, positive, params) - far + number(params["margin"]), number(0))
 
 
 EXACT = {

@@ -1,10 +1,10 @@
-"""Gaussian negative log-likelihood of packed means and variances."""
+"""Gaussian negative log-likelihood, and the bound of a variational autoencoder."""
 
 from __future__ import annotations
 
 import mpmath
 
-from exact.digits import Array, Exact, Params, exp, log, number
+from exact.digits import Array, Exact, Params, exp, log, number, times
 
 
 def _constant(params: Params) -> Array:
@@ -21,7 +21,28 @@ def _of_log_variances(packed: Array, y: Array, params: Params) -> Array:
     return (log_variance + (mean - y) ** 2 * exp(-log_variance)) / 2 + _constant(params)
 
 
+def vae(packed: Array, y: Array, params: Params) -> Array:
+    guess, mean, log_variance = packed[:, 0], packed[:, 1], packed[:, 2]
+    costs = {
+        "bce": lambda: -times(y, log(guess)) - times(1 - y, log(1 - guess)),
+        "squares": lambda: (guess - y) ** 2,
+        "half squares": lambda: (guess - y) ** 2 / 2,
+        "absolute": lambda: abs(guess - y),
+    }[params["reconstruction"]]()
+    divergence = -(1 + log_variance - mean**2 - exp(log_variance)) / 2
+    losses = (costs + number(params["beta"]) * divergence).sum(axis=1)
+    return losses / y.shape[1] if params["over_features"] == "mean" else losses
+
+
 EXACT = {
     "gaussian_nll": Exact(_of_variances, ({"full": True},)),
     "gaussian_nll_of_log_variance": Exact(_of_log_variances, ({"full": True},)),
+    "vae": Exact(
+        vae,
+        (
+            {"reconstruction": "squares", "beta": 4.0},
+            {"reconstruction": "half squares", "over_features": "mean"},
+            {"reconstruction": "absolute", "beta": 0.0},
+        ),
+    ),
 }
