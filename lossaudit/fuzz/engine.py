@@ -19,12 +19,12 @@ from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lossaudit.fuzz import FuzzOptions
     from lossaudit.fuzz.diagnose import Cause
     from lossaudit.fuzz.doors import Door
-    from lossaudit.fuzz.model import Case, Space
+    from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.subject import Announce
     from lossaudit.fuzz.target import Build
     from lossaudit.fuzz.variants import Variant
@@ -35,6 +35,8 @@ VALUE_CODES = frozenset({"LF101", "LF103", "LF301", "LF303"})
 SAME_FAILURE = dict.fromkeys(VALUE_CODES, VALUE_CODES)
 FEW = 3
 KEPT_FAILURES = 12
+PANEL_SECONDS = 20.0
+"""The least time that the panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
 CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")
 
 
@@ -50,11 +52,24 @@ class Findings:
         if len(kept) < KEPT_FAILURES:
             kept.append((check, failure, trial))
 
-    def joined(self, remembered: Findings) -> Findings:
-        """With the failures of earlier runs' inputs, where this run has found nothing of their code by itself."""
+    def join(self, remembered: Findings) -> None:
+        """Add the failures of earlier runs' inputs, where this run has found nothing of their code by itself."""
         for code, entries in remembered.by_code.items():
             self.by_code.setdefault(code, entries)
-        return self
+
+
+@dataclass(slots=True, eq=False)
+class Explored:
+    """The trials of a run and what was found on them.
+
+    ``budget`` counts the trials that the rarer checks still run on; ``complete`` is False where the panel, the inputs
+    that every run must see, was not judged to its end.
+    """
+
+    trials: list[Trial] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    budget: dict[str, int] = field(default_factory=lambda: {"few": FEW, "once": 1})
+    complete: bool = True
 
 
 def audit(
@@ -88,14 +103,16 @@ def audit(
     session.transforms = options.transforms
     session.nearest = recognition.match is not None and recognition.match.tier == 3
     on_event(report.recognised_line(session))
-    trials, findings = _explore(session, options, started)
-    failures = _judge(session, recognition, trials, findings, conventions=asked is not None)
+    explored = _explore(session, options, started)
+    failures = _judge(session, recognition, explored, conventions=asked is not None)
     on_event(f"{session.calls} evaluations, {len(failures)} findings")
     reported = [
         report.finding(session, target, options, failure, None if cause is None else cause.diagnosis)
         for _, failure, cause in failures
         if options.select is None or failure.code in options.select
     ]
+    if not reported and not explored.complete:
+        return _unfinished(target, session, options)
     return TargetReport(
         target=target,
         reference=_reference(session, recognised=asked is None),
@@ -176,6 +193,15 @@ def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetRep
     """The target takes other inputs than those on which the named reference is defined."""
     taken = dict.fromkeys(door.space.words for door in recognition.opened)
     text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
+    return TargetReport(target, None, "error", error=text)
+
+
+def _unfinished(target: str, session: Session, options: FuzzOptions) -> TargetReport:
+    """Nothing was found, and too little was tried to say that nothing is there."""
+    text = (
+        f"not enough time to judge {target}: {session.calls} evaluations took more than --max-time "
+        f"({options.max_time:g} s); allow more"
+    )
     return TargetReport(target, None, "error", error=text)
 
 
@@ -263,30 +289,47 @@ def _targets(
     return tuple(kept)
 
 
-def _explore(session: Session, options: FuzzOptions, started: float) -> tuple[list[Trial], Findings]:
-    """Run the panel and what Hypothesis draws; judge every trial."""
+def _explore(session: Session, options: FuzzOptions, started: float) -> Explored:
+    """Run the panel and what Hypothesis draws; judge every trial.
+
+    Recognition may have used up the time, most of all on a busy machine. The panel has time of its own, for without it
+    nothing would be judged; only what is drawn besides is given up.
+    """
+    explored = Explored()
     remembered = _recheck(session, options)
-    trials: list[Trial] = []
-    findings = Findings()
-    budget = {"few": FEW, "once": 1}
+    enough = time.monotonic() + max(options.max_time, PANEL_SECONDS)
+    explored.complete = all(
+        _run_all(session, name, inputs.panel(inputs.space_named(name), reach, options.seed), explored, enough)
+        for name, reach in session.reach.items()
+    )
+    end = started + options.max_time
+    count = max(1, options.max_examples // len(session.reach))
+    in_time = explored.complete and all(
+        time.monotonic() <= end
+        and _run_all(session, name, _drawn(name, reach, options, count), explored, end)
+        for name, reach in session.reach.items()
+    )
+    if not in_time:
+        session.assumptions.append(f"stopped after {session.calls} evaluations: --max-time was reached")
+    explored.findings.join(remembered)
+    return explored
+
+
+def _run_all(
+    session: Session, space_name: str, structures: Iterable[Structure], explored: Explored, end: float
+) -> bool:
+    """Run and judge the structures of one space; False where ``end``, by the monotonic clock, came first."""
+    space = inputs.space_named(space_name)
     params = {} if session.variant is None else session.variant.params
-    for space_name, reach in session.reach.items():
-        space = inputs.space_named(space_name)
-        count = max(1, options.max_examples // len(session.reach))
-        cases = [
-            inputs.fill(space, structure, params) for structure in _structures(space, reach, options, count)
-        ]
-        session.foresee(cases)
-        for case in cases:
-            if time.monotonic() - started > options.max_time:
-                session.assumptions.append(
-                    f"stopped after {session.calls} evaluations: --max-time was reached"
-                )
-                return trials, findings.joined(remembered)
-            trial = session.trial(case)
-            trials.append(trial)
-            _check(trial, findings, budget)
-    return trials, findings.joined(remembered)
+    cases = [inputs.fill(space, structure, params) for structure in structures]
+    session.foresee(cases)
+    for case in cases:
+        if time.monotonic() > end:
+            return False
+        trial = session.trial(case)
+        explored.trials.append(trial)
+        _check(trial, explored.findings, explored.budget)
+    return True
 
 
 def _recheck(session: Session, options: FuzzOptions) -> Findings:
@@ -304,14 +347,11 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
     return findings
 
 
-def _structures(space: Space, reach: Reach, options: FuzzOptions, count: int) -> list[Structure]:
-    drawn = inputs.draw(space, reach, options.seed, count)
-    fillings = [
-        replace(structure, seed=structure.seed + 7919 * filling)
-        for structure in drawn
-        for filling in range(FILLINGS)
-    ]
-    return [*inputs.panel(space, reach, options.seed), *fillings]
+def _drawn(space_name: str, reach: Reach, options: FuzzOptions, count: int) -> Iterator[Structure]:
+    """What Hypothesis draws, each with several fillings."""
+    for structure in inputs.draw(inputs.space_named(space_name), reach, options.seed, count):
+        for filling in range(FILLINGS):
+            yield replace(structure, seed=structure.seed + 7919 * filling)
 
 
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
@@ -336,9 +376,10 @@ def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
 
 
 def _judge(
-    session: Session, recognition: Recognition, trials: list[Trial], findings: Findings, *, conventions: bool
+    session: Session, recognition: Recognition, explored: Explored, *, conventions: bool
 ) -> list[tuple[Check, Failure, Cause | None]]:
     """One cause, one finding: leave out what the diagnosis explains, shrink what stays."""
+    trials, findings = explored.trials, explored.findings
     dependent = [code for code, found in findings.by_code.items() if not found[0][1].independent]
     cause: Cause | None = None
     variant = session.variant

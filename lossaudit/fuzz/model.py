@@ -21,6 +21,9 @@ ParameterKind = Literal[
     "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
 ]
 
+# A difference of a parameter that ordinary inputs do not show in float32.
+NEGLIGIBLE = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -109,12 +112,15 @@ class ReferenceSpec:
     essential: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
-        """Whether every essential parameter is away from its neutral value."""
+        """Whether every essential parameter is plainly away from its neutral value.
+
+        An epsilon of the target, taken for a power or a weight, makes of one reference nothing but another one.
+        """
         neutral = self.neutral()
         return all(
-            value is not neutral[name] and not (isinstance(value, (int, float)) and value == neutral[name])
-            for name in self.essential
-            for value in (params[name],)
+            value is not plain and not (numbers <= {int, float} and abs(value - plain) <= NEGLIGIBLE)
+            for value, plain in ((params[name], neutral[name]) for name in self.essential)
+            for numbers in ({type(value), type(plain)},)
         )
 
     def parameter(self, name: str) -> Parameter | None:

@@ -141,11 +141,41 @@ def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match 
             found = search(door, spec, asked)
             matches += [match for match in found if tier > 1 or not _contradicted(match, doors)]
         if matches:
-            return _refine(matches)
+            best = _refine(matches)
+            meant = _as_declared(best) if tier == 0 and asked is None else None
+            return meant or best
     if asked is None or tiers < 4:
         return None
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
+    return None
+
+
+def _as_declared(match: Match) -> Match | None:
+    """The declared parameters with a known mistake, where exact agreement needs a value that is not the declared one.
+
+    A loss that declares gamma = 2 and computes with the 1 of its ``1 - p`` is that of gamma = 2 gone wrong. A neutral
+    value proves no such thing: the parameter may be switched off.
+    """
+    door, variant = match.door, match.variant
+    declared = {}
+    for parameter in variant.spec.parameters:
+        value = variant.params[parameter.name]
+        named = parameters.named_values(parameter, door.evidence, door.classes)
+        others = [parameter.neutral, *named]
+        if (
+            parameter.kind == "number"
+            and named
+            and not any(parameters.same(value, other) for other in others)
+        ):
+            declared[parameter.name] = named[0]
+    if not declared:
+        return None
+    meant = replace(variant, params={**variant.params, **declared})
+    for mistake in mistakes_of(variant.spec.name):
+        if not mistake.convention:
+            for wrong in _distorted(door, [meant], (mistake,)):
+                return Match(door, wrong, 2)
     return None
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 import lossaudit
-from lossaudit.fuzz import TargetError, fuzz_loss
+from lossaudit.fuzz import TargetError, engine, fuzz_loss
 from lossaudit.testing import assert_conforms
 
 pytest_plugins = ["pytester"]
@@ -59,6 +59,20 @@ def test_a_function_serves_as_the_reference() -> None:
     assert_conforms(squared, reference=other_form, max_examples=5)
     with pytest.raises(AssertionError, match="LF101"):
         assert_conforms(lambda x, y: squared(x, y) * 1.01, reference=other_form, max_examples=5)
+
+
+def test_a_loss_is_judged_even_if_recognising_it_took_all_the_time() -> None:
+    report = fuzz_loss(twice, max_time=1e-6)
+    assert report.verdict == "diverges"
+    assert any("--max-time was reached" in sentence for sentence in report.assumptions)
+
+
+def test_a_loss_that_could_not_be_judged_in_time_does_not_conform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PANEL_SECONDS", 0.0)
+    report = fuzz_loss(nn.CrossEntropyLoss(), max_time=1e-6)
+    assert report.verdict == "error"
+    assert report.error is not None
+    assert "not enough time" in report.error
 
 
 def test_the_short_name_is_the_same_function() -> None:

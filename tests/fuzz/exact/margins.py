@@ -21,7 +21,7 @@ def soft_margin(x: Array, y: Array, _: Params) -> Array:
 
 def multi_margin(x: Array, y: Array, params: Params) -> Array:
     gaps = larger(number(params["margin"]) - pick(x, y)[:, None] + x, number(0)) ** params["p"]
-    others = np.arange(x.shape[1]).reshape(1, -1, *[1] * (x.ndim - 2)) != y[:, None]
+    others = np.arange(x.shape[1]).reshape(1, -1, *([1] * (x.ndim - 2))) != np.expand_dims(y, 1)
     losses = where(others, gaps, number(0)).sum(axis=1) / x.shape[1]
     return losses if params["weight"] is None else losses * vector(params["weight"])[y]
 
