@@ -113,11 +113,12 @@ def test_slopes_are_those_of_50_digits(name: str) -> None:
 def _slopes(exact: Exact, case: Case, params: dict[str, Any]) -> list[Any]:
     """The slope along each entry; None on a kink, and where a step leaves the domain."""
     prediction, target = array(case.prediction), array(case.target)
+    held = exact.hold(prediction, target, params)
 
     def total(position: int, step: Any) -> Any:
         moved = prediction.copy()
         moved.reshape(-1)[position] += step
-        return mpmath.mpf(np.asarray(exact.formula(moved, target, params)).sum())
+        return mpmath.mpf(np.asarray(exact.formula(moved, target, held)).sum())
 
     with mpmath.workdps(100):  # a difference of 1e-18 must leave 50 digits of e**80
         here = total(0, mpmath.mpf(0))

@@ -6,6 +6,7 @@ leaves open is a flag: over which dimensions the sums run, where the smoothing s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,11 +53,11 @@ ENTROPY_WEIGHT = Parameter(
 )
 LAWS = frozenset({"permutation", "minimum"})
 PROFILES = ("random", "empty", "full", "some empty", "all-equal")
-POOLS: dict[str, Callable[[Tensor], Tensor]] = {
-    "batch": lambda x: x.flatten().sum(0, keepdim=True),
-    "sample": lambda x: x.flatten(1).sum(1),
-    "sample-channel": lambda x: x.flatten(2).sum(2),
-    "channel": lambda x: x.transpose(0, 1).flatten(1).sum(1),
+GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "batch": lambda x: x.reshape(1, -1),
+    "sample": lambda x: x.flatten(1),
+    "sample-channel": lambda x: x.flatten(2),
+    "channel": lambda x: x.transpose(0, 1).flatten(1),
 }
 
 
@@ -80,9 +81,9 @@ Score = Callable[["Overlap", "Params"], "Tensor"]
 
 def overlap(p: Tensor, y: Tensor, params: Params, nothing: float = 0.0) -> Overlap:
     """The sums over the dimensions that ``over`` names."""
-    pool = POOLS[params.get("over", "batch")]
+    group = GROUPS[params.get("over", "batch")]
     power = 2 if params.get("squared") else 1
-    return Overlap(pool(p * y), pool(p**power), pool(y**power), nothing)
+    return Overlap(group(p * y).sum(-1), group(p**power).sum(-1), group(y**power).sum(-1), nothing)
 
 
 def as_mask(target: Tensor, prediction: Tensor) -> Tensor:
@@ -144,6 +145,9 @@ class OverlapLoss:
         mask = as_mask(target, prediction)
         p = prediction if self.activation is None else self.activation(prediction)
         sums = overlap(p, mask, params, 1.0 if self.activation is None else 0.0)
+        log_activation = LOG_ACTIVATIONS.get(self.activation)
+        if self.transform is minus_log and self.score is dice_score and log_activation is not None:
+            return _ones(_log_dice(sums, mask.log() + log_activation(prediction), params))
         losses = self.transform(self.score(sums, params), params)
         if self.entropy is None:
             return _ones(losses)
@@ -184,6 +188,30 @@ def class_entropy(logits: Tensor, mask: Tensor) -> Tensor:
 def softmax(logits: Tensor) -> Tensor:
     """Softmax over the channels."""
     return logits.softmax(1)
+
+
+def log_sigmoid(scores: Tensor) -> Tensor:
+    """The logarithm of the sigmoid."""
+    return -exact_softplus(-scores)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """The logarithm of the softmax over the channels."""
+    return logits.log_softmax(1)
+
+
+LOG_ACTIVATIONS: dict[Activation | None, Activation] = {torch.sigmoid: log_sigmoid, softmax: log_softmax}
+
+
+def _log_dice(sums: Overlap, log_shared: Tensor, params: Params) -> Tensor:
+    """-log of the Dice score from the logarithms of p y, which are exact where p is below the least float."""
+    smooth, smooth_in = params.get("smooth") or 0.0, params.get("smooth_in", "both")
+    top = math.log(2) + GROUPS[params.get("over", "batch")](log_shared).logsumexp(-1)
+    if smooth > 0 and smooth_in == "both":
+        top = torch.logaddexp(top, torch.full_like(top, math.log(smooth)))
+    bottom = sums.predicted + sums.true
+    bottom = bottom.clamp(min=smooth) if smooth_in == "clamp" else bottom + smooth
+    return torch.where(top.isneginf(), torch.ones_like(bottom), bottom).log() - top
 
 
 def _lovasz_weights(sorted_truth: Tensor) -> Tensor:

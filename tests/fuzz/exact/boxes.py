@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
 
-from exact.digits import Array, Exact, Params, larger, number, smaller
+from exact.digits import Array, Exact, Params, larger, number, smaller, unheld
 
 atan = np.frompyfunc(mpmath.atan, 1, 1)
 
@@ -65,15 +66,27 @@ def _alpha_and_aspect(first: Array, second: Array, params: Params) -> tuple[Arra
 
 def ciou(first: Array, second: Array, params: Params) -> Array:
     alpha, v = _alpha_and_aspect(first, second, params)
+    alpha = params.get("alpha_held", alpha)
     return diou(first, second, params) + alpha * v
 
 
-def _behind(corners: Callable[[Array], Array], loss: Callable[..., Array]) -> Callable[..., Array]:
+def _hold_alpha(first: Array, second: Array, params: Params) -> Params:
+    """The weight of the aspect as a constant, which is what the definition takes for the slope."""
+    if params["alpha_gradient"] == "through":
+        return params
+    return {**params, "alpha_held": _alpha_and_aspect(first, second, params)[0]}
+
+
+def _behind(corners: Callable[[Array], Array], loss: Callable[..., Any]) -> Callable[..., Any]:
     return lambda first, second, params: loss(corners(first), corners(second), params)
 
 
 EXACT = {
-    f"{name}{suffix}": Exact(_behind(corners, loss), params)
+    f"{name}{suffix}": Exact(
+        _behind(corners, loss),
+        params,
+        hold=_behind(corners, _hold_alpha) if loss is ciou else unheld,
+    )
     for suffix, corners in (("", lambda b: b), ("_of_centres", of_centres), ("_of_origins", of_origins))
     for name, loss, params in (
         ("iou_loss", iou, ({"epsilon": 1e-3},)),

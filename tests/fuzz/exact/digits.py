@@ -15,6 +15,11 @@ Array = Any
 Params = Mapping[str, Any]
 
 
+def unheld(_first: Array, _second: Array, params: Params) -> Params:
+    """The parameters of a loss whose slope holds nothing constant."""
+    return params
+
+
 @dataclass(frozen=True)
 class Exact:
     """A formula of object arrays: prediction and target as a reference takes them, losses before reduction.
@@ -26,6 +31,7 @@ class Exact:
     formula: Callable[[Array, Array, Params], Array]
     params: tuple[dict[str, Any], ...] = ()
     relative: bool = False
+    hold: Callable[[Array, Array, Params], Params] = unheld
     largest: int = 6
 
 

@@ -164,18 +164,23 @@ def lovasz_softmax(x: Array, target: Array, params: Params) -> Array:
 
 
 _MIX = ({"entropy_weight": 0.5, "overlap_weight": 0.5, "smooth": 1.0}, {"entropy_weight": 1.0, "smooth": 1.0})
+LEAST_MAP = 16  # the least maps of classes have more entries than the slopes of other losses are taken at
 EXACT = {
     **{
-        name.format(family): Exact(_loss(score, name, finish), params)
+        name.format(family): Exact(
+            _loss(score, name, finish),
+            params,
+            largest=LEAST_MAP if "class" in name or "softmax" in name else 6,
+        )
         for family, (score, finish, params) in _FAMILIES.items()
         for name in ACTIVATIONS
     },
     "dice_bce_loss": Exact(_mixed("{}", _binary_entropy), _MIX),
     "dice_bce_loss_of_probabilities": Exact(_mixed("{}_of_probabilities", _probability_entropy), _MIX),
-    "dice_ce_loss": Exact(_mixed("softmax_{}", _class_entropy), _MIX),
+    "dice_ce_loss": Exact(_mixed("softmax_{}", _class_entropy), _MIX, largest=LEAST_MAP),
     "lovasz_hinge": Exact(lovasz_hinge, ({"over": "sample"},)),
-    "lovasz_softmax": Exact(lovasz_softmax, ({"over": "sample"}, {"classes": "all"})),
+    "lovasz_softmax": Exact(lovasz_softmax, ({"over": "sample"}, {"classes": "all"}), largest=LEAST_MAP),
     "lovasz_softmax_of_probabilities": Exact(
-        lovasz_of_probabilities, ({"over": "sample"}, {"classes": "all"})
+        lovasz_of_probabilities, ({"over": "sample"}, {"classes": "all"}), largest=LEAST_MAP
     ),
 }
