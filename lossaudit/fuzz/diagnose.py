@@ -50,7 +50,7 @@ def diagnose(
     )
     if not judged:
         return None
-    wrong_slopes = [trial for trial in judged if trial.gradient_agrees is False]
+    wrong_slopes = [trial for trial in judged if _is_slope_wrong(trial)]
     by_value = not all(_agrees_fully(trial) for trial in judged)
     if not by_value and not wrong_slopes:
         return None
@@ -78,6 +78,15 @@ def _agrees_fully(trial: Trial) -> bool:
         return False
     value = trial.observed.value
     return value is None or bool(torch.isfinite(value).all())
+
+
+def _is_slope_wrong(trial: Trial) -> bool:
+    """Whether the gradient differs, or is not finite where that of the reference is, be it on a kink."""
+    exact, seen = trial.expected, trial.observed.gradient
+    if exact is None or exact.gradient is None or seen is None:
+        return False
+    broken = bool(torch.isfinite(exact.gradient).all()) and not bool(torch.isfinite(seen).all())
+    return broken or trial.gradient_agrees is False
 
 
 def _reproduces_all(variant: Variant, trials: list[Trial]) -> bool:

@@ -198,7 +198,7 @@ REFERENCES = (
             Parameter("beta", 0.0, "number", ("beta",), high=100.0),
             Parameter("alpha", 1.0, "number", ("alpha",), high=100.0),
             Parameter(
-                "log_zero", -4.0, "number", ("A", "log_zero"), guesses=(math.log(1e-4),), low=-50, high=0
+                "log_zero", -4.0, "number", ("A", "log_zero"), guesses=(math.log(1e-4),), low=-50, high=-2
             ),
             IGNORE_INDEX,
         ),
