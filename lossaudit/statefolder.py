@@ -5,6 +5,7 @@ Everything in it can be deleted at any time, and git ignores it without being to
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,21 @@ def state_folder(base: Path, name: str) -> Path:
     folder = home / name
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write under another name first: a reader, or another process that writes it too, never sees a part.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    waiting = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        waiting.write_bytes(content)
+        waiting.replace(file)
+    except OSError:
+        waiting.unlink(missing_ok=True)
+        raise
 
 
 def remove_state(base: Path) -> Path | None:

@@ -8,8 +8,7 @@ bit of it is as it was. Whatever cannot be read or understood counts as absent.
 
 from __future__ import annotations
 
-import hashlib
-import os
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import msgspec
 
 from lossaudit import __version__
 from lossaudit.check import CheckOptions, CheckResult
-from lossaudit.check.looks import answer
+from lossaudit.check.looks import answer, digest
+from lossaudit.statefolder import write_whole
 
 SUFFIX = ".msgpack"
 MAX_ENTRIES = 64
@@ -63,13 +63,9 @@ class Cache:
         if any(finding.code in UNSURE for finding in result.findings):
             return
         entry = Entry(result, {question: answer(question) for question in questions})
-        waiting = self._folder / f"{key}.{os.getpid()}.part"
-        try:
-            waiting.write_bytes(msgspec.msgpack.encode(entry))
-            waiting.replace(self._folder / f"{key}{SUFFIX}")
+        with contextlib.suppress(OSError):
+            write_whole(self._folder / f"{key}{SUFFIX}", msgspec.msgpack.encode(entry))
             self._forget_the_oldest()
-        except OSError:
-            waiting.unlink(missing_ok=True)
 
     def _forget_the_oldest(self) -> None:
         files = sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime)
@@ -79,23 +75,19 @@ class Cache:
 
 def key_of(files: Sequence[Path], options: CheckOptions) -> str | None:
     """What a run depends on as far as it is known beforehand; None if a file cannot be read."""
-    digest = hashlib.blake2b(digest_size=20)
+    facts = (
+        _tool(),
+        sys.version_info[:2],
+        Path.cwd(),
+        None if options.select is None else sorted(options.select),
+        options.roots,
+        options.contracts,
+    )
     try:
-        facts = (
-            _tool(),
-            sys.version_info[:2],
-            Path.cwd(),
-            None if options.select is None else sorted(options.select),
-            options.roots,
-            options.contracts,
-        )
-        digest.update(repr(facts).encode())
-        for path in files:
-            digest.update(f"\0{path}\0".encode(errors="surrogateescape"))
-            digest.update(hashlib.blake2b(path.read_bytes(), digest_size=20).digest())
+        contents = [(str(path), digest(path.read_bytes())) for path in files]
     except OSError:
         return None
-    return digest.hexdigest()
+    return digest(repr((facts, contents)).encode(errors="surrogateescape"))
 
 
 @cache

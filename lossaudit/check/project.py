@@ -76,12 +76,16 @@ class Project:
         self._kinds: dict[Path, str] = {}
         self._listings: dict[Path, frozenset[str]] = {}
         self._climbs: dict[Path, tuple[Path, ...]] = {}
-        self._asked: dict[str, None] = {}
+        self._outside: set[Path] = set()
 
     @property
     def asked(self) -> tuple[str, ...]:
         """What the disk was asked so far, besides the bytes of the files that were given (see :mod:`lossaudit.check.cache`)."""
-        return tuple(self._asked)
+        return (
+            *map(looks.asks_kind, self._kinds),
+            *map(looks.asks_listing, self._listings),
+            *map(looks.asks_content, self._outside),
+        )
 
     def module(self, path: Path) -> Module:
         """The module of a file (its code is loaded by :meth:`load`)."""
@@ -120,7 +124,7 @@ class Project:
         normal = _normal(path)
         given = self._sources.get(normal) if self._sources else None
         if given is None and normal not in self.files:
-            self._asked[looks.asks_content(normal)] = None
+            self._outside.add(normal)
         return python_of(path, read(path)) if given is None else given
 
     # Names
@@ -191,7 +195,6 @@ class Project:
 
     def _kind(self, path: Path) -> str:
         if path not in self._kinds:
-            self._asked[looks.asks_kind(path)] = None
             self._kinds[path] = looks.kind(path)
         return self._kinds[path]
 
@@ -200,7 +203,6 @@ class Project:
 
     def _listing(self, folder: Path) -> frozenset[str]:
         if folder not in self._listings:
-            self._asked[looks.asks_listing(folder)] = None
             self._listings[folder] = frozenset(looks.listing(folder))
         return self._listings[folder]
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lossaudit.statefolder import NAME, state_folder
+from lossaudit.statefolder import NAME, state_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -107,9 +107,8 @@ def of_target(base: Path, target: str, options: FuzzOptions) -> tuple[Mapping[st
 
 
 def _write(folder: Path, kept: Kept) -> None:
-    waiting = folder / f"{kept.id}.part"
-    waiting.write_text(json.dumps({"version": VERSION, **asdict(kept)}, indent=1), encoding="utf-8")
-    waiting.replace(folder / f"{kept.id}.json")
+    text = json.dumps({"version": VERSION, **asdict(kept)}, indent=1)
+    write_whole(folder / f"{kept.id}.json", text.encode())
 
 
 def load(base: Path, identity: str) -> Kept | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.findings import Diagnosis, FuzzFinding, Reference, TargetReport
 from lossaudit.fuzz import FuzzOptions
+from lossaudit.statefolder import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,9 +121,7 @@ def smallest_fatal_size(keys: tuple[str, ...]) -> float:
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Write the result under another name first: there is a whole one or none."""
-    waiting = folder / f"{RESULT}.part"
-    waiting.write_text(json.dumps(result), encoding="utf-8")
-    waiting.replace(folder / RESULT)
+    write_whole(folder / RESULT, json.dumps(result).encode())
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
