@@ -182,7 +182,8 @@ class Tensor(Value):
     dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
     ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
     ``stored`` is the assignment that made it a plain attribute of a module while the module was built. ``guards`` are the
-    conditions that were tested on the way to the operation, each the values that it mentions.
+    conditions that were tested on the way to the operation, each the values that it mentions. ``home`` is the framework of the
+    operation, where that is not PyTorch or one that speaks like it.
     """
 
     op: str
@@ -205,6 +206,7 @@ class Tensor(Value):
     depth: int = 1
     stored: Site | None = None
     guards: tuple[TupleVal, ...] = ()
+    home: str = ""
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, builtins, methods, objects
+from lossaudit.check.infer import acts, builtins, functional, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
@@ -391,7 +391,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
-    made = _call_on_class(interp, frame, name, arguments, site)
+    made = functional.derivative(interp, frame, name, arguments, site)
+    if made is None:
+        made = _call_on_class(interp, frame, name, arguments, site)
     if made is not None:
         return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
@@ -409,6 +411,8 @@ def _call_on_class(
     owner, _, method = name.rpartition(".")
     if method == "__init__" and arguments.positional:
         return _run_base(interp, frame, owner, arguments, site)
+    if name in interp.contracts.record_builders:
+        return build_external(interp, frame, owner, arguments, site)
     if method in interp.contracts.builders and interp.contracts.is_module_class(owner):
         return build_external(interp, frame, owner, Arguments(open_from=0, open_keywords=True), site)
     return None
@@ -465,6 +469,7 @@ def build_external(
         items=[] if container in objects.HOLDERS else None,
         container=container,
     )
+    interp.heap.born(instance, instance.attrs)
     if instance.entry is not None or container:
         objects.construct_external(interp, instance, arguments)
     else:
