@@ -233,7 +233,9 @@ def target_softmax_without_dimension(event: LossCall) -> Iterator[Hit]:
 
 
 def _guesses(term: Tensor) -> bool:
-    return term.op in _SOFTMAX and term.certain and constant(term.arg("dim")) is None
+    """Whether the dimension is left to PyTorch; a vector has one only."""
+    is_vector = common_shape(term.arg("input")).rank == 1
+    return term.op in _SOFTMAX and term.certain and constant(term.arg("dim")) is None and not is_vector
 
 
 def _no_dimension(term: Tensor) -> Hit:

@@ -25,7 +25,7 @@ from lossaudit.check.reasoning.forms import (
     written_out,
 )
 from lossaudit.check.reasoning.gradients import parts
-from lossaudit.check.reasoning.ranges import bounds, can_be_large, exponent, is_shifted
+from lossaudit.check.reasoning.ranges import ANY, bounds, can_be_large, exponent, is_shifted
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
 from lossaudit.check.reasoning.zeros import (
     Zero,
@@ -99,8 +99,18 @@ def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
         whole = one_minus(argument)
         is_complement, inner = whole is not None, argument if whole is None else whole
     found = selected(inner)
-    if found and all(is_sigmoid(one) for one in found):
+    if found and all(is_sigmoid(one) and _saturates(one, is_complement=is_complement) for one in found):
         yield _log_of_sigmoid(event, found, is_complement=is_complement)
+
+
+_TOO_LOW, _TOO_HIGH = -80.0, 16.0
+"""Scores between which a sigmoid is neither 0 nor 1 in float32."""
+
+
+def _saturates(sigmoid: Tensor, *, is_complement: bool) -> bool:
+    """Whether the scores may be so small, or so large for its complement, that nothing of it is left."""
+    scores = bounds(sigmoid.arg("input")) if sigmoid.op == "sigmoid" else ANY
+    return scores.high > _TOO_HIGH if is_complement else scores.low < _TOO_LOW
 
 
 def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
