@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 MAX_CALL_DEPTH = 40
+MAX_SELF_CALLS = 6
+"""How many calls of one function may be open, each on an object of its own: trees and nested blocks go on in the unknown below."""
 MAX_MUTATIONS = 20
 """How many changes of handed-in tensors a call tells its caller about."""
 INFERENCE_NAMES = frozenset(
@@ -147,7 +149,7 @@ def run_function(
 ) -> Value:
     """Interpret the body with these arguments; recursion and great depth end in unknown."""
     key = (id(function.node), id(receiver))
-    if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
+    if _is_too_deep(interp, key):
         acts.opaque(interp, site)
         return UNKNOWN
     contexts = entered(frame.contexts, function.contexts)
@@ -188,6 +190,16 @@ def run_function(
         ),
     )
     return value
+
+
+def _is_too_deep(interp: Interpreter, key: tuple[int, int]) -> bool:
+    """Whether a call of this function, on this object, is not followed any more."""
+    stack = interp.stack
+    if len(stack) < MAX_SELF_CALLS:
+        return key in stack
+    node = key[0]
+    is_nested = sum(one == node for one, _ in stack) >= MAX_SELF_CALLS
+    return is_nested or len(stack) >= MAX_CALL_DEPTH or key in stack
 
 
 def _run_body(interp: Interpreter, frame: Frame, function: Function) -> Value:
