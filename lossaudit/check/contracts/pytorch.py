@@ -467,6 +467,9 @@ FRAMEWORK = Framework(
         "softplus", "sum", "prod", "cumsum", "cumprod", "norm", "cosine_similarity", "pairwise_distance", "layer_norm",
         "group_norm", "logsumexp", "binary_cross_entropy_with_logits",
     ),
+    refusals=(
+        ("torch.nn.utils.rnn.pack_padded_sequence", "input, lengths, batch_first=False, enforce_sorted=True", "lengths"),
+    ),
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
     vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),
     own_methods=(
