@@ -10,7 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +45,17 @@ SCHEME = "dask"
 CONNECT_SECONDS = 10
 
 Chunk = tuple[Task, ...]
-Open = Callable[[int], AbstractContextManager[Executor]]
-"""Opens an executor for so many portions of work at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Workers that are at hand, and what is raised if one of them was lost."""
+
+    executor: Executor
+    losses: tuple[type[Exception], ...] = (BrokenExecutor,)
+
+
+Opens = Callable[[], AbstractContextManager[Crew]]
 
 
 @dataclass(slots=True)
@@ -71,9 +87,10 @@ def execute(setup: Setup, tasks: Sequence[Task], options: CheckOptions) -> Done:
     try:
         if options.executor is not None:
             chunks = portions(tasks, sum(task.size for task in tasks) // CLUSTER_CHUNK + 1)
-            _spread(setup, chunks, done, _opens_cluster(options.executor))
+            address = cluster_address(options.executor)
+            _spread(setup, chunks, done, lambda: _cluster(address))
         elif options.jobs > 1 and sum(task.size for task in tasks if task.is_analysed) > LITTLE:
-            _spread(setup, portions(tasks, CHUNKS * options.jobs), done, _processes, jobs=options.jobs)
+            _spread(setup, portions(tasks, CHUNKS * options.jobs), done, lambda: _processes(options.jobs))
         elif tasks:
             workshop = Workshop(setup)
             for task in tasks:
@@ -97,34 +114,34 @@ def portions(tasks: Sequence[Task], count: int) -> list[Chunk]:
     return [tuple(chunk) for chunk in chunks]
 
 
-def _spread(setup: Setup, chunks: Sequence[Chunk], done: Done, opens: Open, jobs: int = 1) -> None:
+def _spread(setup: Setup, chunks: Sequence[Chunk], done: Done, opens: Opens) -> None:
     """Have all portions done. Those that a worker took with it are done again file by file, and at last each alone."""
     packed = pack(setup)
-    lost = _attempt(packed, chunks, done, opens, jobs)
+    lost = _attempt(packed, chunks, done, opens)
     if lost:
-        lost = _attempt(packed, [(task,) for task in lost], done, opens, jobs)
+        lost = _attempt(packed, [(task,) for task in lost], done, opens)
     for task in lost:
-        if _attempt(packed, [(task,)], done, opens, 1):
+        if _attempt(packed, [(task,)], done, opens):
             done.add(Batch((given_up(setup, task),), {}))
 
 
-def _attempt(packed: bytes, chunks: Sequence[Chunk], done: Done, opens: Open, jobs: int) -> list[Task]:
+def _attempt(packed: bytes, chunks: Sequence[Chunk], done: Done, opens: Opens) -> list[Task]:
     """Have portions done, and return the files of those that were lost."""
     lost: list[Task] = []
-    with opens(jobs) as executor:
-        futures = {_submit(executor, packed, chunk): chunk for chunk in chunks}
+    with opens() as crew:
+        futures = {_submit(crew, packed, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):
             try:
                 done.add(future.result())
-            except BrokenExecutor:
+            except crew.losses:
                 lost += futures[future]
     return lost
 
 
-def _submit(executor: Executor, packed: bytes, chunk: Chunk) -> Future[Batch]:
+def _submit(crew: Crew, packed: bytes, chunk: Chunk) -> Future[Batch]:
     try:
-        return executor.submit(analyse, packed, chunk)
-    except BrokenExecutor as error:  # a worker was lost while we handed out work
+        return crew.executor.submit(analyse, packed, chunk)
+    except crew.losses as error:  # a worker was lost while we handed out work
         broken: Future[Batch] = Future()
         broken.set_exception(error)
         return broken
@@ -134,11 +151,11 @@ def _submit(executor: Executor, packed: bytes, chunk: Chunk) -> Future[Batch]:
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[Executor]:
+def _processes(jobs: int) -> Iterator[Crew]:
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context(_start_method()), _start)
     try:
-        yield pool
+        yield Crew(pool)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
@@ -163,29 +180,34 @@ def _start() -> None:
 # Clusters
 
 
-def _opens_cluster(name: str) -> Open:
+def cluster_address(name: str) -> str:
+    """Where the scheduler listens that ``--executor`` names.
+
+    Raises:
+        ExecutorError: It names none.
+    """
     scheme, _, address = name.partition(":")
     if scheme != SCHEME or not address:
         raise ExecutorError(
-            f"there is no executor {name!r}; known is {SCHEME}:ADDRESS, as in {SCHEME}:tcp://scheduler:8786"
+            f"{name!r} names no executor: it is {SCHEME}:ADDRESS, as in {SCHEME}:tcp://127.0.0.1:8786"
         )
-    return lambda _: _cluster(address)
+    return address
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Executor]:
+def _cluster(address: str) -> Iterator[Crew]:
     try:
         from distributed import Client, KilledWorker  # noqa: PLC0415 (an extra, and slow to import)
     except ImportError as error:
-        raise ExecutorError(f"{SCHEME}:{address} needs distributed: pip install 'lossaudit[dask]'") from error
+        raise ExecutorError(
+            f"{SCHEME}:{address} needs an extra: pip install 'lossaudit[{SCHEME}]'"
+        ) from error
     try:
         client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
-        raise ExecutorError(f"no scheduler can be reached at {address}: {_first_line(error)}") from error
-    lost = (BrokenExecutor, KilledWorker)
-    with client:
-        yield client.get_executor(pure=False)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    except (OSError, ValueError, TypeError) as error:
+        raise ExecutorError(f"{SCHEME}:{address}: no scheduler answers there") from error
+    try:
+        with client:
+            yield Crew(client.get_executor(pure=False), (BrokenExecutor, KilledWorker))
+    except CancelledError as error:
+        raise ExecutorError(f"{SCHEME}:{address}: the scheduler has gone") from error

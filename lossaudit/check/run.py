@@ -6,6 +6,7 @@ What needs the interpreter is imported only if something is analysed: a run that
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,10 +57,8 @@ def _read(files: Iterable[Path], sources: Mapping[Path, bytes]) -> tuple[Given, 
     replaced = {normal(path): source for path, source in sources.items()}
     contents: dict[Path, bytes] = {}
     for path in names:
-        try:
+        with suppress(SourceError):  # its unit says so
             contents[path] = replaced[path] if path in replaced else read(path)
-        except SourceError:
-            continue  # its unit says so
     return Given(names, {path: digest(data) for path, data in contents.items()}), contents
 
 
@@ -67,10 +66,8 @@ def _sources(contents: Mapping[Path, bytes]) -> dict[Path, bytes]:
     """The Python in files: of notebooks that which is in their cells."""
     found: dict[Path, bytes] = {}
     for path, data in contents.items():
-        try:
+        with suppress(SourceError):
             found[path] = python_of(path, data)
-        except SourceError:
-            continue
     return found
 
 

@@ -91,8 +91,15 @@ def pack(setup: Setup) -> bytes:
 
 
 def analyse(packed: bytes, tasks: Sequence[Task]) -> Batch:
-    """Look at some files, in this process: what is known of a run is kept for its next tasks."""
-    return with_deep_stack(lambda: _workshop(packed).batch(tasks))
+    """Look at some files, in this process: what is known of a run is kept for its next tasks.
+
+    A worker of a cluster may have several threads; they take turns.
+    """
+    with _turn:
+        return with_deep_stack(lambda: _workshop(packed).batch(tasks))
+
+
+_turn = threading.Lock()
 
 
 @lru_cache(maxsize=1)
@@ -116,7 +123,7 @@ def with_deep_stack(work: Callable[[], T]) -> T:
     gc.set_threshold(_ALLOCATIONS)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
-        thread = threading.Thread(target=body, name="lossaudit-check")
+        thread = threading.Thread(target=body, name="lossaudit-check", daemon=True)
         thread.start()
         thread.join()
     finally:
