@@ -103,7 +103,9 @@ def joined_fix(fixes: Sequence[Fix | None]) -> Fix | None:
     except Unclear:
         return None
     is_safe = all(fix.applicability is Applicability.SAFE for fix in known)
-    return replace(known[0], applicability=Applicability.SAFE if is_safe else Applicability.UNSAFE, edits=edits)
+    return replace(
+        known[0], applicability=Applicability.SAFE if is_safe else Applicability.UNSAFE, edits=edits
+    )
 
 
 def _carried_out(desk: Desk, remedy: Remedy) -> list[Draft]:

@@ -486,7 +486,12 @@ class Interpreter:
             while self.heap.journals:
                 self.heap.retreat()
         finally:
-            self.stack, self.class_stack, self.building, self.heap.journals = stack, classes, building, journals
+            self.stack, self.class_stack, self.building, self.heap.journals = (
+                stack,
+                classes,
+                building,
+                journals,
+            )
             self._silence, self._is_abroad, self._steps, self.forward_since = outer
 
     def run_root(self, body: Callable[[], object]) -> None:
