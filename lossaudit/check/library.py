@@ -113,6 +113,10 @@ class Library:
             lambda: frozenset(name.partition(".")[0] for name in self._listing(folder)),
         )
 
+    def packages(self, folder: Path) -> tuple[tuple[Path, ...], Questions]:
+        """The files that Python runs before a module in this folder: of the packages around it, the outermost first."""
+        return self._remembered(("packages", folder), lambda: self._packages(folder))
+
     def named(self, dotted: str) -> tuple[tuple[Path, ...], Questions]:
         """The given files that are imported by this dotted name."""
         return self._remembered(("named", dotted), lambda: tuple(self._named(tuple(dotted.split(".")))))
@@ -205,11 +209,14 @@ class Library:
 
     def _package_depth(self, path: Path) -> int:
         """How many parts the dotted name of a file has at least: one a package around it, and its own."""
-        depth = 0 if path.stem == "__init__" else 1
-        folder = path.parent
-        while self._kind(folder / "__init__.py") == "file" and folder.parent != folder:
-            depth, folder = depth + 1, folder.parent
-        return depth
+        around = len(self.packages(path.parent)[0])
+        return around if path.stem == "__init__" else around + 1
+
+    def _packages(self, folder: Path) -> tuple[Path, ...]:
+        own = folder / "__init__.py"
+        if self._kind(own) != "file" or folder.parent == folder:
+            return ()
+        return (*self.packages(folder.parent)[0], own)
 
     def _below(self, folder: Path, dotted: str) -> Place | None:
         path = folder.joinpath(*dotted.split(".")) if dotted else folder

@@ -54,6 +54,7 @@ class Project:
         self._library = library
         self._modules: dict[Path, Module] = {}
         self._asked: set[Questions] = set()
+        self._waiting: list[Module] = []
 
     @property
     def asked(self) -> Questions:
@@ -69,6 +70,16 @@ class Project:
         if not module.is_namespace:
             module.parsed = self._noted(self._library.parsed(module.path))
         return module.parsed.code
+
+    def take_waiting(self) -> list[Module]:
+        """The files that imports name, and the packages that these belong to, since this was asked last."""
+        waiting, self._waiting = self._waiting, []
+        packages = [
+            self._at(Place(path))
+            for module in waiting
+            for path in self._noted(self._library.packages(module.folder))
+        ]
+        return [*packages, *waiting]
 
     # Names
 
@@ -101,6 +112,7 @@ class Project:
         module = self._modules.get(place.path)
         if module is None:
             module = self._modules[place.path] = self._new(place)
+            self._waiting.append(module)
         return module
 
     def _new(self, place: Place) -> Module:

@@ -112,6 +112,7 @@ class Interpreter:
         self.reach = Reach(self, tools.words, tools.texts)
         self._silence = 0
         self._is_abroad = False
+        self._registries: dict[int, DictVal] = {}
         self._steps = 0
 
     # Limits and events
@@ -304,6 +305,7 @@ class Interpreter:
         if isinstance(value, TupleVal):
             return ListVal(list(value.items), value.rest)
         if isinstance(value, DictVal):
+            self.opened(value)
             return ListVal([Const(key) for key in value.entries], None if value.rest is None else UNKNOWN)
         if isinstance(value, Instance):
             return self._instance_elements(value)
@@ -358,6 +360,7 @@ class Interpreter:
 
     def dict_item(self, value: DictVal, key: Value) -> Value | None:
         """``value[key]``; for a key that is not constant, the join of all entries."""
+        self.opened(value)
         wanted = constant(key)
         if wanted is NotImplemented or not isinstance(wanted, (str, int, float, bool, type(None))):
             rest = [] if value.rest is None else [value.rest]
@@ -466,7 +469,20 @@ class Interpreter:
             module.scope.vars.setdefault("__file__", Const(module.filename))
             with self._apart(abroad=module is not self.home):
                 self.exec_block(Frame(module, module.scope), code.body)
+            self._registries |= {
+                id(one): one for one in _tables(module) if not one.entries and one.rest is None
+            }
         module.state = "done"
+
+    def opened(self, table: DictVal) -> None:
+        """A table is read. If its file left it empty, then first runs whatever was imported and that nobody has read a name in.
+
+        An import runs a file in Python even if nothing is taken from it, and some files register themselves in tables of others.
+        """
+        if id(table) in self._registries and not self._is_abroad:
+            while waiting := self.project.take_waiting():
+                for module in waiting:
+                    self.run_module(module)
 
     @contextmanager
     def _apart(self, *, abroad: bool) -> Iterator[None]:
@@ -651,6 +667,17 @@ class Interpreter:
                     seen.add(name)
                     if is_new and isinstance(member, Function):
                         yield member
+
+
+def _tables(module: Module) -> Iterator[DictVal]:
+    """The dictionaries that a file, its classes and its objects hold."""
+    for value in module.scope.vars.values():
+        held: Iterable[Value] = (value,)
+        if isinstance(value, Instance):
+            held = value.attrs.values()
+        elif isinstance(value, ClassVal):
+            held = value.scope.vars.values()
+        yield from (one for one in held if isinstance(one, DictVal))
 
 
 def _part_of(value: Unknown) -> Unknown:

@@ -415,6 +415,7 @@ class _Search:
             self.queue.append(value.rest)
 
     def of_table(self, value: DictVal) -> None:
+        self.reach.interp.opened(value)
         self.queue += value.entries.values()
         if value.rest is not None:
             self.queue.append(value.rest)
