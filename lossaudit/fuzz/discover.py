@@ -91,14 +91,30 @@ def _library(place: str) -> Library:
         module = _read(path, package_of(path)[1], str(path))
         if module is None or module.parsed is None:
             raise TargetError(f"{place} cannot be parsed as Python")
-        return Library([module])
+        return Library([module], _finder(path))
     if path.is_dir():
-        return Library(_modules(path, str))
+        return Library(_modules(path, str), _finder(path / "__init__.py"))
     root, name = _installed(place)
     if root.is_file():
-        module = _read(root, name, name)
-        return Library([] if module is None else [module])
-    return Library(_modules(root, lambda file: _name_below(root, name, file)))
+        module = _read(root, package_of(root)[1], name)
+        return Library([] if module is None else [module], _finder(root))
+    modules = _modules(root, lambda file: _name_below(root, name, file))
+    return Library(modules, _finder(root / "__init__.py"))
+
+
+def _finder(file: Path) -> Callable[[str], Module | None]:
+    """Reads the other files of the package that a file belongs to."""
+    root, name = package_of(file)
+    package = name.partition(".")[0]
+
+    def find(dotted: str) -> Module | None:
+        if dotted.partition(".")[0] != package:
+            return None
+        place = root.joinpath(*dotted.split("."))
+        found = next(filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py")), None)
+        return None if found is None else _read(found, dotted, dotted)
+
+    return find
 
 
 def _modules(root: Path, shown: Callable[[Path], str]) -> list[Module]:

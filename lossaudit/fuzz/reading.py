@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 DEEPEST = 6
 """How many calls, bases or re-exports are followed."""
@@ -140,23 +140,36 @@ class Called:
 
 
 class Library:
-    """The parsed files of one place, and what their names lead to."""
+    """The files of one place, and what their names lead to, there and in the package that the place is a part of.
 
-    def __init__(self, modules: Iterable[Module]) -> None:
+    Args:
+        modules: The files in which losses are looked for.
+        find: Reads another file by its dotted name; None where there is none.
+    """
+
+    def __init__(
+        self, modules: Iterable[Module], find: Callable[[str], Module | None] = lambda _: None
+    ) -> None:
         self.modules = tuple(modules)
-        self.by_name = {module.name: module for module in self.modules}
+        self.find = find
+        self.by_name: dict[str, Module | None] = {module.name: module for module in self.modules}
         self.attributes: dict[int, dict[str, tuple[Module, ast.expr]]] = {}
 
     def resolve(self, dotted: str, depth: int = 0) -> tuple[Module, ast.ClassDef | ast.FunctionDef] | None:
         """The definition to which a dotted name leads, through re-exports."""
         owner, _, name = dotted.rpartition(".")
-        module = self.by_name.get(owner)
+        module = self._module(owner)
         if module is None or depth > DEEPEST:
             return None
         if name in module.definitions:
             return module, module.definitions[name]
         onward = module.imports.get(name)
         return None if onward is None else self.resolve(onward, depth + 1)
+
+    def _module(self, dotted: str) -> Module | None:
+        if dotted not in self.by_name:
+            self.by_name[dotted] = self.find(dotted)
+        return self.by_name[dotted]
 
     def bases(self, module: Module, node: ast.ClassDef, depth: int = 0) -> tuple[str, ...]:
         """Dotted names of all bases, followed through the files of the library."""
@@ -526,12 +539,9 @@ def own_calls(node: ast.FunctionDef) -> list[str]:
 def _as_mapping(node: ast.FunctionDef, names: list[str]) -> str:
     """An argument that is used as a mapping: its keys are asked for, or it is indexed with a text."""
     for part in ast.walk(node):
-        if isinstance(part, ast.Attribute) and part.attr in MAPPING_METHODS:
-            holder = part.value
-        elif isinstance(part, ast.Subscript) and _is_text(part.slice):
-            holder = part.value
-        else:
-            continue
+        asked = isinstance(part, ast.Attribute) and part.attr in MAPPING_METHODS
+        indexed = isinstance(part, ast.Subscript) and _is_text(part.slice)
+        holder = getattr(part, "value", None) if asked or indexed else None
         if isinstance(holder, ast.Name) and holder.id in names:
             return holder.id
     return ""

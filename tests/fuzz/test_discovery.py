@@ -297,3 +297,5 @@ def test_a_loss_is_found_through_bases_in_files_that_mention_no_library(tmp_path
     assert reasons["Reducer"] == "its argument parts is a mapping"
     assert reasons["make_loss"] == "it returns a Module"
     assert "matches" not in reasons
+    alone = discover(str(tmp_path / "family" / "asymmetric_loss.py"))
+    assert [loss.target.rpartition(":")[2] for loss in alone.losses] == ["Leaf"]
