@@ -24,6 +24,9 @@ demo: $(INSTALLED) ## Find a loss bug across two files, then take a wrong loss a
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -n auto
 
+test-slow: $(INSTALLED) ## Run the tests that are long by choice: fifty seeds of every right loss
+	$(BIN)/python -m pytest -n auto -m slow
+
 lint: $(INSTALLED) ## Lint, format check, types, dependency directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +42,4 @@ corpus: $(INSTALLED) ## Check real packages, and compare with the reviewed findi
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test lint bench-fuzz corpus clean
+.PHONY: help setup demo test test-slow lint bench-fuzz corpus clean

@@ -12,7 +12,7 @@ import pytest
 
 from tests.marks import FIXTURES, ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.installs
 
 
 @pytest.fixture(scope="module")

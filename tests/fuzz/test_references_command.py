@@ -122,7 +122,7 @@ def install(tmp_path: Path):
     return at
 
 
-@pytest.mark.slow
+@pytest.mark.installs
 def test_an_installed_package_adds_its_references(install, tmp_path: Path) -> None:
     site = install("REFERENCES")
     assert "quartic_error" in run("references", path=site).stdout
@@ -135,7 +135,7 @@ def test_an_installed_package_adds_its_references(install, tmp_path: Path) -> No
     assert report["reference"]["name"] == "quartic_error"
 
 
-@pytest.mark.slow
+@pytest.mark.installs
 def test_a_package_that_cannot_be_loaded_is_named(install) -> None:
     done = run("references", path=install("NOT_THERE"))
     assert done.returncode == 2

@@ -44,7 +44,7 @@ def _conforms(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_of_torch_conform(name: str) -> None:
-    for seed in range(3):
+    for seed in range(2):
         _conforms(name, seed)
 
 

@@ -25,7 +25,7 @@ from lossaudit.check.reasoning.forms import (
     written_out,
 )
 from lossaudit.check.reasoning.gradients import parts
-from lossaudit.check.reasoning.ranges import bounds, can_be_large, exponent, is_shifted
+from lossaudit.check.reasoning.ranges import ANY, bounds, can_be_large, exponent, is_shifted
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
 from lossaudit.check.reasoning.zeros import (
     Zero,
@@ -41,6 +41,7 @@ from lossaudit.check.values import (
     UNKNOWN,
     Step,
     Tensor,
+    TupleVal,
     Unknown,
     Value,
     number,
@@ -98,8 +99,18 @@ def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
         whole = one_minus(argument)
         is_complement, inner = whole is not None, argument if whole is None else whole
     found = selected(inner)
-    if found and all(is_sigmoid(one) for one in found):
+    if found and all(is_sigmoid(one) and _saturates(one, is_complement=is_complement) for one in found):
         yield _log_of_sigmoid(event, found, is_complement=is_complement)
+
+
+_TOO_LOW, _TOO_HIGH = -80.0, 16.0
+"""Scores between which a sigmoid is neither 0 nor 1 in float32."""
+
+
+def _saturates(sigmoid: Tensor, *, is_complement: bool) -> bool:
+    """Whether the scores may be so small, or so large for its complement, that nothing of it is left."""
+    scores = bounds(sigmoid.arg("input")) if sigmoid.op == "sigmoid" else ANY
+    return scores.high > _TOO_HIGH if is_complement else scores.low < _TOO_LOW
 
 
 def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
@@ -366,15 +377,16 @@ def _carries_gradient(term: Tensor) -> bool:
 
 def _is_guarded(term: Tensor, *values: Value | None) -> bool:
     """Whether a condition on the way to ``term`` looked at something that ``values`` were computed from."""
-    if not term.guards:
-        return False
-    wanted = {mark for value in values for one in tensors(value) for mark in _marks(one)}
-    wanted |= {id(value) for value in values if isinstance(value, Unknown)}
+    wanted = {mark for value in values for mark in _marks_of(value)} if term.guards else set[int]()
     return any(wanted & _marks_of(guard) for guard in term.guards)
 
 
-def _marks_of(guard: Value) -> set[int]:
-    return _marks(guard) if isinstance(guard, Tensor) else {id(guard)}
+def _marks_of(value: Value | None) -> set[int]:
+    if isinstance(value, TupleVal):
+        return {mark for item in value.items for mark in _marks_of(item)}
+    if isinstance(value, Unknown):
+        return {id(value)}
+    return {mark for one in tensors(value) for mark in _marks(one)}
 
 
 def _marks(term: Tensor) -> set[int]:
@@ -462,12 +474,20 @@ def judge_root(term: Tensor) -> Hit | None:
         return None
     argument = term.arg("input")
     zero = vanishing(argument)
-    if zero is None or _is_guarded(term, argument):
+    if zero is None or _is_root_guarded(term, zero):
         return None
     what = "square root" if power == 0.5 else f"power {power:g}"
     message = f"{what} of a value that can be exactly 0: its gradient there is infinite"
     advice = "add an epsilon inside the root, or use `torch.linalg.vector_norm` for a distance"
     return Hit("LA408", term.site, message, _zero_trail(zero), advice)
+
+
+def _is_root_guarded(term: Tensor, zero: Zero) -> bool:
+    """Whether a condition looked at what the root is taken of; one that knows a single side cannot tell that the two differ."""
+    if not _is_guarded(term, term.arg("input")):
+        return False
+    sides = [seen for side in zero.meeting if (seen := _marks_of(side))]
+    return any(all(seen & _marks_of(guard) for seen in sides) for guard in term.guards)
 
 
 def judge_angle(term: Tensor) -> Hit | None:

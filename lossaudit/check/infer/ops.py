@@ -163,6 +163,7 @@ def make_term(
         module=module,
         depth=depth if depth <= MAX_DEPTH else 1,
         guards=frame.guards,
+        home=op.home,
     )
 
 
