@@ -203,7 +203,7 @@ class _Unit:
         """Everything that the roots of the file show."""
         home = self.project.module(self.path)
         interp = Interpreter(self.project, self.workshop.tools, home)
-        if not interp.detectors.listeners:
+        if not interp.detectors.events:
             return []
         for root in interp.roots():
             try:
