@@ -566,11 +566,16 @@ def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
 
 @detector("LA504", Backward)
 def requires_grad_before_backward(event: Backward) -> Iterator[Hit]:
-    """The flag was set on the very value that is back-propagated, whatever made it."""
-    if event.forced is not None and all(
-        isinstance(one, Unknown) and not one.parameter for one in alternatives(event.value)
-    ):
+    """The flag was set on the very value that is back-propagated, whatever computed it."""
+    if event.forced is not None and all(_is_result(one) for one in alternatives(event.value)):
         yield _flagged(event.forced)
+
+
+def _is_result(value: Value) -> bool:
+    """Whether it was computed: no parameter of the function, and no number that was written down."""
+    if isinstance(value, Tensor):
+        return reads_layers(value) or any(True for _ in unknown_leaves(value))
+    return isinstance(value, Unknown) and not value.parameter
 
 
 def _flagged(site: Site) -> Hit:
