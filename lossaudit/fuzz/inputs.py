@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 EXTREME = frozenset({"right", "wrong", "large"})
 HALF = frozenset({"float16", "bfloat16"})
 HALF_SCALE = 8.0
+FILLINGS = 8
+"""How many times a structure that was drawn is filled: numbers cost a tenth of drawing."""
+SEED_STEP = 7919
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def panel(space: Space, reach: Reach, seed: int) -> Iterator[Structure]:
 
 
 def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
-    """Structures from Hypothesis, the same for the same seed."""
+    """Structures from Hypothesis, each with several fillings; the same for the same seed."""
     import hypothesis
 
     drawn: list[Structure] = []
@@ -150,7 +153,11 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
         drawn.append(structure)
 
     collect()
-    return drawn
+    return [
+        replace(structure, seed=structure.seed + SEED_STEP * filling)
+        for structure in drawn
+        for filling in range(FILLINGS)
+    ]
 
 
 def probe_structures(

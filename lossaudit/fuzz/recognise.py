@@ -115,7 +115,7 @@ class _Search:
 
     def is_thorough(self, match: Match) -> bool:
         """Whether a match explains all that was asked of its door: there can be no better one."""
-        extreme = self.scales.told(match.door).extreme
+        extreme = self.scales.told(match.door).extreme(match.variant.params)
         return self.scales.reproduces_all(match.variant, extreme) and self.holds_on_soft(match)
 
 
@@ -150,7 +150,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if match is None or match.tier > 0:
             # Exact agreement is proof even behind a door that seemed to be open by accident.
             hidden = [door for door in every if door not in doors]
-            by_accident = _sure_match(hidden, search)
+            by_accident, _ = _sure_match(hidden, search)
             if by_accident is not None:
                 match, opened = by_accident, [*opened, *hidden]
         if match is None or match.tier >= PARTIAL:
@@ -177,7 +177,7 @@ def _found_in_float64(doors: list[Door], search: _Search) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
     wide = [(door, search.scales.told(door).wide) for door in doors]
     again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
-    match = _sure_match([door for door, _ in again], search)
+    match, _ = _sure_match([door for door, _ in again], search)
     if match is None:
         return None
     return replace(match, door=next(door for other, door in again if other is match.door))
@@ -207,7 +207,7 @@ def _is_pixelwise(door: Door) -> bool:
 
 def find_match(doors: list[Door], search: _Search) -> Match | None:
     """The best match over all doors."""
-    sure = _sure_match(doors, search)
+    sure, agreeing = _sure_match(doors, search)
     if sure is not None:
         return sure
     asked = search.asked
@@ -215,7 +215,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
-    careless = [match for match in _agreeing(doors, search, REACHES[-1]) if not _fitted(match)]
+    careless = [match for match in agreeing if not _fitted(match)]
     if careless:
         return _refine(careless, search)
     partly = [match for door, spec in _usual_pairs(doors, asked) for match in _partial(door, spec, search)]
@@ -228,17 +228,22 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     return None
 
 
-def _sure_match(doors: list[Door], search: _Search) -> Match | None:
-    """The reference that a target equals, confirmed; or the one that it means to be, or is of a wider domain."""
+def _sure_match(doors: list[Door], search: _Search) -> tuple[Match | None, list[Match]]:
+    """The reference that a target equals, confirmed; or the one that it means to be, or is of a wider domain.
+
+    Also all those that give the answers to the first probes, confirmed or not.
+    """
     best: Match | None = None
+    agreeing: list[Match] = []
     for reach in REACHES:
-        confirmed = [match for match in _agreeing(doors, search, reach) if search.confirms(match)]
+        agreeing = _agreeing(doors, search, reach)
+        confirmed = [match for match in agreeing if search.confirms(match)]
         best = _refine(confirmed, search) if confirmed else None
         if best is not None and search.is_thorough(best):
             break
     if best is None or search.asked is not None:
-        return best
-    return _as_declared(best, search) or _wider(best, doors, search) or best
+        return best, agreeing
+    return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
 
 
 def _agreeing(doors: list[Door], search: _Search, reach: parameters.Guess) -> list[Match]:
@@ -338,10 +343,11 @@ def _most_telling(rivals: list[Match], search: _Search) -> Match:
     """Of the matches of one door, the one that explains most extreme inputs, and whose parameters are declared."""
     if len(rivals) == 1:
         return rivals[0]
-    told = search.scales.told(rivals[0].door)
+    told, params = search.scales.told(rivals[0].door), rivals[0].variant.params
+    extreme = told.extreme(params)
 
     def score(match: Match) -> tuple[int, int, int]:
-        hits = search.scales.hits(match.variant, told.extreme)
+        hits = search.scales.hits(match.variant, extreme)
         named = sum(p.name in match.door.evidence.named for p in match.variant.spec.parameters)
         return hits, named, -len(_fitted(match))
 
@@ -349,7 +355,7 @@ def _most_telling(rivals: list[Match], search: _Search) -> Match:
     best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
     if len(best) == 1:
         return best[0]
-    slopes = [(case, seen.gradient) for case, seen in told.slopes]
+    slopes = [(case, seen.gradient) for case, seen in told.slopes(params)]
     return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
 
 
@@ -579,12 +585,10 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
     best: tuple[float, Variant] | None = None
     declared = _plain_variants(door, spec, search.asked, reach="declared")
     for variant in itertools.islice(declared, MOST_NEAREST):
-        pairs = [
-            (case, seen) for case, seen in door.comparable if search.scales.reproduces(variant, case, seen)
-        ]
+        pairs = [(case, seen) for case, seen in door.comparable if search.scales.gives(variant, case, seen)]
         telling = 2 * len(pairs) >= len(door.comparable) and _tells([seen.value for _, seen in pairs])
         score = float(len(pairs)) if telling else 0.0
-        if not score and relations.fit(variant, door.comparable) is not None:
+        if not score and search.scales.may_relate(variant, door) and relations.fit(variant, door.comparable):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lossaudit.fuzz import inputs, variants
+from lossaudit.fuzz import inputs, relations, variants
 from lossaudit.fuzz.model import Structure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -40,6 +40,7 @@ class Told:
 
     def __init__(self, door: Door) -> None:
         self.door = door
+        self._extreme: list[Response] | None = None
 
     @cached_property
     def wide(self) -> list[Response] | None:
@@ -47,17 +48,28 @@ class Told:
         answers = [self._ask(replace(case, dtype="float64")) for case, _ in self.door.comparable]
         return None if any(seen.value is None or seen.dtype not in WIDE for _, seen in answers) else answers
 
-    @cached_property
-    def extreme(self) -> list[Response]:
-        """The answers to each magnitude and hard target profile, in the widest dtype that the target computes in."""
-        door = self.door
-        hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
-        answers = []
-        for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
-            for scale in door.space.scales[: MOST_SCALES if magnitude in inputs.EXTREME else 1]:
-                drawn = self._structure(magnitude=magnitude, targets=targets, scale=scale, seed=number)
-                answers.append(self._ask(inputs.probe(door.space, drawn)))
-        return answers
+    def extreme(self, params: Params) -> list[Response]:
+        """The answers to each magnitude and hard target profile, in the widest dtype that the target computes in.
+
+        They are drawn once, for the first parameters that are asked with: embeddings lie near to, or opposite to, the rows
+        of the matrix that the target holds.
+        """
+        if self._extreme is None:
+            self._extreme = [
+                self._ask(inputs.fill(self.door.space, drawn, params)) for drawn in self._extremes()
+            ]
+        return self._extreme
+
+    def slopes(self, params: Params) -> list[Response]:
+        """Some of the extreme cases again, with the gradient."""
+        return [self._ask(case, gradient=True) for case, _ in self.extreme(params)[:GRADIENTS]]
+
+    def _extremes(self) -> Iterator[Structure]:
+        space = self.door.space
+        hard = [name for name in space.target_profiles if name != "soft" and "ignored" not in name]
+        for number, (magnitude, targets) in enumerate(itertools.product(space.magnitudes, hard)):
+            for scale in space.scales[: MOST_SCALES if magnitude in inputs.EXTREME else 1]:
+                yield self._structure(magnitude=magnitude, targets=targets, scale=scale, seed=number)
 
     @cached_property
     def near_zero(self) -> list[Response]:
@@ -67,11 +79,6 @@ class Told:
             self._ask(replace(case, prediction=case.prediction / 16, dtype=dtype))
             for case, _ in self.door.comparable
         ]
-
-    @cached_property
-    def slopes(self) -> list[Response]:
-        """Some of the extreme cases again, with the gradient."""
-        return [self._ask(case, gradient=True) for case, _ in self.extreme[:GRADIENTS]]
 
     @cached_property
     def soft(self) -> Response | None:
@@ -116,6 +123,10 @@ class Scales:
         wide = self.told(door).wide
         return wide is None or self.reproduces_all(variant, wide)
 
+    def gives(self, variant: Variant, case: Case, seen: Observation) -> bool:
+        """Whether a variant gives one answer, with a rough look first."""
+        return self._looks_like(variant, case, seen) and self.reproduces(variant, case, seen)
+
     def reproduces_all(self, variant: Variant, answers: Sequence[Response]) -> bool:
         """Whether a variant gives all of these answers."""
         return all(self.reproduces(variant, case, seen) for case, seen in answers)
@@ -135,6 +146,11 @@ class Scales:
             if variants.equals_plainly(seen.value, truth, case.dtype):
                 return True
         return variants.reproduces(variant, case, seen)
+
+    def may_relate(self, variant: Variant, door: Door) -> bool:
+        """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
+        pairs = [(case, seen, self._value(variant, case)) for case, seen in door.comparable]
+        return relations.may_fit([(case, seen, value) for case, seen, value in pairs if value is not None])
 
     def has_slope(self, variant: Variant, case: Case, seen: Tensor | None) -> bool:
         """Whether a gradient is that of a variant: it tells apart those of one value."""
