@@ -8,9 +8,9 @@ What exact agreement is worth
     Six probes in float32 are six equations that hold to a millionth. A family with two free parameters, tried with two
     hundred pairs of numbers that stand in the source, can meet them by chance or by a limit: at the end of its range a
     parameter makes of a family another one plus next to nothing. So a match is *confirmed* by the same probes in
-    float64, where next to nothing shows. One that fails there is another loss, unless all its parameters are plain (at
-    their neutral values, or declared under their own names) and nothing confirmed is found: then the target is that
-    family, computed with less care. Where a target has no float64, float32 must do, and the report says so.
+    float64, where next to nothing shows. One that fails there is another loss, unless the target visibly computes in
+    float32 whatever it is given: its answers to the same numbers in float32 and float64 are the same. Then, and where a
+    target takes no float64 at all, float32 must do, and the report says so.
 
     Families that agree on ordinary inputs may part on saturated ones, so among confirmed matches that wins which explains
     most of those; then the one whose parameters are declared, then the one with fewest numbers fitted. A match that
@@ -86,14 +86,14 @@ class Match:
 class Recognition:
     """The outcome: the best match, all doors that lead to it, and all doors that opened at all.
 
-    ``precision`` is that in which the values agree: the target may not compute in float64, or be another loss there.
+    ``precision`` is that in which the values agree: float32 where the target computes in it whatever it is given.
     """
 
     match: Match | None
     doors: dict[str, Door]
     opened: tuple[Door, ...]
     errors: tuple[str, ...]
-    precision: Literal["float64", "float32", "float32 only"] = "float64"
+    precision: Literal["float64", "float32"] = "float64"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,10 +167,9 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, doors_of, tuple(same_build), tuple(errors), _precision(best, search))
 
 
-def _precision(match: Match, search: _Search) -> Literal["float64", "float32", "float32 only"]:
-    if search.scales.told(match.door).wide is None:
-        return "float32 only"
-    return "float64" if search.scales.confirms(match.variant, match.door) else "float32"
+def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
+    told = search.scales.told(match.door)
+    return "float32" if told.wide is None or told.computes_in_float32 else "float64"
 
 
 def _found_in_float64(doors: list[Door], search: _Search) -> Match | None:
@@ -215,9 +214,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
-    careless = [match for match in agreeing if not _fitted(match)]
-    if careless:
-        return _refine(careless, search)
+    rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
+    if rounded:
+        return _refine(rounded, search)
     partly = [match for door, spec in _usual_pairs(doors, asked) for match in _partial(door, spec, search)]
     if partly:
         return max(partly, key=lambda match: match.score)
@@ -583,12 +582,13 @@ def _tells(values: list[Tensor | None]) -> bool:
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
+    answers = search.scales.told(door).answers
     declared = _plain_variants(door, spec, search.asked, reach="declared")
     for variant in itertools.islice(declared, MOST_NEAREST):
-        pairs = [(case, seen) for case, seen in door.comparable if search.scales.gives(variant, case, seen)]
-        telling = 2 * len(pairs) >= len(door.comparable) and _tells([seen.value for _, seen in pairs])
-        score = float(len(pairs)) if telling else 0.0
-        if not score and search.scales.may_relate(variant, door) and relations.fit(variant, door.comparable):
+        given = [(case, seen) for case, seen in answers if search.scales.gives(variant, case, seen)]
+        telling = 2 * len(given) >= len(answers) and _tells([seen.value for _, seen in given])
+        score = float(len(given)) if telling else 0.0
+        if not score and search.scales.may_relate(variant, door) and relations.fit(variant, answers):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WIDE = frozenset({"float64", "float"})
 """What the results of a target that computes in float64 are called; a NumPy loss may return Python's own number."""
+SAME = 1e-12
 MOST_SCALES = 4
 GRADIENTS = 8
 """Gradients that are compared among variants of one value."""
@@ -47,6 +48,22 @@ class Told:
         """The answers to the first probes in float64; None where the target does not compute in it."""
         answers = [self._ask(replace(case, dtype="float64")) for case, _ in self.door.comparable]
         return None if any(seen.value is None or seen.dtype not in WIDE for _, seen in answers) else answers
+
+    @property
+    def answers(self) -> list[Response]:
+        """The answers to the first probes in the widest dtype that the target computes in."""
+        return self.door.comparable if self.wide is None else self.wide
+
+    @cached_property
+    def computes_in_float32(self) -> bool:
+        """Whether it computes in float32 what it is given in float64: the answers to the same numbers are the same."""
+        pairs = zip(self.door.comparable, self.answers, strict=True)
+        return self.wide is not None and all(
+            narrow.value is not None
+            and wide.value is not None
+            and torch.allclose(narrow.value, wide.value, rtol=SAME, atol=0.0, equal_nan=True)
+            for (_, narrow), (_, wide) in pairs
+        )
 
     def extreme(self, params: Params) -> list[Response]:
         """The answers to each magnitude and hard target profile, in the widest dtype that the target computes in.
@@ -149,7 +166,7 @@ class Scales:
 
     def may_relate(self, variant: Variant, door: Door) -> bool:
         """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
-        pairs = [(case, seen, self._value(variant, case)) for case, seen in door.comparable]
+        pairs = [(case, seen, self._value(variant, case)) for case, seen in self.told(door).answers]
         return relations.may_fit([(case, seen, value) for case, seen, value in pairs if value is not None])
 
     def has_slope(self, variant: Variant, case: Case, seen: Tensor | None) -> bool:
