@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,9 +114,13 @@ class _Search:
         return soft is None or self.scales.reproduces(match.variant, *soft)
 
     def is_thorough(self, match: Match) -> bool:
-        """Whether a match explains all that was asked of its door: there can be no better one."""
-        extreme = self.scales.told(match.door).extreme(match.variant.params)
-        return self.scales.reproduces_all(match.variant, extreme) and self.holds_on_soft(match)
+        """Whether a match explains all that was asked of its door, slopes included: there can be no better one."""
+        told, variant = self.scales.told(match.door), match.variant
+        return (
+            self.scales.reproduces_all(variant, told.extreme(variant.params))
+            and self.holds_on_soft(match)
+            and all(self.scales.has_slope(variant, case, seen.gradient) for case, seen in told.slopes)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,14 +151,14 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         errors += failed
         opened += doors
         match = find_match(doors, search)
-        if match is None or match.tier > 0:
+        if match is None or match.tier > 1:
             # Exact agreement is proof even behind a door that seemed to be open by accident.
             hidden = [door for door in every if door not in doors]
-            by_accident, _ = _sure_match(hidden, search)
+            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else REACHES[:1])
             if by_accident is not None:
                 match, opened = by_accident, [*opened, *hidden]
         if match is None or match.tier >= PARTIAL:
-            match = _found_in_float64(doors, search) or match
+            match = _found_in_float64(doors, search, REACHES if match is None else REACHES[:1]) or match
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -172,11 +176,13 @@ def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
     return "float32" if told.wide is None or told.computes_in_float32 else "float64"
 
 
-def _found_in_float64(doors: list[Door], search: _Search) -> Match | None:
+def _found_in_float64(
+    doors: list[Door], search: _Search, reaches: Sequence[parameters.Guess]
+) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
     wide = [(door, search.scales.told(door).wide) for door in doors]
     again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
-    match, _ = _sure_match([door for door, _ in again], search)
+    match, _ = _sure_match([door for door, _ in again], search, reaches)
     if match is None:
         return None
     return replace(match, door=next(door for other, door in again if other is match.door))
@@ -227,14 +233,16 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     return None
 
 
-def _sure_match(doors: list[Door], search: _Search) -> tuple[Match | None, list[Match]]:
+def _sure_match(
+    doors: list[Door], search: _Search, reaches: Sequence[parameters.Guess] = REACHES
+) -> tuple[Match | None, list[Match]]:
     """The reference that a target equals, confirmed; or the one that it means to be, or is of a wider domain.
 
     Also all those that give the answers to the first probes, confirmed or not.
     """
     best: Match | None = None
     agreeing: list[Match] = []
-    for reach in REACHES:
+    for reach in reaches:
         agreeing = _agreeing(doors, search, reach)
         confirmed = [match for match in agreeing if search.confirms(match)]
         best = _refine(confirmed, search) if confirmed else None
@@ -252,7 +260,10 @@ def _agreeing(doors: list[Door], search: _Search, reach: parameters.Guess) -> li
         if found and _order(found[0].door) != _order(door):
             break
         matches = _exact(door, spec, search, reach)
-        found += [match for match in matches if not _contradicted(match, doors, search)]
+        matches = [match for match in matches if not _contradicted(match, doors, search)]
+        found += matches
+        if any(search.confirms(match) and search.is_thorough(match) for match in matches):
+            break
     return found
 
 
@@ -354,7 +365,7 @@ def _most_telling(rivals: list[Match], search: _Search) -> Match:
     best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
     if len(best) == 1:
         return best[0]
-    slopes = [(case, seen.gradient) for case, seen in told.slopes(params)]
+    slopes = [(case, seen.gradient) for case, seen in told.slopes]
     return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
 
 

@@ -77,9 +77,12 @@ class Told:
             ]
         return self._extreme
 
-    def slopes(self, params: Params) -> list[Response]:
-        """Some of the extreme cases again, with the gradient."""
-        return [self._ask(case, gradient=True) for case, _ in self.extreme(params)[:GRADIENTS]]
+    @cached_property
+    def slopes(self) -> list[Response]:
+        """Some of the extreme cases again, with the gradient; none where the target gives none, as a NumPy loss."""
+        if not self.door.comparable[0][1].differentiable:
+            return []
+        return [self._ask(case, gradient=True) for case, _ in (self._extreme or [])[:GRADIENTS]]
 
     def _extremes(self) -> Iterator[Structure]:
         space = self.door.space
