@@ -68,14 +68,14 @@ def main() -> None:
 
 
 def _row(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rounds: int) -> str:
-    options = FuzzOptions()
-    run = _Run(loss, options)
-    run.judged()  # first calls pay for what is loaded lazily
     bare, judged = [], []
-    for _ in range(rounds):
-        bare.append(run.bare())
-        judged.append(run.judged())
-    recognition, whole = run.whole()
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(loss, FuzzOptions(), Path(folder))
+        run.judged()  # first calls pay for what is loaded lazily
+        for _ in range(rounds):
+            bare.append(run.bare())
+            judged.append(run.judged())
+        recognition, whole = run.whole()
     fast, slow = statistics.median(bare), statistics.median(judged)
     return f"{loss.__name__:<16}{slow:>10.0f}{fast:>10.0f}{fast / slow:>8.2f}{recognition / whole:>12.0%} {whole:>9.2f}"
 
@@ -84,13 +84,13 @@ class _Run:
     """One target: recognised once, then run again and again."""
 
     def __init__(
-        self, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], options: FuzzOptions
+        self,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        options: FuzzOptions,
+        folder: Path,
     ) -> None:
         self.loss, self.options = loss, options
-        self.folder = tempfile.TemporaryDirectory()
-        announce = Announcer(
-            Blackboard(Path(self.folder.name)), ()
-        )  # as in the child: each input is written down
+        announce = Announcer(Blackboard(folder), ())  # as in the child: each input is written down
         recognition, subjects = engine._recognise([Build(loss)], options, announce, None)  # noqa: SLF001
         self.session = engine._session(recognition, subjects)  # noqa: SLF001
         self.plan = {

@@ -193,13 +193,13 @@ class Scales:
         key = _key(variant, case)
         known = self._terms.get(key)
         try:
-            with torch.no_grad():
-                if known is None:
-                    self._terms[key] = (variant, case, None)
-                    dtype = case.dtype if variant.rounded else "float64"
+            if known is None:
+                self._terms[key] = (variant, case, None)
+                dtype = case.dtype if variant.rounded else "float64"
+                with torch.no_grad():
                     known = (variant, case, variant.terms(*variants.at_dtype(case, dtype)))
-                    self._terms[key] = known
-                return None if known[2] is None else variant.reduce(known[2], case.prediction)
+                self._terms[key] = known
+            return None if known[2] is None else variant.reduce(known[2], case.prediction)
         except variants.UNDEFINED:
             return None  # a mistake that cannot be made at this shape
 

@@ -31,5 +31,7 @@ def test_spaces_name_spaces() -> None:
 
 def test_mistakes_name_references() -> None:
     references = {spec.name for spec in collect("lossaudit.fuzz.references", "REFERENCES")} | {"*"}
-    mentioned = {name for mistake in collect("lossaudit.fuzz.mistakes", "MISTAKES") for name in mistake.references}
+    mentioned = {
+        name for mistake in collect("lossaudit.fuzz.mistakes", "MISTAKES") for name in mistake.references
+    }
     assert mentioned - references == set()
