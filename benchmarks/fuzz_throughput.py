@@ -49,7 +49,7 @@ def bce(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def focal(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sigmoid focal loss with the published parameters."""
     losses = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none")
-    missed = 1 - torch.exp(-losses)
+    missed = -torch.expm1(-losses)
     return (torch.where(labels > 0.5, 0.25, 0.75) * missed**2 * losses).mean()
 
 
