@@ -26,7 +26,7 @@ SECTIONS = [
 ]
 # A page about a file that could not be judged has nothing to measure and no loss to show.
 PROBLEM_SECTIONS = ["What it is", "What to do"]
-FRAMEWORKS = ["pytorch", "paddle", "keras"]
+FRAMEWORKS = ["pytorch", "paddle", "keras", "jax"]
 FRONT_MATTER = {"code", "name", "severity", "fix", "since", "frameworks"}
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 # Such a number in the prose is a result; it must stand in the output of a measured block.

@@ -29,16 +29,17 @@ def parse(text: str) -> ast.Module:
         Unsupported: It cannot; whether the file is at fault is for LibCST to say.
         RecursionError: The code is nested more deeply than a parser's stack allows.
     """
-    if len(text) > _COLUMN_MASK and any(len(line) * 4 > _COLUMN_MASK for line in text.split("\n")):
-        raise Unsupported
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
+            tree = ast.parse(text)
     except MemoryError as error:  # how CPython's parser says that its stack is full; LibCST's would overflow
         raise RecursionError from error
     except (SyntaxError, ValueError) as error:
         raise Unsupported from error
+    if len(text) > _COLUMN_MASK and any(len(line) * 4 > _COLUMN_MASK for line in text.split("\n")):
+        raise Unsupported  # a column that a node's number cannot hold
+    return tree
 
 
 def lower(text: str) -> ir.ModuleIR:

@@ -8,12 +8,12 @@ import tokenize
 
 from lossaudit.check import ir, lower_ast
 
-# CPython's own tokenizer stops at 200 nested brackets; the parser that we use would overflow its stack far later.
 MAX_NESTING = 600
+"""Deeper than this LibCST, which takes 200 kB of stack a level, is not asked to go. CPython's own parser stops by itself."""
 TOO_DEEP = "the code is nested too deeply to be analysed"
 NEWLINE = re.compile(r"\r\n|\r|\n")
 """What ends a row for Python; :meth:`str.splitlines` knows more."""
-_BRACKET = re.compile(r"[()\[\]{}]")
+_NESTING = re.compile(r"[()\[\]{},;\n]|\*\*|[-+~](?=\s*[-+~])|\b(?:lambda|not|await|else)\b")
 
 
 class SourceError(Exception):
@@ -48,16 +48,33 @@ def decode(source: bytes) -> str:
 
 
 def refuse_deep_nesting(text: str) -> None:
-    """Raise for code that would overflow a parser's stack. Brackets in strings count too: real text never comes near the limit."""
-    if sum(text.count(bracket) for bracket in "([{") <= MAX_NESTING:
-        return
+    """Raise for code that would overflow LibCST's stack: brackets in brackets, and operators whose operand is all that follows.
+
+    What stands in strings counts too: real text never comes near the limit.
+
+    Raises:
+        SourceError: E001.
+    """
+    open_operators = [0]  # in each bracket that is open, since the last comma in it
     depth = 0
-    for match in _BRACKET.finditer(text):
-        depth = depth + 1 if match.group() in "([{" else max(depth - 1, 0)
+    for match in _NESTING.finditer(text):
+        piece = match.group()
+        if piece in "([{":
+            open_operators.append(0)
+            depth += 1
+        elif piece in ")]}":
+            if len(open_operators) > 1:
+                depth -= open_operators.pop() + 1
+        elif piece not in ",;\n":
+            open_operators[-1] += 1
+            depth += 1
+        elif piece != "\n" or (len(open_operators) == 1 and text[match.start() - 1] != "\\"):
+            depth -= open_operators[-1]
+            open_operators[-1] = 0
         if depth > MAX_NESTING:
             row = text.count("\n", 0, match.start()) + 1
             column = match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1
-            raise SourceError("E001", "too many nested brackets", row, column)
+            raise SourceError("E001", TOO_DEEP, row, column)
 
 
 def lower(source: bytes) -> ir.ModuleIR:
@@ -68,7 +85,6 @@ def lower(source: bytes) -> ir.ModuleIR:
         RecursionError: The file is nested too deeply for the walk.
     """
     text = decode(source)
-    refuse_deep_nesting(text)
     try:
         return lower_ast.lower(text)
     except lower_ast.Unsupported:
@@ -86,7 +102,6 @@ def check_syntax(source: bytes) -> None:
     from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
 
     text = decode(source)
-    refuse_deep_nesting(text)
     try:
         compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
     except (

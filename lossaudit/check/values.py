@@ -104,6 +104,11 @@ class Unknown(Value):
         return bool(self.argument) or self.data or self.origin == ITERATED
 
     @property
+    def is_usually_number(self) -> bool:
+        """Whether it is a number, or came through a parameter whose default is one."""
+        return self.is_scalar or number(self.usual) is not None
+
+    @property
     def may_be_none(self) -> bool:
         """Whether None is the default of the parameter that it came through."""
         return isinstance(self.usual, Const) and self.usual.value is None
@@ -177,7 +182,8 @@ class Tensor(Value):
     dimension over which probabilities sum to one. ``batched`` says that dimension 0 is known to be the batch;
     ``unrecorded`` that it was made where autograd records nothing; ``guarded`` that a condition on a tensor's device decided.
     ``stored`` is the assignment that made it a plain attribute of a module while the module was built. ``guards`` are the
-    values that were tested on the way to the operation.
+    conditions that were tested on the way to the operation, each the values that it mentions. ``home`` is the framework of the
+    operation, where that is not PyTorch or one that speaks like it.
     """
 
     op: str
@@ -199,7 +205,8 @@ class Tensor(Value):
     module: Instance | None = None
     depth: int = 1
     stored: Site | None = None
-    guards: tuple[Value, ...] = ()
+    guards: tuple[TupleVal, ...] = ()
+    home: str = ""
     ident: int = field(default_factory=lambda: next(_fresh))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import random
 import time
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossaudit.check import CheckOptions, CheckResult, check_files
+from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.source import TOO_DEEP, refuse_deep_nesting
 from lossaudit.rulebook import load_rules
 from tests.marks import FIXTURES
 
@@ -280,6 +283,7 @@ LARGE = {
     "branches after branches": HEAD + "def f(x):\n    loss = x\n" + "".join(f"    if x > {i}:\n        loss = loss + F.nll_loss(x, x)\n" for i in range(60)) + "    return loss\n",
     "loops in loops": HEAD + "def f(x):\n" + "".join(f"{'    ' * (d + 1)}for i{d} in range(50):\n" for d in range(18)) + "    " * 19 + "loss = F.cross_entropy(x, x)\n",
     "recursion": HEAD + "def f(x, n):\n    loss = F.cross_entropy(f(x, n - 1), x)\n    return g(loss, n)\ndef g(x, n):\n    return f(f(x, n), n)\nf(x, 3)\n",
+    "recursion through objects": HEAD + "class A(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.a = A()\n    def forward(self, x):\n        return F.cross_entropy(self.a(x), self.a.a.a(x))\nA()(x)\n",
     "a class that is its own base": HEAD + "class A(A):\n    loss = 1\nclass B(A):\n    pass\nclass A(B):\n    pass\nA().loss\n",
     "a list in itself": HEAD + "loss = []\nloss.append(loss)\nd = {}\nd['x'] = d\nfor l in loss:\n    for m in l:\n        F.cross_entropy(m, d)\n",
     "a module in itself": HEAD + "m = nn.Sequential(nn.Linear(1, 1))\nm.append(m)\nm.add_module('m', m)\nloss = F.cross_entropy(m(x), m.train())\nm.eval()\n",
@@ -297,6 +301,54 @@ def test_what_could_hang_ends(text: str) -> None:
     result = check(text)
     assert "E004" not in {finding.code for finding in result.findings}
     assert time.process_time() - start < MAX_SECONDS
+
+
+NESTED = {
+    "lambdas on one row": "loss = " + "lambda: " * 30_000 + "1\n",
+    "lambdas on many rows": "loss = (" + "lambda:\n" * 30_000 + "1)\n",
+    "lambdas after newer syntax": "type loss = (" + "lambda:\n" * 30_000 + "1)\n",
+    "negations after newer syntax": "type loss = " + "not " * 30_000 + "1\n",
+    "signs after newer syntax": "type loss = " + "-+~" * 10_000 + "1\n",
+    "powers after newer syntax": "type loss = " + "2**" * 30_000 + "1\n",
+    "conditions after newer syntax": "type loss = " + "1 if x else \\\n" * 30_000 + "1\n",
+    "brackets after newer syntax": "type loss = " + "[" * 30_000 + "]" * 30_000 + "\n",
+}
+
+
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED.keys())
+@pytest.mark.parametrize("vocabulary", ["import torch\n", ""], ids=["analysed", "only parsed"])
+def test_what_a_parser_cannot_nest_is_told(text: str, vocabulary: str) -> None:
+    """A parser whose stack is full takes the process with it; what it is given instead of such text is nothing."""
+    text = vocabulary + (text if vocabulary else text.replace("loss", "x"))
+    assert [(finding.code, finding.message) for finding in check(text).findings] == [("E001", TOO_DEEP)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = [" + "lambda: not -1, " * 2_000 + "]\n",
+        "x = lambda: not -1\n" * 2_000,
+        "x = " + "1 - -1, " * 2_000 + "\n",
+    ],
+    ids=["items", "rows", "signs"],
+)
+def test_much_is_not_deep(text: str) -> None:
+    refuse_deep_nesting(text)
+
+
+def test_objects_that_build_their_own_kind_cost_little() -> None:
+    text = LARGE["recursion through objects"]
+    assert steps_of(text) < 2_000
+
+
+def steps_of(text: str) -> int:
+    """How many calls and statements the check of a text runs."""
+    counted = itertools.count()
+    tick = Interpreter.tick
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Interpreter, "tick", lambda self: (next(counted), tick(self))[1])
+        check(text)
+    return next(counted)
 
 
 def test_import_cycles_end(tmp_path: Path) -> None:

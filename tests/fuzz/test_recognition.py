@@ -53,6 +53,7 @@ UNKNOWN = [
     "regularised",
     "contrastive",
     "slightly_confident",
+    "precision_at_each",
 ]
 
 

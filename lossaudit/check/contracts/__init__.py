@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
-from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing
+from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing, Runner
 from lossaudit.check.contracts.user import Declared, declared_framework
 
 BASE = "pytorch"
@@ -75,6 +75,10 @@ class Contracts:
     attributes: dict[str, Op] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
     pairings: dict[str, Pairing] = field(default_factory=dict)
+    runners: list[Runner] = field(default_factory=list)
+    record_builders: set[str] = field(default_factory=set)
+    keepers: set[str] = field(default_factory=set)
+    derivatives: dict[str, str] = field(default_factory=dict)
     module_bases: dict[str, str] = field(default_factory=dict)
     training_steps: set[tuple[str, str]] = field(default_factory=set)
     objectives: set[tuple[str, str]] = field(default_factory=set)
@@ -92,11 +96,15 @@ class Contracts:
     loaders: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    step_bases: frozenset[str] = frozenset()
+    """The classes of which a framework back-propagates what some method returns."""
     _prefixes: list[tuple[str, str]] = field(default_factory=list)
+    _canonical: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for framework in self.frameworks:
             self._add(framework)
+        self.step_bases = frozenset(base for base, _ in self.training_steps)
 
     def _add(self, framework: Framework) -> None:
         places = dict(framework.places)
@@ -114,6 +122,10 @@ class Contracts:
         self.attributes |= {name: self.ops[op] for name, op in framework.attributes}
         self.containers |= dict(framework.containers)
         self.pairings |= {f"{one.owner}.{one.method}": one for one in framework.pairings}
+        self.runners += framework.runners
+        self.record_builders |= {f"{owner}.{method}" for owner, method in framework.record_builders}
+        self.keepers |= set(framework.keepers)
+        self.derivatives |= dict(framework.derivatives)
         self.module_bases |= dict(framework.module_bases)
         self.training_steps |= set(framework.training_steps)
         self.objectives |= set(framework.objectives)
@@ -131,21 +143,37 @@ class Contracts:
         self.loaders |= set(framework.loaders)
         self.roots |= set(framework.roots)
         self._prefixes += framework.prefixes
-        self.names |= {*self.entries, *self.containers, *self.module_bases, *self.wrappers, *self.contexts}
-
-    @property
-    def step_bases(self) -> frozenset[str]:
-        """The classes of which a framework back-propagates what some method returns."""
-        return frozenset(base for base, _ in self.training_steps)
+        self.names |= {
+            *self.entries,
+            *self.containers,
+            *self.module_bases,
+            *self.wrappers,
+            *self.contexts,
+            *self.derivatives,
+        }
 
     def canonical(self, dotted: str) -> str:
         """The name under which ``dotted`` is known, whichever module it was taken from."""
+        known = self._canonical.get(dotted)
+        if known is None:
+            known = self._canonical[dotted] = self._renamed(dotted)
+        return known
+
+    def _renamed(self, dotted: str) -> str:
         for _ in range(MAX_RENAMES):
             found = next((pair for pair in self._prefixes if dotted.startswith(pair[0])), None)
             if found is None or dotted in self.names:
                 break
             dotted = found[1] + dotted[len(found[0]) :]
         return dotted
+
+    def runner_of(self, classes: Iterable[str], method: str) -> Runner | None:
+        """The runner that ``method`` is on an object with these base classes; the layers beside the owner inherit from it."""
+        places = {name.rpartition(".")[0] for name in classes}
+        return next(
+            (one for one in self.runners if one.method == method and one.owner.rpartition(".")[0] in places),
+            None,
+        )
 
     def is_module_class(self, dotted: str) -> bool:
         """Whether instances of the class are modules: called by running a layer, a loss or a container."""

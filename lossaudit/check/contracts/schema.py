@@ -68,7 +68,7 @@ class Op:
     ``methods`` further method names. A method whose name ends in an underscore is the in-place form of the one without.
     ``activation`` is (parameter, namespace): that parameter holds an activation which is applied to the result, a
     callable or the name of one in the namespace. ``fields`` says, where ``result`` is ``record``, which operation each
-    attribute of the result is.
+    attribute of the result is. ``home`` names the framework if what the rules advise in PyTorch's words does not hold in it.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Op:
     detaches: bool = False
     activation: tuple[str, str] | None = None
     fields: tuple[tuple[str, str], ...] = ()
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,19 @@ class Pairing:
 
 
 @dataclass(frozen=True, slots=True)
+class Runner:
+    """A method that runs a module on what it is handed beside the parameters: ``model.apply(variables, x)``.
+
+    ``signature`` binds the call: ``args`` and the open keywords go to the module; ``method`` names another of its methods than
+    the one that a call runs; with ``mutable`` the state comes back beside the result.
+    """
+
+    owner: str
+    method: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
 class Framework:
     """Everything that the engine knows about one framework or library."""
 
@@ -190,6 +204,13 @@ class Framework:
     containers: tuple[tuple[str, str], ...] = ()
     """Class -> ``sequential``, ``list``, ``dict``, or ``graph`` (built from its symbolic ``outputs``)."""
     pairings: tuple[Pairing, ...] = ()
+    runners: tuple[Runner, ...] = ()
+    record_builders: tuple[tuple[str, str], ...] = ()
+    """(class, class method): builds an object that has the keywords of the call as its attributes."""
+    keepers: tuple[str, ...] = ()
+    """Methods (``class.method``) that return the object anew, with other parameters: the same for our purposes."""
+    derivatives: tuple[tuple[str, str], ...] = ()
+    """A function that turns an objective into a function of its own -> ``gradient`` or ``value_and_gradient``, what that returns."""
     transparent_methods: tuple[str, ...] = ()
     """Methods of a module that return the module itself."""
     wrappers: tuple[str, ...] = ()

@@ -18,10 +18,10 @@ from lossaudit.check.detectors.remedies import (
     without_second_log_softmax,
 )
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
-from lossaudit.check.events import Backward, LossCall, OpEvent
+from lossaudit.check.events import Backward, LossCall, OpEvent, TrainedOp
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
-from lossaudit.check.reasoning.terms import gradient_cuts, reads_layers, weighted_terms
+from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, weighted_terms
 from lossaudit.check.values import (
     Step,
     Tensor,
@@ -32,6 +32,7 @@ from lossaudit.check.values import (
     integer,
     operands,
     tensors,
+    walk_terms,
 )
 
 
@@ -215,30 +216,40 @@ def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
 _SOFTMAX = ("softmax", "log_softmax", "softmin")
 
 
-@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
-def softmax_without_dimension(event: OpEvent) -> Iterator[Hit]:
+@detector("LA108", TrainedOp, needs="softmax | log_softmax | softmin", ops=_SOFTMAX)
+def softmax_without_dimension(event: TrainedOp) -> Iterator[Hit]:
     """No ``dim``: PyTorch then guesses, and guesses the batch for tensors of one or three dimensions."""
-    term = event.term
-    if term.op in _SOFTMAX and term.certain and constant(term.arg("dim")) is None:
-        message = (
-            f"`{term.op}` without `dim`: which dimension it normalises depends on the number of dimensions"
-        )
-        fix = dimension(term, "1") if common_shape(term.arg("input")).rank == 2 else None
-        yield Hit(
-            "LA108",
-            term.site,
-            message,
-            (),
-            "say which dimension holds the classes, for example `dim=-1`",
-            fix,
-        )
+    if _guesses(event.term):
+        yield _no_dimension(event.term)
 
 
-@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
+@detector("LA108", LossCall)
+def target_softmax_without_dimension(event: LossCall) -> Iterator[Hit]:
+    """The same in a target, into which no gradient goes: a teacher's probabilities."""
+    if event.in_inference:
+        return
+    for target in tensors(event.args.get(event.loss.target)):
+        yield from (_no_dimension(one) for one in walk_terms(target, LIMIT) if _guesses(one))
+
+
+def _guesses(term: Tensor) -> bool:
+    """Whether the dimension is left to PyTorch; a vector has one only."""
+    is_vector = common_shape(term.arg("input")).rank == 1
+    return term.op in _SOFTMAX and term.certain and constant(term.arg("dim")) is None and not is_vector
+
+
+def _no_dimension(term: Tensor) -> Hit:
+    message = f"`{term.op}` without `dim`: which dimension it normalises depends on the number of dimensions"
+    fix = dimension(term, "1") if common_shape(term.arg("input")).rank == 2 else None
+    advice = "say which dimension holds the classes, for example `dim=-1`"
+    return Hit("LA108", term.site, message, (), advice, fix)
+
+
+@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin", ops=_SOFTMAX)
 def softmax_over_the_batch(event: OpEvent) -> Iterator[Hit]:
     """``dim=0`` where dimension 0 is proven to be the batch."""
     term = event.term
-    if term.op in _SOFTMAX and integer(term.arg("dim")) == 0 and _input_is_batched(term):
+    if integer(term.arg("dim")) == 0 and _input_is_batched(term):
         yield _over_batch(term, "1" if common_shape(term.arg("input")).rank == 2 else None)
 
 
@@ -291,12 +302,12 @@ def _over_batch(term: Tensor, classes: str | None) -> Hit:
 # LA110: one class --------------------------------------------------------------------------------------------------
 
 
-@detector("LA110", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
+@detector("LA110", OpEvent, needs="here:softmax | here:log_softmax | here:softmin", ops=_SOFTMAX)
 def softmax_over_one_class(event: OpEvent) -> Iterator[Hit]:
     """A softmax over a dimension of length one is 1 whatever it reads."""
     term = event.term
     dim = integer(term.arg("dim"))
-    if term.op in _SOFTMAX and dim is not None and common_shape(term.arg("input")).at(dim) == 1:
+    if dim is not None and common_shape(term.arg("input")).at(dim) == 1:
         yield _always_one(term)
 
 

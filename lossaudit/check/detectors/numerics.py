@@ -25,7 +25,7 @@ from lossaudit.check.reasoning.forms import (
     written_out,
 )
 from lossaudit.check.reasoning.gradients import parts
-from lossaudit.check.reasoning.ranges import bounds, can_be_large, exponent, is_shifted
+from lossaudit.check.reasoning.ranges import ANY, bounds, can_be_large, exponent, is_shifted
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, unknown_leaves
 from lossaudit.check.reasoning.zeros import (
     Zero,
@@ -41,6 +41,7 @@ from lossaudit.check.values import (
     UNKNOWN,
     Step,
     Tensor,
+    TupleVal,
     Unknown,
     Value,
     number,
@@ -66,11 +67,9 @@ def _trail(event: TrainedOp, term: Tensor) -> tuple[Step, ...]:
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", TrainedOp, needs="log softmax | log exp")
+@detector("LA401", TrainedOp, needs="log softmax | log exp", ops=("log",))
 def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
-    if event.term.op != "log":
-        return
     found = selected(event.term.arg("input"))
     if found and all(is_softmax(one) for one in found):
         message = (
@@ -82,11 +81,9 @@ def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
         )
 
 
-@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp")
+@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp", ops=("log", "log1p"))
 def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
-    if event.term.op not in ("log", "log1p"):
-        return
     argument = event.term.arg("input")
     if event.term.op == "log1p":
         negated = strip(argument)
@@ -98,8 +95,18 @@ def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
         whole = one_minus(argument)
         is_complement, inner = whole is not None, argument if whole is None else whole
     found = selected(inner)
-    if found and all(is_sigmoid(one) for one in found):
+    if found and all(is_sigmoid(one) and _saturates(one, is_complement=is_complement) for one in found):
         yield _log_of_sigmoid(event, found, is_complement=is_complement)
+
+
+_TOO_LOW, _TOO_HIGH = -80.0, 16.0
+"""Scores between which a sigmoid is neither 0 nor 1 in float32."""
+
+
+def _saturates(sigmoid: Tensor, *, is_complement: bool) -> bool:
+    """Whether the scores may be so small, or so large for its complement, that nothing of it is left."""
+    scores = bounds(sigmoid.arg("input")) if sigmoid.op == "sigmoid" else ANY
+    return scores.high > _TOO_HIGH if is_complement else scores.low < _TOO_LOW
 
 
 def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complement: bool) -> Hit:
@@ -117,11 +124,9 @@ def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complemen
     return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
-@detector("LA409", TrainedOp, needs="log prod")
+@detector("LA409", TrainedOp, needs="log prod", ops=("log",))
 def log_of_product(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a product of probabilities over a dimension."""
-    if event.term.op != "log":
-        return
     found = [strip(one, LAYOUT | SELECTION) for one in tensors(event.term.arg("input"))]
     products = [
         one for one in found if one is not None and one.op == "prod" and _multiplies_probabilities(one)
@@ -149,10 +154,15 @@ def _multiplies_probabilities(product: Tensor) -> bool:
 _BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
 
 
-@detector("LA403", TrainedOp, needs="exp div | exp reciprocal | exp pow | exp log | exp log1p")
+@detector(
+    "LA403",
+    TrainedOp,
+    needs="exp div | exp reciprocal | exp pow | exp log | exp log1p",
+    ops=("div", "reciprocal", "pow", "log", "log1p"),
+)
 def hand_written_activation(event: TrainedOp) -> Iterator[Hit]:
     """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
-    if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
+    if not _is_trained(event):
         return
     form = written_out(event.term)
     if form is None or form.name not in _BUILT_IN or not can_be_large(form.argument):
@@ -172,10 +182,10 @@ def _built_in(form: Form, event: TrainedOp) -> Remedy | None:
     return Remedy(form.name, (event.site,), (str(form.dim),) if form.name == "softmax" else ())
 
 
-@detector("LA405", TrainedOp, needs="log exp")
+@detector("LA405", TrainedOp, needs="log exp", ops=("log",))
 def hand_written_logsumexp(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sum of exponentials that nothing keeps small."""
-    if event.term.op != "log" or not _is_trained(event):
+    if not _is_trained(event):
         return
     form = written_out(event.term)
     if (
@@ -279,7 +289,12 @@ _AT_ONE = frozenset({"acos", "asin", "atanh", "erfinv"})
 _ARITHMETIC = LAYOUT | SELECTION | {"neg", "mul", "add", "sub", "rsub"}
 
 
-@detector("LA404", TrainedOp, needs="tiny-number | small-number half | small-number autocast")
+@detector(
+    "LA404",
+    TrainedOp,
+    needs="tiny-number | small-number half | small-number autocast",
+    ops=(*_AT_ZERO, *_AT_ONE, "logit"),
+)
 def lost_epsilon(event: TrainedOp) -> Iterator[Hit]:
     """A bound or a summand that is rounded to the very value from which it should keep a singular operation away."""
     for term, value in _near_singularity(event.term):
@@ -366,15 +381,16 @@ def _carries_gradient(term: Tensor) -> bool:
 
 def _is_guarded(term: Tensor, *values: Value | None) -> bool:
     """Whether a condition on the way to ``term`` looked at something that ``values`` were computed from."""
-    if not term.guards:
-        return False
-    wanted = {mark for value in values for one in tensors(value) for mark in _marks(one)}
-    wanted |= {id(value) for value in values if isinstance(value, Unknown)}
+    wanted = {mark for value in values for mark in _marks_of(value)} if term.guards else set[int]()
     return any(wanted & _marks_of(guard) for guard in term.guards)
 
 
-def _marks_of(guard: Value) -> set[int]:
-    return _marks(guard) if isinstance(guard, Tensor) else {id(guard)}
+def _marks_of(value: Value | None) -> set[int]:
+    if isinstance(value, TupleVal):
+        return {mark for item in value.items for mark in _marks_of(item)}
+    if isinstance(value, Unknown):
+        return {id(value)}
+    return {mark for one in tensors(value) for mark in _marks(one)}
 
 
 def _marks(term: Tensor) -> set[int]:
@@ -462,12 +478,20 @@ def judge_root(term: Tensor) -> Hit | None:
         return None
     argument = term.arg("input")
     zero = vanishing(argument)
-    if zero is None or _is_guarded(term, argument):
+    if zero is None or _is_root_guarded(term, zero):
         return None
     what = "square root" if power == 0.5 else f"power {power:g}"
     message = f"{what} of a value that can be exactly 0: its gradient there is infinite"
     advice = "add an epsilon inside the root, or use `torch.linalg.vector_norm` for a distance"
     return Hit("LA408", term.site, message, _zero_trail(zero), advice)
+
+
+def _is_root_guarded(term: Tensor, zero: Zero) -> bool:
+    """Whether a condition looked at what the root is taken of; one that knows a single side cannot tell that the two differ."""
+    if not _is_guarded(term, term.arg("input")):
+        return False
+    sides = [seen for side in zero.meeting if (seen := _marks_of(side))]
+    return any(all(seen & _marks_of(guard) for seen in sides) for guard in term.guards)
 
 
 def judge_angle(term: Tensor) -> Hit | None:
@@ -502,22 +526,22 @@ def judge_singular_gradient(term: Tensor) -> Hit | None:
     return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
-@detector("LA406", TrainedOp, needs="log")
+@detector("LA406", TrainedOp, needs="log", ops=("log",))
 def unguarded_log(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of what can be zero."""
-    yield from _hit(judge_log(event.term) if event.term.op == "log" else None)
+    yield from _hit(judge_log(event.term))
 
 
-@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero")
+@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero", ops=("div",))
 def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
     """The division by what can be zero."""
-    yield from _hit(judge_division(event.term) if event.term.op == "div" else None)
+    yield from _hit(judge_division(event.term))
 
 
-@detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div")
+@detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div", ops=_ROOTS)
 def infinite_gradient_at_zero(event: TrainedOp) -> Iterator[Hit]:
     """The root, power or arc cosine at its singular point."""
-    yield from _hit(judge_singular_gradient(event.term) if event.term.op in _ROOTS else None)
+    yield from _hit(judge_singular_gradient(event.term))
 
 
 def _hit(hit: Hit | None) -> Iterator[Hit]:

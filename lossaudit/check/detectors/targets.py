@@ -15,6 +15,7 @@ from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.builtin_losses import built_in, loss_of
 from lossaudit.check.reasoning.formulas import CONVERSIONS, LAYOUT, Form, Level, Rows, key_of, read, settled
 from lossaudit.check.reasoning.smoothing import misfit
+from lossaudit.check.reasoning.terms import LIMIT
 from lossaudit.check.values import (
     ITERATED,
     NONE,
@@ -66,11 +67,10 @@ def _logits(value: Value) -> Value:
 _SMOOTHED = "here:reduced log_softmax | here:reduced log | here:reduced logsumexp"
 
 
-@detector("LA204", OpEvent, needs=_SMOOTHED)
+@detector("LA204", OpEvent, needs=_SMOOTHED, ops=("sum", "mean"))
 def smoothing_weights_in_a_sum(event: OpEvent) -> Iterator[Hit]:
     """Log-probabilities times rows of weights, summed over classes, then over samples."""
-    if event.term.op in ("sum", "mean"):
-        yield from _judged_loss(event.term)
+    yield from _judged_loss(event.term)
 
 
 @detector("LA204", FunctionReturn, needs=_SMOOTHED)
@@ -137,6 +137,8 @@ def reimplemented_loss_trained(event: Backward) -> Iterator[Hit]:
 def _reimplemented(value: Value) -> Iterator[Hit]:
     """One finding for all reductions between which the code chooses, and only if each of them is built in."""
     options = [one for one in feasible(value) if isinstance(one, Tensor)]
+    if any(below.home for one in options for below in walk_terms(one, LIMIT)):
+        return  # the names of what is built in are PyTorch's
     whole = [one for one in options if (form := loss_of(one)) is None or form.level is Level.BATCH]
     hits = [_same_as_built_in(one) for one in whole]
     if hits and len(options) == len(feasible(value)) and all(hits):

@@ -30,6 +30,7 @@ from lossaudit.check.values import (
     Union,
     Unknown,
     Value,
+    alternatives,
     constant,
     fresh_ident,
     integer,
@@ -137,11 +138,16 @@ def _tensor_is(interp: Interpreter, value: Tensor, wanted: Value) -> bool | None
 
 def _len(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     value = arguments.positional[0] if arguments.positional else UNKNOWN
-    if isinstance(value, (TupleVal, ListVal)) and value.rest is None and ABSENT not in value.items:
+    if isinstance(value, (TupleVal, ListVal)) and value.rest is None and not _may_lack(value):
         return Const(len(value.items))
     if isinstance(value, Tensor) or (isinstance(value, Unknown) and (value.argument or value.data)):
         return size_of(value, 0, site)
     return Unknown(origin="size")
+
+
+def _may_lack(value: TupleVal | ListVal) -> bool:
+    """Whether one of the items is there on some paths only."""
+    return any(one is ABSENT for item in value.items for one in alternatives(item))
 
 
 def _range(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, builtins, methods, objects
+from lossaudit.check.infer import acts, builtins, functional, methods, objects
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 MAX_CALL_DEPTH = 40
+MAX_SELF_CALLS = 6
+"""How many calls of one function may be open, each on an object of its own: trees and nested blocks go on in the unknown below."""
 MAX_MUTATIONS = 20
 """How many changes of handed-in tensors a call tells its caller about."""
 INFERENCE_NAMES = frozenset(
@@ -147,7 +149,7 @@ def run_function(
 ) -> Value:
     """Interpret the body with these arguments; recursion and great depth end in unknown."""
     key = (id(function.node), id(receiver))
-    if len(interp.stack) >= MAX_CALL_DEPTH or key in interp.stack:
+    if _is_too_deep(interp, key):
         acts.opaque(interp, site)
         return UNKNOWN
     contexts = entered(frame.contexts, function.contexts)
@@ -188,6 +190,16 @@ def run_function(
         ),
     )
     return value
+
+
+def _is_too_deep(interp: Interpreter, key: tuple[int, int]) -> bool:
+    """Whether a call of this function, on this object, is not followed any more."""
+    stack = interp.stack
+    if len(stack) < MAX_SELF_CALLS:
+        return key in stack
+    node = key[0]
+    is_nested = sum(one == node for one, _ in stack) >= MAX_SELF_CALLS
+    return is_nested or len(stack) >= MAX_CALL_DEPTH or key in stack
 
 
 def _run_body(interp: Interpreter, frame: Frame, function: Function) -> Value:
@@ -391,7 +403,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
-    made = _call_on_class(interp, frame, name, arguments, site)
+    made = functional.derivative(interp, frame, name, arguments, site)
+    if made is None:
+        made = _call_on_class(interp, frame, name, arguments, site)
     if made is not None:
         return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
@@ -409,6 +423,8 @@ def _call_on_class(
     owner, _, method = name.rpartition(".")
     if method == "__init__" and arguments.positional:
         return _run_base(interp, frame, owner, arguments, site)
+    if name in interp.contracts.record_builders:
+        return build_external(interp, frame, owner, arguments, site)
     if method in interp.contracts.builders and interp.contracts.is_module_class(owner):
         return build_external(interp, frame, owner, Arguments(open_from=0, open_keywords=True), site)
     return None
@@ -465,6 +481,7 @@ def build_external(
         items=[] if container in objects.HOLDERS else None,
         container=container,
     )
+    interp.heap.born(instance, instance.attrs)
     if instance.entry is not None or container:
         objects.construct_external(interp, instance, arguments)
     else:

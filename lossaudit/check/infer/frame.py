@@ -8,7 +8,7 @@ from enum import Enum
 from lossaudit.check.events import Mutation
 from lossaudit.check.infer.heap import Changes, Scope
 from lossaudit.check.project import Module
-from lossaudit.check.values import Autocast, Function, Site, Value
+from lossaudit.check.values import Autocast, Function, Site, TupleVal, Value
 
 
 class Flow(Enum):
@@ -26,8 +26,8 @@ class Frame:
     """One call: ``exits`` collects what early returns changed, ``loop_exits`` the same for each open loop.
 
     ``parameters`` are the values with which the body started, ``mutations`` the in-place operations on values that were handed in.
-    ``guards`` are the values that were tested on the way here; ``autocast`` the region of mixed precision that is open.
-    ``assigned`` keeps what each assignment to a single name bound last.
+    ``guards`` are the conditions that were tested on the way here, each the values that it mentions; ``autocast`` the region of
+    mixed precision that is open. ``assigned`` keeps what each assignment to a single name bound last.
     """
 
     module: Module
@@ -41,7 +41,7 @@ class Frame:
     loop_exits: list[list[Changes]] = field(default_factory=list)
     parameters: tuple[Value, ...] = ()
     mutations: list[Mutation] = field(default_factory=list)
-    guards: tuple[Value, ...] = ()
+    guards: tuple[TupleVal, ...] = ()
     autocast: Autocast | None = None
     assigned: dict[int, Value] = field(default_factory=dict)
 

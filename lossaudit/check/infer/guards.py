@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
-from lossaudit.check.values import UNKNOWN, Instance, Tensor, Unknown, Value, alternatives
+from lossaudit.check.values import UNKNOWN, Instance, Tensor, TupleVal, Unknown, Value, alternatives
 
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
@@ -22,13 +22,13 @@ _NOT_ABOUT_VALUES = frozenset({
 _NOT_TESTS = frozenset({"isinstance", "hasattr", "callable", "issubclass", "type"})
 
 
-def tested_values(interp: Interpreter, frame: Frame, test: ir.Expr) -> tuple[Value, ...]:
-    """The tensors and unknown values that a condition mentions. Nothing is run again for it."""
+def tested_values(interp: Interpreter, frame: Frame, test: ir.Expr) -> tuple[TupleVal, ...]:
+    """The tensors and unknown values that a condition mentions, as one item; none if there are none. Nothing is run again for it."""
     found: list[Value] = []
     for node in _mentions(test):
         values = alternatives(_peek(interp, frame, node))
         found += [v for v in values if isinstance(v, Tensor) or (isinstance(v, Unknown) and v is not UNKNOWN)]
-    return tuple(found[:MAX_GUARDS])
+    return (TupleVal(tuple(found[:MAX_GUARDS])),) if found else ()
 
 
 def _mentions(node: ir.Node) -> Iterator[ir.Name | ir.Attribute]:

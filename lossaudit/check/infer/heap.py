@@ -49,9 +49,13 @@ Changes = dict[tuple[int, Any], Change]
 
 @dataclass(slots=True)
 class Journal:
-    """The first value of every place that was changed since the journal was opened."""
+    """The first value of every place that was changed since the journal was opened.
+
+    What was ``born`` since then is not among them: once everything is taken back, only who holds it can see it, as it was left.
+    """
 
     old: dict[tuple[int, Any], Change] = field(default_factory=dict)
+    born: dict[int, Any] = field(default_factory=dict)
 
 
 _WHOLE = object()
@@ -100,8 +104,13 @@ class Heap:
             return self.current[value.ident]
         return value
 
-    def _note(self, container: Any, key: Any, old: Any) -> None:
+    def born(self, *containers: Any) -> None:
+        """Say that these have just been made."""
         if self.journals:
+            self.journals[-1].born |= {id(one): one for one in containers}
+
+    def _note(self, container: Any, key: Any, old: Any) -> None:
+        if self.journals and id(container) not in self.journals[-1].born:
             self.journals[-1].old.setdefault((id(container), key), Change(container, key, old))
 
     # Branches
@@ -112,7 +121,7 @@ class Heap:
 
     def retreat(self) -> Changes:
         """Take back everything since the last :meth:`begin`, and return what had been changed to what."""
-        journal = self.journals.pop()
+        journal = self._close()
         out: Changes = {}
         for where, change in journal.old.items():
             out[where] = Change(change.container, change.key, _read(change.container, change.key))
@@ -123,12 +132,17 @@ class Heap:
         """Take back what was changed since the last :meth:`begin`, and keep what was added."""
         if not self.journals:
             return  # the run was abandoned, and everything is taken back already
-        for change in self.journals.pop().old.values():
+        for change in self._close().old.values():
             is_empty = change.value is MISSING or (
                 isinstance(change.value, Const) and change.value.value is None
             )
             if not is_empty:
                 _write(change.container, change.key, change.value)
+
+    def _close(self) -> Journal:
+        journal = self.journals.pop()
+        self.born(*journal.born.values())
+        return journal
 
     def merge(self, branches: Iterable[Changes]) -> None:
         """Continue from the join of several branches that all started here."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check.contracts import LossClass
 from lossaudit.check.contracts.schema import Op, Pairing
 from lossaudit.check.events import BaseInit, ExternalCall
-from lossaudit.check.infer import acts, calls, objects
+from lossaudit.check.infer import acts, calls, functional, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, back_propagate, bind
@@ -48,6 +48,8 @@ def call_method(
         return _super_method(interp, frame, receiver, name, arguments, site)
     if isinstance(receiver, Instance):
         return _instance_method(interp, frame, receiver, name, arguments, site)
+    if isinstance(receiver, ClassVal) and objects.builds_record(interp, receiver, name):
+        return objects.record(receiver, arguments, site)
     if isinstance(receiver, ClassVal):  # a class method that builds an object, with arguments of its own
         unknown = Arguments(open_from=0, open_keywords=True)
         return objects.instantiate(interp, frame, receiver, unknown, site)
@@ -137,6 +139,12 @@ def _instance_method(
     interp: Interpreter, frame: Frame, receiver: Instance, name: str, arguments: Arguments, site: Site
 ) -> Value:
     handler = _MODULE_METHODS.get(name)
+    names = (receiver.cls.name,) if not hasattr(receiver.cls, "externals") else receiver.cls.externals
+    runner = interp.contracts.runner_of(names, name)
+    if runner is not None:
+        return functional.apply_module(interp, frame, runner, receiver, arguments, site)
+    if any(f"{base}.{name}" in interp.contracts.keepers for base in names):
+        return receiver
     if objects.is_module_instance(interp, receiver):
         if name in interp.contracts.transparent_methods:
             return receiver
@@ -144,7 +152,6 @@ def _instance_method(
             return handler(interp, receiver, arguments)
         if name in ("forward", "__call__"):
             return calls.apply_entry(interp, frame, receiver, arguments, site)
-    names = (receiver.cls.name,) if not hasattr(receiver.cls, "externals") else receiver.cls.externals
     if any(f"{base}.{name}" in interp.contracts.preparers for base in names):
         return calls.prepared(arguments)
     pairing = next(

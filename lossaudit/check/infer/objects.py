@@ -323,11 +323,23 @@ def _class_attribute(interp: Interpreter, value: ClassVal, name: str) -> Value:
             interp.contracts.is_module_class(base) for base in value.externals
         ):
             return ExternalMethod(value, name)
+        if builds_record(interp, value, name):
+            return ExternalMethod(value, name)
         return Const(value.name) if name in ("__name__", "__qualname__") else UNKNOWN
     found = interp.force(found)
     if isinstance(found, Function) and found.kind == "class":
         return BoundMethod(found, value)
     return found
+
+
+def builds_record(interp: Interpreter, cls: ClassVal, method: str) -> bool:
+    """Whether the class inherits a method that builds an object with the keywords of the call as its attributes."""
+    return any(f"{base}.{method}" in interp.contracts.record_builders for base in cls.externals)
+
+
+def record(cls: ClassVal, arguments: Arguments, site: Site) -> Instance:
+    """The object that such a method builds."""
+    return Instance(cls, site, bound=dict(arguments.keywords))
 
 
 def _super_attribute(interp: Interpreter, frame: Frame, value: Super, name: str) -> Value:
@@ -409,6 +421,7 @@ def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
 def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
     """Call a class of the project."""
     instance = Instance(cls, site)
+    interp.heap.born(instance, instance.attrs)
     for base in cls.externals:
         if interp.contracts.is_module_class(base):
             instance.entry = interp.contracts.entries.get(base)

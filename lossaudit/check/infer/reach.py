@@ -86,6 +86,7 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     for name, op in (*contracts.methods.items(), *contracts.attributes.items()):
         yield name, BACKWARD if op.result == "backward" else op.name
     yield from contracts.contexts.items()
+    yield from ((name, BACKWARD) for name in contracts.derivatives)
     yield from ((pairing.method, LOSS) for pairing in contracts.pairings.values())
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)

@@ -673,14 +673,14 @@ def _decorated(interp: Interpreter, frame: Frame, decorator: ir.Expr, value: Val
     if function is not None and contexts:
         autocast = entered_autocast(interp, wrapper, frame.site(decorator.id))
         return interp.replace_function(function, contexts=function.contexts | contexts, autocast=autocast)
-    if isinstance(wrapper, External):
+    if isinstance(wrapper, External) and wrapper.name not in interp.contracts.derivatives:
         kind = _DECORATOR_KINDS.get(wrapper.name)
         return (
             interp.replace_function(function, kind=kind)
             if function is not None and kind is not None
             else value
         )
-    if isinstance(wrapper, (Function, BoundMethod, Partial)):
+    if isinstance(wrapper, (Function, BoundMethod, Partial, External)):
         result = calls.call_value(interp, frame, wrapper, Arguments([value]), frame.site(decorator.id))
         return result if isinstance(result, (Function, BoundMethod, ClassVal, Partial)) else value
     return value

@@ -38,13 +38,20 @@ def is_loss_function(event: FunctionReturn) -> bool:
     That is ``forward`` of a module without layers, or a function of two tensors at least, that yields a loss under contract, a
     full reduction, or a weighted sum of such, through which a gradient can pass: a count of hits is a metric.
     """
-    found = [term for term in returned_tensors(event.value) if is_loss_value(term, event.since)]
+    returned = list(returned_tensors(event.value))
+    found = [term for term in returned if is_loss_value(term, event.since)]
     if not found or all(gradient_cuts(term) for term in found):
         return False
+    if any(_is_feature_map(term, event.since) for term in returned if term not in found):
+        return False  # a layer that returns a penalty as well
     if isinstance(event.receiver, Instance):
         return event.function.name in FORWARD and is_criterion(event.receiver)
     is_plain = event.function.owner is None or event.function.kind == "static"
     return is_plain and _is_closed(event)
+
+
+def _is_feature_map(term: Tensor, since: int) -> bool:
+    return any(one.op in TRAINABLE for one in made_terms(term, since))
 
 
 def is_criterion(instance: Instance) -> bool:

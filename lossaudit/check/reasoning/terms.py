@@ -53,7 +53,8 @@ def reads_layers(term: Tensor) -> bool:
 def gradient_cuts(term: Tensor) -> list[Tensor]:
     """The hard decisions at which every gradient of ``term`` stops; nothing if one may pass.
 
-    What the decisions were taken on, the batch, carries no gradient itself; any other value of unknown origin may.
+    What the decisions were taken on, the batch, and a parameter whose default is a plain number carry no gradient themselves; any
+    other value of unknown origin may.
     """
     cuts: list[Tensor] = []
     loose: list[Unknown] = []
@@ -76,7 +77,9 @@ def gradient_cuts(term: Tensor) -> list[Tensor]:
         elif not isinstance(value, (Const, External)):
             stack += _parts(value)
     data = {id(leaf) for cut in cuts for leaf in unknown_leaves(cut)}
-    carries_none = all(leaf.data or leaf.origin == "size" or id(leaf) in data for leaf in loose)
+    carries_none = all(
+        leaf.data or leaf.origin == "size" or leaf.is_usually_number or id(leaf) in data for leaf in loose
+    )
     return cuts if carries_none and not stack else []
 
 

@@ -29,10 +29,11 @@ _KEEPS = LAYOUT | {"sort", "detach"}
 
 @dataclass(frozen=True, slots=True)
 class Zero:
-    """``term`` is what gives the zero; ``words`` say when."""
+    """``term`` is what gives the zero; ``words`` say when. Where two things meet there, they are ``meeting``."""
 
     term: Tensor
     words: str
+    meeting: tuple[Value, ...] = ()
 
 
 def zero_of(value: Value | None, depth: int = _DEPTH) -> Zero | None:
@@ -249,18 +250,20 @@ def _vanishing(term: Tensor, depth: int) -> Zero | None:
         return _floor(term, depth)
     square = squared(term)
     if square is not None:
-        return Zero(term, _MEETS) if _is_difference(square) else zero_of(square)
+        return _meets(term, square) if _is_difference(square) else zero_of(square)
     if term.op == "abs":
         inner = strip(term.arg("input"))
-        return Zero(term, _MEETS) if inner is not None and _is_difference(inner) else zero_of(inner)
+        return _meets(term, inner) if inner is not None and _is_difference(inner) else zero_of(inner)
     if term.op in ("mse_loss", "l1_loss"):
-        return Zero(term, _MEETS)
+        return _meets(term, term)
     if term.op == "sub" and number(term.arg("input")) == 1:
         return _sine(term)
     return _arithmetic_root(term, depth)
 
 
-_MEETS = "is exactly 0 where its two sides are equal"
+def _meets(term: Tensor, difference: Tensor) -> Zero:
+    both = tuple(list(difference.args.values())[:2])
+    return Zero(term, "is exactly 0 where its two sides are equal", both)
 
 
 def _indexed_root(term: Tensor, depth: int) -> Zero | None:

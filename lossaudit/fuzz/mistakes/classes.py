@@ -74,11 +74,11 @@ def _against_rows(prediction: Tensor, rows: Tensor) -> Terms:
 def _rest(form: str, smoothing: float, classes: int) -> float:
     """What the other classes get in the various forms."""
     shares = {
-        "one": 1.0,
-        "over C": smoothing / classes,
-        "over C - 1": smoothing / (classes - 1),
-        "whole": smoothing,
-        "nothing": 0.0,
+        "1": 1.0,
+        "smoothing / C": smoothing / classes,
+        "smoothing / (C - 1)": smoothing / (classes - 1),
+        "smoothing": smoothing,
+        "0": 0.0,
     }
     return shares[form]
 
@@ -211,9 +211,9 @@ def _mean_over_classes(terms: Terms, prediction: Tensor) -> Tensor:
 
 
 OFF_CLASS = Parameter(
-    "off_class", "one", "choice", guesses=("one", "over C", "over C - 1", "whole", "nothing")
+    "off_class", "1", "choice", guesses=("1", "smoothing / C", "smoothing / (C - 1)", "smoothing", "0")
 )
-OFF_ROWS = Parameter("off_class", "one", "choice", guesses=("one", "whole", "nothing"))
+OFF_ROWS = Parameter("off_class", "1", "choice", guesses=("1", "smoothing", "0"))
 
 MISTAKES = (
     Mistake(
@@ -270,8 +270,8 @@ MISTAKES = (
     Mistake(
         "shared-smoothing-vector",
         CE,
-        "uses one weight vector shared by the whole batch: 1 - smoothing at every class that occurs in it, so each "
-        "sample is also pulled towards the classes of the others",
+        "uses one weight vector shared by the whole batch: 1 - smoothing at every class that occurs in it and "
+        "{off_class} at the others, so each sample is also pulled towards the classes of its neighbours",
         "LA204",
         codes=("LF101", "LF503"),
         wrong=_shared_vector,
@@ -289,7 +289,7 @@ MISTAKES = (
     Mistake(
         "smoothing-off-class-mass",
         CE,
-        "gives the other classes the wrong share of the smoothing mass: the rows do not sum to one",
+        "gives each other class {off_class} of the target mass: the rows do not sum to one",
         "LA204",
         wrong=_other_rows,
         parameters=(OFF_ROWS,),
