@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXTREME = frozenset({"right", "wrong", "large"})
 HALF = frozenset({"float16", "bfloat16"})
 HALF_SCALE = 8.0
-FILLINGS = 8
+FILLINGS = 12
 """How many times a structure that was drawn is filled: numbers cost a tenth of drawing."""
 SEED_STEP = 7919
 

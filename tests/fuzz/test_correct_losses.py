@@ -11,10 +11,18 @@ LOSSES = [loss for loss in planted("correct") if not loss.codes]
 # Families with many forms each: one seed here, fifty in the slow test.
 MANY = {"segmentation", "variants_of_entropy", "margins"}
 
+ROUGH_IN_HALF = {"CosineByTorch", "SupCon"}
+"""They square embeddings, or subtract a maximum that is not among what is summed: some seeds find that in float16, and it
+is true."""
+
 
 def _conforms(loss: Planted, seeds: int) -> None:
     for seed in range(seeds):
         report = audit_here(loss.target, FuzzOptions(seed=seed, max_examples=8))
+        if loss.name in ROUGH_IN_HALF and report.findings:
+            assert [finding.code for finding in report.findings] == ["LF303"]
+            assert report.findings[0].counterexample["dtype"] == "float16"
+            continue
         assert report.verdict == "conforms", (seed, report.findings)
         assert report.reference is not None
         assert not report.findings
