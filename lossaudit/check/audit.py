@@ -51,6 +51,8 @@ class Request:
     write_baseline: Path | None = None
     debug: bool = False
     cache: Path | None = None
+    jobs: int = 1
+    executor: str | None = None
     change: Literal["none", "fix", "diff", "ignore"] = "none"
     unsafe: bool = False
 
@@ -59,13 +61,15 @@ class Request:
 class CheckRun:
     """The findings in the order of files, rows, columns and codes; how many files were checked; the exit code.
 
-    ``changes`` is what was changed, or would be; the findings are then those that remain.
+    ``changes`` is what was changed, or would be; the findings are then those that remain. If the run was ``interrupted``,
+    they are what was found until then.
     """
 
     findings: tuple[Finding, ...]
     checked: int
     exit_code: int
     changes: tuple[FileChange, ...] = ()
+    interrupted: bool = False
 
 
 def run(request: Request) -> CheckRun:
@@ -74,6 +78,7 @@ def run(request: Request) -> CheckRun:
     Raises:
         BaselineError: The baseline cannot be read or written.
         WriteError: A file that was to be changed cannot be written.
+        ExecutorError: The executor is unknown or cannot be reached.
     """
     audit = _Audit(request)
     if request.change == "none":
@@ -106,6 +111,7 @@ class _Audit:
         self.large = {path: size for path in self.discovery.files if (size := _size(path)) > MAX_BYTES}
         self.files = [path for path in self.discovery.files if path not in self.large]
         self.checked = self.unreadable = 0
+        self.interrupted = False
 
     def findings(self, sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
         """What is found, and not accepted by a comment, the configuration or the baseline."""
@@ -117,9 +123,17 @@ class _Audit:
             debug=request.debug,
             sources=sources,
             cache=request.cache,
+            jobs=request.jobs,
+            executor=request.executor,
         )
         result = check_files(self.files, options)
-        self.checked, self.unreadable = result.checked, result.unreadable
+        self.checked, self.unreadable, self.interrupted = (
+            result.checked,
+            result.unreadable,
+            result.interrupted,
+        )
+        if result.interrupted and (request.change != "none" or request.write_baseline is not None):
+            raise KeyboardInterrupt  # nothing is written on the strength of half a run
         findings = apply_suppressions(result.findings, self.files, request.select, sources)
         findings = tuple(
             replace(one, fix=None) if is_notebook(one.span.filename) else one for one in findings
@@ -152,7 +166,7 @@ class _Audit:
         code = _exit_code(everything, len(self.files) - self.unreadable)
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
-        return CheckRun(everything, self.checked, code, changes)
+        return CheckRun(everything, self.checked, code, changes, self.interrupted)
 
 
 def _exit_code(findings: Sequence[Finding], readable: int) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from pathlib import Path
 
 from lossaudit.check import ir, lower_ast
 
 MAX_NESTING = 600
 """Deeper than this LibCST, which takes 200 kB of stack a level, is not asked to go. CPython's own parser stops by itself."""
+MAX_FILE_BYTES = 20_000_000
+"""A larger file is data that happens to be called .py."""
 TOO_DEEP = "the code is nested too deeply to be analysed"
 NEWLINE = re.compile(r"\r\n|\r|\n")
 """What ends a row for Python; :meth:`str.splitlines` knows more."""
@@ -25,6 +28,20 @@ class SourceError(Exception):
         self.message = message
         self.row = row
         self.column = column
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        SourceError: E003, it cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SourceError("E003", f"larger than {MAX_FILE_BYTES // 1_000_000} MB: not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError("E003", f"cannot be read: {error.strerror or error}") from error
 
 
 def decode(source: bytes) -> str:
