@@ -63,6 +63,8 @@ MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 MAX_FILLING = 40
 """How many files are run in a unit only because they might register themselves somewhere."""
+MISSING = "missing"
+"""The origin of what is imported from a module that has no such name."""
 
 _BUILTINS = frozenset(dir(python_builtins))
 E_ = TypeVar("E_", bound=Event)
@@ -225,13 +227,13 @@ class Interpreter:
             return UNKNOWN
         if name == "__class__" and frame.function is not None and frame.function.owner is not None:
             return frame.function.owner
-        found = self._starred(frame.module, name)
+        found = self._starred(frame.module, name, {frame.module.filename})
         if found is not None:
             return found
         return External(f"builtins.{name}") if name in _BUILTINS else UNKNOWN
 
-    def _starred(self, module: Module, name: str) -> Value | None:
-        """A name that came with ``from ... import *``."""
+    def _starred(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """A name that came with ``from ... import *``, looked for in each file once: such imports form nets and cycles."""
         for star in reversed(module.scope.stars):
             kind, _, where = star.partition(":")
             if kind == "name":
@@ -239,9 +241,8 @@ class Interpreter:
                 if dotted in self.contracts.names or dotted in self.contracts.constants:
                     return self.external(dotted)
             elif name not in _BUILTINS:
-                other = self.star_modules[where]
-                found = self.module_attribute(other, name)
-                if not (isinstance(found, Unknown) and found.origin == "missing"):
+                found = self._found_in(self.star_modules[where], name, searched)
+                if not (found is None or (isinstance(found, Unknown) and found.origin == MISSING)):
                     return found
         return None
 
@@ -288,6 +289,14 @@ class Interpreter:
 
     def module_attribute(self, module: Module, name: str) -> Value:
         """``module.name``, running the module's top level if that has not happened yet."""
+        found = self._found_in(module, name, set())
+        return Unknown(origin=MISSING) if found is None else found
+
+    def _found_in(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """The same, None where it is missing there and in what is imported with a star from files not yet ``searched``."""
+        if module.filename in searched:
+            return None
+        searched.add(module.filename)
         self.run_module(module)
         if name in module.scope.vars:
             value = module.scope.vars[name]
@@ -302,8 +311,7 @@ class Interpreter:
         submodule = self.project.submodule(module, name)
         if submodule is not None:
             return ModuleVal(submodule)
-        found = self._starred(module, name)
-        return Unknown(origin="missing") if found is None else found
+        return self._starred(module, name, searched)
 
     # Data
 
