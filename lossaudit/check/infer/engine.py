@@ -60,6 +60,8 @@ from lossaudit.check.values import (
 
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
+MAX_FILLING = 40
+"""How many files are run in a unit only because they might register themselves somewhere."""
 MISSING = "missing"
 """The origin of what is imported from a module that has no such name."""
 
@@ -114,6 +116,7 @@ class Interpreter:
         self._silence = 0
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
+        self._may_fill = MAX_FILLING
         self.budget = Budget()
 
     # Limits and events
@@ -487,14 +490,19 @@ class Interpreter:
         module.state = "done"
 
     def opened(self, table: DictVal) -> None:
-        """A table is read. If its file left it empty, then first runs whatever was imported and that nobody has read a name in.
+        """A table is read. If its file left it empty, then first runs what was imported and of which nobody has read a name.
 
         An import runs a file in Python even if nothing is taken from it, and some files register themselves in tables of others.
+        What stands in a table that was filled from too many files to run them all is not known.
         """
-        if id(table) in self._registries and not self._is_abroad:
-            while waiting := self.project.take_waiting():
-                for module in waiting:
-                    self.run_module(module)
+        if id(table) not in self._registries or self._is_abroad:
+            return
+        while waiting := self.project.take_waiting(self._may_fill):
+            self._may_fill -= len(waiting)
+            for module in waiting:
+                self.run_module(module)
+        if self.project.is_waiting:
+            table.rest = UNKNOWN
 
     @contextmanager
     def _apart(self, *, abroad: bool) -> Iterator[None]:
