@@ -48,6 +48,7 @@ UNKNOWN = [
     "regularised",
     "contrastive",
     "precision_at_each",
+    "smooth_where_the_image_is",
 ]
 
 
