@@ -19,7 +19,7 @@ SCALE = Parameter("scale", 1.0, "number", ("scale", "c", "sigma", "delta"), low=
 
 
 def _square(error: Tensor, params: Params) -> Tensor:
-    return (error / params["scale"]) ** 2
+    return torch.square(error / params["scale"])
 
 
 def _cauchy(error: Tensor, params: Params) -> Tensor:
