@@ -378,8 +378,6 @@ def references(name: str | None, output_format: str, color: str) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code; no traceback for what the user can mend."""
-    from lossaudit.rulebook import RulebookError
-
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -388,13 +386,17 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_UNABLE)
-    except RulebookError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_UNABLE)
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing is left to say, and Python must not complain at exit.
         sys.stderr.close()
         sys.exit(EXIT_CLEAN)
+    except Exception as error:
+        from lossaudit.rulebook import RulebookError
+
+        if not isinstance(error, RulebookError):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_UNABLE)
 
 
 def _cores() -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lossaudit.check.contracts.user import Declared
 from lossaudit.findings import Finding
+
+if TYPE_CHECKING:
+    from lossaudit.check.contracts.user import Declared
 
 __all__ = ["CheckOptions", "CheckResult", "Declared", "ExecutorError", "check_files"]
 
@@ -47,6 +50,15 @@ class CheckResult:
 
 class ExecutorError(Exception):
     """The executor that was asked for is unknown or cannot be reached; the message says why."""
+
+
+def __getattr__(name: str) -> object:
+    """The record of a declared contract is imported with the contracts, when somebody declares one."""
+    if name == "Declared":
+        from lossaudit.check.contracts.user import Declared  # noqa: PLC0415 (see above)
+
+        return Declared
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def check_files(files: Sequence[Path], options: CheckOptions | None = None) -> CheckResult:

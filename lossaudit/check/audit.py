@@ -6,21 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pathspec import GitIgnoreSpec
 
-from lossaudit.check import CheckOptions, Declared, check_files
+from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.fix import settle_fixes, write_all
 from lossaudit.check.ignores import settle_ignores
 from lossaudit.check.notebooks import python_of, told_by_cells
-from lossaudit.check.select import names_a_loss
 from lossaudit.check.source import SourceError
 from lossaudit.check.suppress import apply_suppressions
 from lossaudit.findings import FileChange, Finding, Position, Span
 from lossaudit.notebooktext import is_notebook
+
+if TYPE_CHECKING:
+    from lossaudit.check.contracts.user import Declared
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNABLE = 0, 1, 2
 UNREADABLE = "E003"
@@ -159,7 +161,7 @@ class _Audit:
                 f"not checked: {size / 1e6:.1f} MB in one file, more than {MAX_BYTES / 1e6:g} MB",
             )
             for path, size in self.large.items()
-            if names_a_loss(path)
+            if _names_a_loss(path)
         ]
         in_order = sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code))
         everything = told_by_cells(in_order)
@@ -167,6 +169,12 @@ class _Audit:
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
         return CheckRun(everything, self.checked, code, changes, self.interrupted)
+
+
+def _names_a_loss(path: Path) -> bool:
+    from lossaudit.check.select import names_a_loss  # noqa: PLC0415 (the contracts are not needed for what is remembered)
+
+    return names_a_loss(path)
 
 
 def _exit_code(findings: Sequence[Finding], readable: int) -> int:

@@ -5,19 +5,11 @@ What is not done here goes through :class:`concurrent.futures.Executor`; what a 
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    as_completed,
-)
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,8 +144,12 @@ def _submit(crew: Crew, packed: bytes, chunk: Chunk) -> Future[Batch]:
 
 @contextmanager
 def _processes(jobs: int) -> Iterator[Crew]:
+    import multiprocessing  # noqa: PLC0415 (slow to import, and not needed for few files)
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context(_start_method()), _start)
+    method = _start_method(multiprocessing.get_all_start_methods())
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context(method), _start)
     try:
         yield Crew(pool)
     except BaseException:
@@ -164,9 +160,8 @@ def _processes(jobs: int) -> Iterator[Crew]:
     pool.shutdown()
 
 
-def _start_method() -> str:
+def _start_method(known: Sequence[str]) -> str:
     """A process that has a single thread can be forked, which is fast; what is imported here is imported there."""
-    known = multiprocessing.get_all_start_methods()
     if sys.platform == "linux" and threading.active_count() == 1:
         return "fork"
     return "forkserver" if "forkserver" in known else "spawn"

@@ -71,15 +71,21 @@ class Project:
             module.parsed = self._noted(self._library.parsed(module.path))
         return module.parsed.code
 
-    def take_waiting(self) -> list[Module]:
-        """The files that imports name, and the packages that these belong to, since this was asked last."""
-        waiting, self._waiting = self._waiting, []
-        packages = [
-            self._at(Place(path))
-            for module in waiting
-            for path in self._noted(self._library.packages(module.folder))
-        ]
-        return [*packages, *waiting]
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are files that imports name and that nobody has asked for by :meth:`take_waiting`."""
+        return bool(self._waiting)
+
+    def take_waiting(self, most: int) -> list[Module]:
+        """Files that imports name, and the packages that these belong to, each once, those first that were named first."""
+        taken: list[Module] = []
+        while self._waiting and len(taken) < most:
+            module = self._waiting.pop(0)
+            for path in self._noted(self._library.packages(module.folder)):
+                self._at(Place(path))
+            if module.state == "new":
+                taken.append(module)
+        return taken
 
     # Names
 

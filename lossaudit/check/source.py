@@ -6,8 +6,10 @@ import io
 import re
 import tokenize
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lossaudit.check import ir, lower_ast
+if TYPE_CHECKING:
+    from lossaudit.check import ir
 
 MAX_NESTING = 600
 """Deeper than this LibCST, which takes 200 kB of stack a level, is not asked to go. CPython's own parser stops by itself."""
@@ -101,6 +103,8 @@ def lower(source: bytes) -> ir.ModuleIR:
         SourceError: The file is not valid Python.
         RecursionError: The file is nested too deeply for the walk.
     """
+    from lossaudit.check import lower_ast  # noqa: PLC0415 (what is remembered is told without it)
+
     text = decode(source)
     try:
         return lower_ast.lower(text)
@@ -116,8 +120,6 @@ def check_syntax(source: bytes) -> None:
     Raises:
         SourceError: E001 or E002.
     """
-    from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
-
     text = decode(source)
     try:
         compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
@@ -127,6 +129,8 @@ def check_syntax(source: bytes) -> None:
     ) as error:  # LibCST's stack would overflow, and take the process with it
         raise SourceError("E001", TOO_DEEP) from error
     except (SyntaxError, ValueError):
+        from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
+
         parse(source)  # newer syntax than the running Python's is not an error
 
 

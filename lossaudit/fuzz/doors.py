@@ -88,6 +88,8 @@ class _Sizes:
 def _sizes(evidence: Evidence, space: Space, classes: tuple[int, ...]) -> list[_Sizes]:
     """Sizes to try: those of a matrix that the target holds go first, one row for each class, then turned."""
     usual = [_Sizes(classes, space.features)]
+    if 0 in classes and max(classes):
+        usual.append(_Sizes(tuple(filter(None, classes)), space.features))  # rows, for who takes no bare [N]
     if not max(space.features) or not max(space.classes):
         return usual
     shapes = parameters.matrix_shapes(evidence)
@@ -169,7 +171,7 @@ def _ask(subject: Subject, space: Space, sizes: _Sizes) -> tuple[list[Response],
     """The answers to the probes; an error where even the first plain ones fail."""
     responses: list[Response] = []
     for structure in inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features):
-        case = inputs.fill(space, structure, {})
+        case = inputs.probe(space, structure)
         seen = subject.observe(case, gradient=not responses, stage="probe")
         responses.append((case, seen))
         if len(responses) == 1 and seen.value is None:

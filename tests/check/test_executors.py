@@ -150,7 +150,6 @@ CLUSTER = """
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loses_a_worker", [False, True])
 def test_a_cluster_finds_what_one_process_finds(
     serial: CheckResult, tmp_path: Path, loses_a_worker: bool

@@ -19,6 +19,7 @@ from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
+from lossaudit.check.infer.budget import Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
@@ -57,10 +58,12 @@ from lossaudit.check.values import (
     join,
 )
 
-MAX_STEPS = 20_000
-"""Calls and statements that one root may run."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
+MAX_FILLING = 40
+"""How many files are run in a unit only because they might register themselves somewhere."""
+MISSING = "missing"
+"""The origin of what is imported from a module that has no such name."""
 
 _BUILTINS = frozenset(dir(python_builtins))
 E_ = TypeVar("E_", bound=Event)
@@ -113,7 +116,8 @@ class Interpreter:
         self._silence = 0
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
-        self._steps = 0
+        self._may_fill = MAX_FILLING
+        self.budget = Budget()
 
     # Limits and events
 
@@ -123,9 +127,7 @@ class Interpreter:
         Raises:
             OutOfBudget: The present root has had its share.
         """
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise OutOfBudget
+        self.budget.take()
 
     def emit(self, kind: type[E_], make: Callable[[], E_], op: str = "") -> None:
         """Tell the detectors, if any of them listens to this kind of event, about this operation if it is about one."""
@@ -222,13 +224,13 @@ class Interpreter:
             return UNKNOWN
         if name == "__class__" and frame.function is not None and frame.function.owner is not None:
             return frame.function.owner
-        found = self._starred(frame.module, name)
+        found = self._starred(frame.module, name, {frame.module.filename})
         if found is not None:
             return found
         return External(f"builtins.{name}") if name in _BUILTINS else UNKNOWN
 
-    def _starred(self, module: Module, name: str) -> Value | None:
-        """A name that came with ``from ... import *``."""
+    def _starred(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """A name that came with ``from ... import *``, looked for in each file once: such imports form nets and cycles."""
         for star in reversed(module.scope.stars):
             kind, _, where = star.partition(":")
             if kind == "name":
@@ -236,9 +238,8 @@ class Interpreter:
                 if dotted in self.contracts.names or dotted in self.contracts.constants:
                     return self.external(dotted)
             elif name not in _BUILTINS:
-                other = self.star_modules[where]
-                found = self.module_attribute(other, name)
-                if not (isinstance(found, Unknown) and found.origin == "missing"):
+                found = self._found_in(self.star_modules[where], name, searched)
+                if not (found is None or (isinstance(found, Unknown) and found.origin == MISSING)):
                     return found
         return None
 
@@ -285,6 +286,14 @@ class Interpreter:
 
     def module_attribute(self, module: Module, name: str) -> Value:
         """``module.name``, running the module's top level if that has not happened yet."""
+        found = self._found_in(module, name, set())
+        return Unknown(origin=MISSING) if found is None else found
+
+    def _found_in(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """The same, None where it is missing there and in what is imported with a star from files not yet ``searched``."""
+        if module.filename in searched:
+            return None
+        searched.add(module.filename)
         self.run_module(module)
         if name in module.scope.vars:
             value = module.scope.vars[name]
@@ -299,8 +308,7 @@ class Interpreter:
         submodule = self.project.submodule(module, name)
         if submodule is not None:
             return ModuleVal(submodule)
-        found = self._starred(module, name)
-        return Unknown(origin="missing") if found is None else found
+        return self._starred(module, name, searched)
 
     # Data
 
@@ -482,14 +490,19 @@ class Interpreter:
         module.state = "done"
 
     def opened(self, table: DictVal) -> None:
-        """A table is read. If its file left it empty, then first runs whatever was imported and that nobody has read a name in.
+        """A table is read. If its file left it empty, then first runs what was imported and of which nobody has read a name.
 
         An import runs a file in Python even if nothing is taken from it, and some files register themselves in tables of others.
+        What stands in a table that was filled from too many files to run them all is not known.
         """
-        if id(table) in self._registries and not self._is_abroad:
-            while waiting := self.project.take_waiting():
-                for module in waiting:
-                    self.run_module(module)
+        if id(table) not in self._registries or self._is_abroad:
+            return
+        while waiting := self.project.take_waiting(self._may_fill):
+            self._may_fill -= len(waiting)
+            for module in waiting:
+                self.run_module(module)
+        if self.project.is_waiting:
+            table.rest = UNKNOWN
 
     @contextmanager
     def _apart(self, *, abroad: bool) -> Iterator[None]:
@@ -498,9 +511,10 @@ class Interpreter:
         What it binds stays, also when the branch that needed it is taken back; it has a budget of its own. What is wrong in
         another file than the home is told by the unit of that file.
         """
-        outer = self._silence, self._is_abroad, self._steps, self.forward_since
+        outer = self._silence, self._is_abroad, self.forward_since
+        steps = self.budget.interrupt()
         stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
-        self._silence, self._is_abroad, self._steps, self.forward_since = int(abroad), abroad, 0, None
+        self._silence, self._is_abroad, self.forward_since = int(abroad), abroad, None
         self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
         try:
             with self.recorder.paused():
@@ -515,11 +529,12 @@ class Interpreter:
                 building,
                 journals,
             )
-            self._silence, self._is_abroad, self._steps, self.forward_since = outer
+            self._silence, self._is_abroad, self.forward_since = outer
+            self.budget.resume(steps)
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
-        self._steps = 0
+        self.budget.begin()
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
