@@ -106,7 +106,9 @@ def asks_for_device(test: Value) -> bool:
             if value.name in _DEVICE_FACTS or value.origin == "device":
                 return True
             owner = value.owner
-            stack += owner.items if isinstance(owner, TupleVal) else [owner] if isinstance(owner, Unknown) else []
+            stack += (
+                owner.items if isinstance(owner, TupleVal) else [owner] if isinstance(owner, Unknown) else []
+            )
         elif isinstance(value, ExternalMethod):  # ``x.device.type``: a tensor has a method of that name
             stack.append(value.receiver)
         elif isinstance(value, Tensor) and value.op in ("eq", "ne", "logical_not", "ge", "gt", "lt"):
