@@ -20,7 +20,7 @@ from lossaudit.check.reasoning.losses import (
     returned_tensors,
 )
 from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
-from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths
+from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
 from lossaudit.check.values import (
     ABSENT,
     Const,
@@ -267,7 +267,8 @@ def missing_zero_grad(event: LoopDone) -> Iterator[Hit]:
         return
     for optimizer in optimizers:
         yield from _cleared_before_use(ways, optimizer)
-        yield from _cleared_in_the_window(ways, optimizer)
+        if not _accumulates_inside(event.loop):
+            yield from _cleared_in_the_window(ways, optimizer)
 
 
 _CLEAR_ONCE = "call `optimizer.zero_grad()` once for each step, before `.backward()` or after `.step()`"
@@ -351,6 +352,11 @@ def _cleared_in_the_window(ways: list[Path], optimizer: Instance) -> Iterator[Hi
         )
 
 
+def _accumulates_inside(loop: Nested) -> bool:
+    """Whether the backward passes belong to an inner loop: then that loop goes over the micro-batches, and this one over epochs."""
+    return any(act.kind == "backward" for act in repeated_acts(loop.passes[-1]))
+
+
 def _clears_first(way: Path, optimizer: Instance) -> bool:
     """Whether this path clears before its backward pass, and not again behind it."""
     kinds = [act.kind for act in way.acts if act.kind != "clear" or act.value is optimizer]
@@ -424,6 +430,8 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
     ways = paths(event.loop.passes[-1]) if record is not None else None
     window = _accumulation(ways) if ways is not None else None
     if record is None or ways is None or window is None or constant(window.every) == 1:
+        return
+    if _accumulates_inside(event.loop):
         return
     acts, _ = record
     backwards = _backwards(ways)
@@ -622,8 +630,19 @@ def loss_accumulates_graph(event: LoopDone) -> Iterator[Hit]:
                 spent |= _sites_of(act.value)
 
 
+def _begins_anew(one: Collected, spent: dict[int, Site]) -> bool:
+    """Whether some path of the loop puts something else in the place of what was collected: then memory grows for a while only.
+
+    The number from which a sum started is unknown within the loop; a constant was put there by the loop itself.
+    """
+    return any(
+        not isinstance(held, Unknown) and not _sites_of(held).keys() & spent.keys()
+        for held in alternatives(one.before)
+    )
+
+
 def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
-    if not one.recorded or not spent:
+    if not one.recorded or not spent or _begins_anew(one, spent):
         return
     before = {site for key, site in _sites_of(one.before).items() if key in spent}
     added = [site for key, site in _sites_of(one.value).items() if key not in spent]

@@ -160,14 +160,14 @@ def run_function(
     if function.owner is not None and function.name in FORWARD_NAMES:
         interp.forward_since = since if outer_forward is None else outer_forward
     scope = Scope(parent=function.closure)
-    inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
+    inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards, since=since)
     inner.autocast = function.autocast or frame.autocast
     scope.vars |= bind_parameters(interp, function, arguments, receiver)
     inner.parameters = tuple(scope.vars.values())
     is_general = not contexts and all(isinstance(one, Unknown) or one is receiver for one in inner.parameters)
     interp.stack.append(key)
     try:
-        with interp.recorder.call():
+        with interp.recorder.call(), interp.ways.kept():
             value = _run_body(interp, inner, function)
     finally:
         interp.stack.pop()

@@ -24,6 +24,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, signs_of_words
 from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
@@ -95,6 +96,7 @@ class Interpreter:
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, signs_of_words(contracts))
+        self.ways = Ways()
         self._silence = 0
         self._steps = 0
 
@@ -119,7 +121,9 @@ class Interpreter:
         )
         if is_objective or kind in self.detectors.listeners:
             event = make()
-            self.findings.add(self.detectors.hits(event, only_of_definitions=self._only_definitions))
+            hits = self.detectors.hits(event, only_of_definitions=self._only_definitions)
+            self.findings.add(hits)
+            self.ways.note(event, hits)
             if is_objective:
                 self._tell_trained(event)
 
@@ -467,11 +471,13 @@ class Interpreter:
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
+        self.ways.begin()
         try:
             body()
         except (OutOfBudget, RecursionError):
             while self.heap.journals:
                 self.heap.retreat()
+        self.findings.take_back(self.ways.taken_back())
 
     def run_main_blocks(self, module: Module) -> None:
         """Run what stands under ``if __name__ == "__main__"``."""
