@@ -126,7 +126,7 @@ class Run:
     def _interpret(self, project: Project, modules: list[Module]) -> list[Hit]:
         methods = {name.decode() for source in self.sources.values() for name in _METHOD.findall(source)}
         interp = Interpreter(project, self.contracts, Detectors(self.options.select), frozenset(methods))
-        if not interp.detectors.listeners:
+        if not interp.detectors.events:
             return []
         if modules and self.contracts.declared:
             self._guarded(interp, modules[0], interp.declare)

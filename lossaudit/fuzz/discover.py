@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 SKIPPED_FOLDERS = frozenset(
     {"tests", "test", "build", "dist", "node_modules", "__pycache__", "site-packages"}
 )
-MARKS = (b"torch", b"numpy")
+MARKS = (b"torch", b"numpy", b"Loss")
+"""A file with none of these holds no loss; a subclass of a loss may mention its base alone."""
+METRIC = re.compile(r"(?:^|_)metric$|metrics$")
+"""Names of metrics and of modules of them; neither ``asymmetric`` nor ``metric_learning`` is one."""
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 BASES = frozenset({"torch.nn.modules.loss", "torch.nn"})
 FUNCTION_BASES = frozenset({"torch.autograd.Function", "torch.autograd.function.Function"})
 
@@ -71,7 +76,7 @@ def discover(place: str) -> Discovery:
     left_out: list[LeftOut] = []
     reader = Reader(library)
     for module in library.modules:
-        for node in module.tree.body:
+        for node in module.tree.body if module.judged else ():
             verdict = _judge(reader, module, node)
             if isinstance(verdict, Found):
                 losses.append(verdict)
@@ -84,16 +89,32 @@ def _library(place: str) -> Library:
     path = Path(place)
     if path.is_file():
         module = _read(path, package_of(path)[1], str(path))
-        if module is None:
+        if module is None or module.parsed is None:
             raise TargetError(f"{place} cannot be parsed as Python")
-        return Library([module])
+        return Library([module], _finder(path))
     if path.is_dir():
-        return Library(_modules(path, str))
+        return Library(_modules(path, str), _finder(path / "__init__.py"))
     root, name = _installed(place)
     if root.is_file():
-        module = _read(root, name, name)
-        return Library([] if module is None else [module])
-    return Library(_modules(root, lambda file: _name_below(root, name, file)))
+        module = _read(root, package_of(root)[1], name)
+        return Library([] if module is None else [module], _finder(root))
+    modules = _modules(root, lambda file: _name_below(root, name, file))
+    return Library(modules, _finder(root / "__init__.py"))
+
+
+def _finder(file: Path) -> Callable[[str], Module | None]:
+    """Reads the other files of the package that a file belongs to."""
+    root, name = package_of(file)
+    package = name.partition(".")[0]
+
+    def find(dotted: str) -> Module | None:
+        if dotted.partition(".")[0] != package:
+            return None
+        place = root.joinpath(*dotted.split("."))
+        found = next(filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py")), None)
+        return None if found is None else _read(found, dotted, dotted)
+
+    return find
 
 
 def _modules(root: Path, shown: Callable[[Path], str]) -> list[Module]:
@@ -111,15 +132,13 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _read(file: Path, dotted: str, shown: str) -> Module | None:
-    """A parsed module; None where it cannot be parsed, or mentions neither torch nor NumPy."""
+    """A file of the library; None where it cannot be read."""
     try:
         text = file.read_bytes()
-        if not any(mark in text for mark in MARKS):
-            return Module(dotted, shown, ast.Module([], []), is_package=file.name == "__init__.py")
-        tree = ast.parse(text)
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except OSError:
         return None
-    return Module(dotted, shown, tree, is_package=file.name == "__init__.py")
+    judged = any(mark in text for mark in MARKS)
+    return Module(dotted, shown, text, is_package=file.name == "__init__.py", judged=judged)
 
 
 def _name_below(root: Path, name: str, file: Path) -> str:
@@ -163,10 +182,15 @@ def _judge(reader: Reader, module: Module, node: ast.stmt) -> Found | LeftOut | 
         return None
     if answer is None:
         return None
-    if answer[0] and "metric" in module.name.lower():
+    if answer[0] and _says_metric(module.name):
         answer = False, "it lies among the metrics"
     looks, reason = answer
     return Found(target, reason) if looks else LeftOut(target, reason)
+
+
+def _says_metric(dotted: str) -> bool:
+    """Whether a part of a dotted name is that of a metric."""
+    return any(METRIC.search(HUMP.sub("_", part).lower()) for part in dotted.split("."))
 
 
 Answer = tuple[bool, str] | None
@@ -180,8 +204,8 @@ def _class(reader: Reader, module: Module, node: ast.ClassDef) -> Answer:
         return None
     is_module = any(base.startswith("torch.nn") for base in chain)
     own_loss = next((base for base in chain if _is_torch_loss(base)), None)
-    called = library.method(module, node, "forward") if is_module else None
-    called = called or library.method(module, node, "__call__")
+    entry = "forward" if is_module and library.method(module, node, "forward") else "__call__"
+    called = library.method(module, node, entry)
     if called is None:
         inherits = own_loss is not None and own_loss.endswith("Loss") and not node.name.startswith("_")
         return (True, f"derives from {own_loss}") if inherits else None
@@ -191,13 +215,13 @@ def _class(reader: Reader, module: Module, node: ast.ClassDef) -> Answer:
         return (False, "it is not called with two tensors") if named or own_loss else None
     if node.name.startswith("_"):
         return (False, "it is private") if named or own_loss or function.calls_loss else None
-    if library.is_abstract(module, node):
+    if library.is_abstract(module, node, entry):
         return (False, "it is abstract") if named or own_loss else None
     if own_loss is not None:
         return True, f"derives from {own_loss}"
     if library.holds_layers(module, node):
         return (False, "it holds layers with weights: a model") if named or function.calls_loss else None
-    is_metric = "metric" in " ".join([node.name, *chain]).lower()
+    is_metric = any(map(_says_metric, (node.name, *chain)))
     return _by_evidence(function, named=named, told=named or (is_module and not is_metric))
 
 
@@ -210,7 +234,9 @@ def _function(reader: Reader, module: Module, node: ast.FunctionDef) -> Answer:
         return (False, "it is private") if named or function.calls_loss else None
     if function.calls_argument:
         return (False, f"it calls its argument {function.calls_argument}: a step, no loss") if named else None
-    return _by_evidence(function, named=named, told=named or function.logarithmic)
+    # A file of losses holds helpers too: that one combines two tensors proves nothing.
+    own = _says_loss(node.name, node)
+    return _by_evidence(function, named=own, told=named or function.logarithmic)
 
 
 def _by_evidence(function: Function, *, named: bool, told: bool) -> Answer:
@@ -223,6 +249,8 @@ def _by_evidence(function: Function, *, named: bool, told: bool) -> Answer:
     """
     if function.raises_only:
         return (False, "it is abstract") if named else None
+    if function.unfit:
+        return (False, function.unfit) if named or function.reduced else None
     if function.without_gradient:
         return (False, f"{function.without_gradient}: a metric") if named else None
     if function.calls_loss:
@@ -246,6 +274,10 @@ WORDS = ("loss", "criterion", "entropy", "divergence", "likelihood", "objective"
 
 def _named_a_loss(module: Module, node: ast.ClassDef | ast.FunctionDef) -> bool:
     """Whether the name, the file or the first line of the docstring says that it is a loss."""
+    return _says_loss(node.name, node) or _says_loss(module.name.rpartition(".")[2], node)
+
+
+def _says_loss(name: str, node: ast.ClassDef | ast.FunctionDef) -> bool:
+    """Whether a name or the first line of the docstring has a word for a loss."""
     first = (ast.get_docstring(node) or "").strip().partition("\n")[0]
-    last = module.name.rpartition(".")[2]
-    return any(word in text.lower() for word in WORDS for text in (node.name, last, first))
+    return any(word in text.lower() for word in WORDS for text in (name, first))

@@ -99,7 +99,7 @@ def _try_space(
 ) -> tuple[list[Door], list[str]]:
     """The doors of one space at given sizes."""
     doors: list[Door] = []
-    errors: list[str] = []
+    errors: dict[bool, list[str]] = {False: [], True: []}
     for interface in _interfaces(space, subject):
         if interface.arrays and any(
             not door.subject.interface.arrays and door.comparable[0][1].differentiable for door in doors
@@ -108,10 +108,12 @@ def _try_space(
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
         responses, error = _ask(used, space, sizes)
         if error is not None:
-            errors.append(error)
+            errors[interface.arrays].append(error)
         elif _is_answer(responses, finite=finite):
             doors.append(Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features))
-    return doors, errors
+    return doors, errors[False] or errors[
+        True
+    ]  # what it says of arrays tells little, unless it takes nothing else
 
 
 def plausible(doors: list[Door]) -> list[Door]:
@@ -131,13 +133,21 @@ def plausible(doors: list[Door]) -> list[Door]:
 
 
 def _calculates_with_indices(door: Door) -> bool:
-    """Whether what should be indices is taken for numbers: a quarter more changes the loss."""
+    """Whether what should be indices is taken for numbers: a quarter more changes the loss, and another quarter again.
+
+    A loss that asks which targets equal a class finds none a quarter further on, and none again after that.
+    """
     if not door.space.name.endswith("-indices"):
         return False
     case, seen = door.comparable[0]
-    moved = replace(case, target=case.target.double() + 0.25)
-    value = door.subject.observe(moved, gradient=False, stage="probe").value
-    return value is not None and seen.value is not None and not torch.equal(value, seen.value)
+    values = [seen.value]
+    for shift in (0.0, 0.25, 0.5):
+        target = case.target.double() + shift if shift else case.target
+        values.append(door.subject.observe(replace(case, target=target), gradient=False, stage="probe").value)
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values) or not torch.equal(numbers[0], numbers[1]):
+        return False  # it takes no numbers, or gives another answer each time
+    return not torch.equal(numbers[1], numbers[2]) and not torch.equal(numbers[2], numbers[3])
 
 
 def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:

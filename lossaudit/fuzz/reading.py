@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 DEEPEST = 6
 """How many calls, bases or re-exports are followed."""
@@ -24,6 +24,9 @@ FUNCTIONAL_LOSSES = frozenset(
 REDUCERS = frozenset({"mean", "sum", "average", "nanmean", "nansum"})
 DIMENSION_WORDS = frozenset({"dim", "axis", "keepdim"})
 NUMERIC_MODULES = ("torch", "numpy")
+MAPPING_METHODS = frozenset({"keys", "items", "values"})
+NO_LOSS = frozenset({"Module", "Callable", "str", "bool", "int", "None"})
+"""What a function that says so of its result does not compute: a loss."""
 LAYERS = frozenset(
     {"Linear", "LazyLinear", "Bilinear", "Embedding", "EmbeddingBag", "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell",
      "MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer",
@@ -59,12 +62,29 @@ LOGARITHMS = frozenset(
 
 @dataclass(eq=False)
 class Module:
-    """One parsed file: its dotted name, how its targets are written, and its syntax tree."""
+    """One file: its dotted name, how its targets are written, and its text.
+
+    ``judged``: whether losses are looked for in it; what others lead to is found in every file.
+    """
 
     name: str
     shown: str
-    tree: ast.Module
+    text: bytes
     is_package: bool = False
+    judged: bool = True
+
+    @cached_property
+    def parsed(self) -> ast.Module | None:
+        """The syntax tree; None where the text is no Python. Most files of a package are never asked for theirs."""
+        try:
+            return ast.parse(self.text)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+
+    @property
+    def tree(self) -> ast.Module:
+        """The syntax tree, empty where there is none."""
+        return self.parsed or ast.Module([], [])
 
     @cached_property
     def imports(self) -> dict[str, str]:
@@ -120,23 +140,36 @@ class Called:
 
 
 class Library:
-    """The parsed files of one place, and what their names lead to."""
+    """The files of one place, and what their names lead to, there and in the package that the place is a part of.
 
-    def __init__(self, modules: Iterable[Module]) -> None:
+    Args:
+        modules: The files in which losses are looked for.
+        find: Reads another file by its dotted name; None where there is none.
+    """
+
+    def __init__(
+        self, modules: Iterable[Module], find: Callable[[str], Module | None] = lambda _: None
+    ) -> None:
         self.modules = tuple(modules)
-        self.by_name = {module.name: module for module in self.modules}
+        self.find = find
+        self.by_name: dict[str, Module | None] = {module.name: module for module in self.modules}
         self.attributes: dict[int, dict[str, tuple[Module, ast.expr]]] = {}
 
     def resolve(self, dotted: str, depth: int = 0) -> tuple[Module, ast.ClassDef | ast.FunctionDef] | None:
         """The definition to which a dotted name leads, through re-exports."""
         owner, _, name = dotted.rpartition(".")
-        module = self.by_name.get(owner)
+        module = self._module(owner)
         if module is None or depth > DEEPEST:
             return None
         if name in module.definitions:
             return module, module.definitions[name]
         onward = module.imports.get(name)
         return None if onward is None else self.resolve(onward, depth + 1)
+
+    def _module(self, dotted: str) -> Module | None:
+        if dotted not in self.by_name:
+            self.by_name[dotted] = self.find(dotted)
+        return self.by_name[dotted]
 
     def bases(self, module: Module, node: ast.ClassDef, depth: int = 0) -> tuple[str, ...]:
         """Dotted names of all bases, followed through the files of the library."""
@@ -174,15 +207,27 @@ class Library:
         """A function of the top level."""
         return Called(module, node)
 
-    def is_abstract(self, module: Module, node: ast.ClassDef) -> bool:
-        """Whether an abstract method of its lineage is nowhere defined."""
+    def is_abstract(self, module: Module, node: ast.ClassDef, entry: str) -> bool:
+        """Whether an abstract method is nowhere defined, or the entry leads to one that is not implemented."""
         open_names: set[str] = set()
         for _, owner in reversed(list(self.lineage(module, node))):
             for item in owner.body:
                 if isinstance(item, ast.FunctionDef):
                     abstract = any("abstract" in ast.unparse(mark) for mark in item.decorator_list)
                     open_names = open_names | {item.name} if abstract else open_names - {item.name}
-        return bool(open_names)
+        return bool(open_names) or any(map(is_left_open, self._reached(module, node, entry)))
+
+    def _reached(self, module: Module, node: ast.ClassDef, entry: str) -> Iterator[ast.FunctionDef]:
+        """The methods that a call of one method leads to on the same instance, itself left out."""
+        waiting, seen = [entry], {entry}
+        while waiting:
+            called = self.method(module, node, waiting.pop())
+            for name in own_calls(called.node) if called is not None else ():
+                onward = None if name in seen else self.method(module, node, name)
+                seen.add(name)
+                if onward is not None:
+                    waiting.append(name)
+                    yield onward.node
 
     def assigned(self, module: Module, node: ast.ClassDef) -> dict[str, tuple[Module, ast.expr]]:
         """What ``__init__`` assigns to attributes of the instance."""
@@ -222,7 +267,7 @@ class Function:
     """What was read of a function.
 
     ``calls_loss`` names the known loss whose value it returns; ``calls_argument`` an argument that it calls;
-    ``without_gradient`` why nothing can flow back.
+    ``without_gradient`` why nothing can flow back; ``unfit`` why it cannot be called as a loss.
     """
 
     tensors: list[str] = field(default_factory=list)
@@ -234,6 +279,7 @@ class Function:
     calls_loss: str = ""
     calls_argument: str = ""
     without_gradient: str = ""
+    unfit: str = ""
 
 
 class Reader:
@@ -257,10 +303,11 @@ class Reader:
             tensors=tensors,
             has_reduction=any(argument.arg in {"reduction", "size_average"} for argument, _ in names)
             or (called.owner is not None and self._constructor_has_reduction(called)),
-            raises_only=_raises_only(node),
+            raises_only=raises_only(node),
             calls_argument=_called_argument(node, {argument.arg for argument, _ in names}),
             logarithmic=_calls(node, LOGARITHMS),
             combines=_combines(node, set(tensors)),
+            unfit=_unfit(node, tensors),
         )
         scope = _Scope(self, called)
         for value in _returned(node):
@@ -477,13 +524,61 @@ def _returned(node: ast.FunctionDef) -> list[ast.expr]:
     return found
 
 
-def _raises_only(node: ast.FunctionDef) -> bool:
+def own_calls(node: ast.FunctionDef) -> list[str]:
+    """Names of the methods that a method calls on ``self``."""
+    return [
+        call.func.attr
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "self"
+    ]
+
+
+def _as_mapping(node: ast.FunctionDef, names: list[str]) -> str:
+    """An argument that is used as a mapping: its keys are asked for, or it is indexed with a text."""
+    for part in ast.walk(node):
+        asked = isinstance(part, ast.Attribute) and part.attr in MAPPING_METHODS
+        indexed = isinstance(part, ast.Subscript) and _is_text(part.slice)
+        holder = getattr(part, "value", None) if asked or indexed else None
+        if isinstance(holder, ast.Name) and holder.id in names:
+            return holder.id
+    return ""
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _result_says(node: ast.FunctionDef) -> str:
+    """The annotation of a result that is no number; empty where nothing says so."""
+    words = "" if node.returns is None else ast.unparse(node.returns).rpartition(".")[2].partition("[")[0]
+    return words if words in NO_LOSS else ""
+
+
+def raises_only(node: ast.FunctionDef) -> bool:
+    """Whether a function has no body, or only raises."""
     body = [
         line
         for line in node.body
         if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
     ]
     return all(isinstance(line, (ast.Raise, ast.Pass)) for line in body)
+
+
+def _unfit(node: ast.FunctionDef, tensors: list[str]) -> str:
+    """Why a function cannot be called as a loss; empty where nothing says so."""
+    mapping, result = _as_mapping(node, tensors), _result_says(node)
+    if mapping:
+        return f"its argument {mapping} is a mapping"
+    return f"it returns a {result}" if result and result != "None" else "it returns nothing" if result else ""
+
+
+def is_left_open(node: ast.FunctionDef) -> bool:
+    """Whether a method does nothing but say that it is not implemented."""
+    raised = [ast.unparse(line.exc) for line in node.body if isinstance(line, ast.Raise) and line.exc]
+    return raises_only(node) and any("NotImplementedError" in words for words in raised)
 
 
 def _called_argument(node: ast.FunctionDef, names: set[str]) -> str:

@@ -27,6 +27,8 @@ CLASS_COUNT_NAMES = frozenset(
     {"num_classes", "n_classes", "nclasses", "classes", "num_class", "n_class", "class_num", "nb_classes"}
 )
 ASSUMED_CLASS_COUNT = 3
+TENSORS = 2
+"""The first arguments of a function, which are the loss's own inputs whatever they are called."""
 # What a required argument of such a name is given: the values of the papers, or those that change nothing.
 USUAL_VALUES: dict[str, Any] = {
     "gamma": 2.0,
@@ -256,7 +258,7 @@ def builds(found: Any, init: Mapping[str, Any]) -> list[Build]:
         return _from_function(found, init)
     if _is_factory(found):
         return _construct(found, init, "factory")
-    return [Build(found, how="instance" if _is_instance(found) else "function")]
+    return [Build(found, how="instance")] if _is_instance(found) else [_bound(found, init)]
 
 
 def _is_instance(found: Any) -> bool:
@@ -269,7 +271,15 @@ def _from_function(found: Any, init: Mapping[str, Any]) -> list[Build]:
         return _construct(found, init, "factory")
     if _is_instance(found):
         raise TargetError("--init was given, but the target is an instance already", "name its class instead")
-    return [Build(functools.partial(found, **init), init=dict(init))]
+    return [_bound(found, init)]
+
+
+def _bound(found: Any, init: Mapping[str, Any]) -> Build:
+    """A function of tensors with the numbers that it also requires: those that were given, and those known by name."""
+    beside = [name for name in (_required(found) or [])[TENSORS:] if name not in init]
+    assumed = _known(beside)
+    values = {**{name: _evaluate(source) for name, source in assumed.items()}, **init}
+    return Build(functools.partial(found, **values) if values else found, dict(init), assumed)
 
 
 def _is_factory(found: Any, init: Mapping[str, Any] | None = None) -> bool:
@@ -346,8 +356,7 @@ def _evaluate(source: str) -> Any:
 
 
 def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
-    fixed = {parameter: repr(USUAL_VALUES[parameter]) for parameter in missing if parameter in USUAL_VALUES}
-    fixed |= {parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES}
+    fixed = _known(missing)
     unknown = [
         parameter for parameter in missing if parameter not in fixed and not _names_criterion(parameter)
     ]
@@ -362,6 +371,14 @@ def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
     if not wrapped:
         return [fixed]
     return [{**fixed, **dict.fromkeys(wrapped, f"torch.nn.{criterion}()")} for criterion in CRITERIA]
+
+
+def _known(missing: list[str]) -> dict[str, str]:
+    """The values, as source, of required arguments that are known by their names."""
+    fixed = {parameter: repr(USUAL_VALUES[parameter]) for parameter in missing if parameter in USUAL_VALUES}
+    return fixed | {
+        parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES
+    }
 
 
 def _names_criterion(parameter: str) -> bool:

@@ -234,3 +234,68 @@ def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Interrupted" in err
     assert [report["target"] for report in json.loads(out)] == ["losses.py:right"]
+
+
+FAMILY = {
+    "family/__init__.py": "",
+    "family/root.py": """
+        from torch import nn
+
+        class Root(nn.Module):
+            def reset(self):
+                pass
+
+            def combine(self, first, second):
+                raise NotImplementedError
+
+            def forward(self, first, second=None):
+                self.reset()
+                return self.combine(first, second)
+    """,
+    # The base alone is mentioned here, no library.
+    "family/bases.py": "from .root import Root\n\nclass RootLoss(Root):\n    weight = 1\n",
+    "family/asymmetric_loss.py": """
+        from .bases import RootLoss
+
+        class Leaf(RootLoss):
+            def combine(self, first, second):
+                return (first - second).square().mean()
+    """,
+    "family/shop_metrics.py": """
+        import torch
+
+        def squared(first, second):
+            return torch.log(1 + (first - second) ** 2).mean()
+    """,
+    "family/loss_helpers.py": """
+        import torch
+        from torch import nn
+
+        class Reducer(nn.Module):
+            def forward(self, parts, rows):
+                return (parts["losses"] * rows).mean()
+
+        def matches(first, second):
+            return first * second.t()
+
+        def make_loss(weight=None, pos_weight=None) -> nn.Module:
+            return nn.BCEWithLogitsLoss(weight=weight, pos_weight=pos_weight)
+    """,
+}
+
+
+def test_a_loss_is_found_through_bases_in_files_that_mention_no_library(tmp_path: Path) -> None:
+    for name, text in FAMILY.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+    found = discover(str(tmp_path / "family"))
+    reasons = {left.target.rpartition(":")[2]: left.reason for left in found.left_out}
+    assert [loss.target.rpartition(":")[2] for loss in found.losses] == ["Leaf"]
+    assert reasons["RootLoss"] == "it is abstract"
+    assert reasons["squared"] == "it lies among the metrics"
+    assert reasons["Reducer"] == "its argument parts is a mapping"
+    assert reasons["make_loss"] == "it returns a Module"
+    assert "matches" not in reasons
+    alone = discover(str(tmp_path / "family" / "asymmetric_loss.py"))
+    assert [loss.target.rpartition(":")[2] for loss in alone.losses] == ["Leaf"]

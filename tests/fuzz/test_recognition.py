@@ -47,6 +47,7 @@ UNKNOWN = [
     "hardest",
     "regularised",
     "contrastive",
+    "precision_at_each",
 ]
 
 

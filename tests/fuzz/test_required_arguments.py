@@ -71,3 +71,19 @@ def test_a_criterion_is_known_by_the_end_of_its_name(path: Path) -> None:
 def test_an_unknown_name_is_asked_for(path: Path) -> None:
     with pytest.raises(TargetError, match="needs the constructor argument schedule"):
         audit_here(f"{path}:Odd")
+
+
+def test_a_function_gets_the_usual_value_of_a_number_that_it_requires(tmp_path: Path) -> None:
+    file = tmp_path / "needy_functions.py"
+    file.write_text(
+        "import torch\n"
+        "def smooth(input, target, beta):\n"
+        "    error = (input - target).abs()\n"
+        "    return torch.where(error < beta, 0.5 * error * error / beta, error - 0.5 * beta).mean()\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{file}:smooth", FuzzOptions(max_examples=5))
+    assert report.verdict == "conforms"
+    assert report.reference is not None
+    assert report.reference.name in {"smooth_l1_loss", "huber_loss"}
+    assert "beta was given as 1.0" in " ".join(report.assumptions)

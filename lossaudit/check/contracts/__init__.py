@@ -96,11 +96,15 @@ class Contracts:
     loaders: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    step_bases: frozenset[str] = frozenset()
+    """The classes of which a framework back-propagates what some method returns."""
     _prefixes: list[tuple[str, str]] = field(default_factory=list)
+    _canonical: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for framework in self.frameworks:
             self._add(framework)
+        self.step_bases = frozenset(base for base, _ in self.training_steps)
 
     def _add(self, framework: Framework) -> None:
         places = dict(framework.places)
@@ -148,13 +152,14 @@ class Contracts:
             *self.derivatives,
         }
 
-    @property
-    def step_bases(self) -> frozenset[str]:
-        """The classes of which a framework back-propagates what some method returns."""
-        return frozenset(base for base, _ in self.training_steps)
-
     def canonical(self, dotted: str) -> str:
         """The name under which ``dotted`` is known, whichever module it was taken from."""
+        known = self._canonical.get(dotted)
+        if known is None:
+            known = self._canonical[dotted] = self._renamed(dotted)
+        return known
+
+    def _renamed(self, dotted: str) -> str:
         for _ in range(MAX_RENAMES):
             found = next((pair for pair in self._prefixes if dotted.startswith(pair[0])), None)
             if found is None or dotted in self.names:

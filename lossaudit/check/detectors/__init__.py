@@ -62,6 +62,7 @@ class Detector:
     judge: Judge
     of_definitions: bool
     needs: Needs
+    ops: frozenset[str]
 
 
 _REGISTRY: list[Detector] = []
@@ -69,21 +70,27 @@ J = TypeVar("J", bound=Judge)
 
 
 def detector(
-    code: str, event: type[Event], *, of_definitions: bool = False, needs: str | None = None
+    code: str,
+    event: type[Event],
+    *,
+    of_definitions: bool = False,
+    needs: str | None = None,
+    ops: Iterable[str] = (),
 ) -> Callable[[J], J]:
     """Register a function as the detector of ``code`` for one kind of event.
 
     ``of_definitions`` says that the rule is about the text of a loss, whatever objects the project builds of it: it is also told
     what happens when a class is run with unknown constructor arguments. ``needs`` names what the code must mention for the rule to
     fire: ``log exp | sqrt`` is both of the first two operations, or the third. Code that does not is never run. Left out, it is what
-    the kind of event needs; where that is nothing, all code is run.
+    the kind of event needs; where that is nothing, all code is run. ``ops`` names the operations that it judges, where the event is
+    about one: of others it is not told.
     """
     wanted = _USUAL_NEEDS.get(event, "") if needs is None else needs
     always = ["trained"] if event is TrainedOp else []
     alternatives = frozenset(frozenset([*one.split(), *always]) for one in wanted.split("|"))
 
     def register(judge: J) -> J:
-        _REGISTRY.append(Detector(code, event, judge, of_definitions, alternatives))
+        _REGISTRY.append(Detector(code, event, judge, of_definitions, alternatives, frozenset(ops)))
         return judge
 
     return register
@@ -96,25 +103,35 @@ def _either(detectors: Iterable[Detector]) -> Needs:
 
 
 class Detectors:
-    """The detectors of the selected codes, by event; what nobody listens to is never built."""
+    """The detectors of the selected codes, by event and operation; what nobody listens to is never built."""
 
     def __init__(self, codes: frozenset[str] | None) -> None:
         for name in MODULES:
             importlib.import_module(f"{__name__}.{name}")
-        self.listeners: dict[type[Event], list[Judge]] = {}
-        self.of_definitions: dict[type[Event], list[Judge]] = {}
-        chosen = [one for one in _REGISTRY if codes is None or one.code in codes]
-        self.needs = _either(chosen)
-        self.needs_of_definitions = _either(one for one in chosen if one.of_definitions)
-        for one in chosen:
-            self.listeners.setdefault(one.event, []).append(one.judge)
-            if one.of_definitions:
-                self.of_definitions.setdefault(one.event, []).append(one.judge)
+        self._chosen = [one for one in _REGISTRY if codes is None or one.code in codes]
+        self.events = frozenset(one.event for one in self._chosen)
+        self.needs = _either(self._chosen)
+        self.needs_of_definitions = _either(one for one in self._chosen if one.of_definitions)
+        self._judges: dict[tuple[type[Event], str, bool], tuple[Judge, ...]] = {}
 
-    def hits(self, event: Event, *, only_of_definitions: bool = False) -> list[Hit]:
-        """Everything that the listeners say about ``event``."""
-        listeners = self.of_definitions if only_of_definitions else self.listeners
-        return [hit for judge in listeners.get(type(event), ()) for hit in judge(event)]
+    @property
+    def of_definitions(self) -> bool:
+        """Whether a rule is about the text of a loss, whatever objects are built of it."""
+        return bool(self.needs_of_definitions)
+
+    def judges(self, kind: type[Event], op: str = "", *, only_of_definitions: bool) -> tuple[Judge, ...]:
+        """The detectors of one kind of event, about the operation ``op`` if it is about one."""
+        key = kind, op, only_of_definitions
+        found = self._judges.get(key)
+        if found is None:
+            found = self._judges[key] = tuple(
+                one.judge
+                for one in self._chosen
+                if one.event is kind
+                and (not one.ops or op in one.ops)
+                and (one.of_definitions or not only_of_definitions)
+            )
+        return found
 
 
 @dataclass(slots=True)

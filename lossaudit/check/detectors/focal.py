@@ -28,8 +28,6 @@ class Modulation:
 
 def _modulations(term: Tensor) -> Iterator[Modulation]:
     """The focal modulations by which ``term``, a product, multiplies the very loss that they are made of."""
-    if term.op != "mul":
-        return
     factors = list(_factors(term))
     for factor in factors:
         found = _modulation(factor) if factor.op == "pow" else None
@@ -80,7 +78,7 @@ def _negated(value: Value | None) -> Tensor | None:
 # LA206: pt of a loss that is no plain cross-entropy ---------------------------------------------------------------
 
 
-@detector("LA206", OpEvent, needs="loss")
+@detector("LA206", OpEvent, needs="loss", ops=("mul",))
 def focal_pt_from_weighted_loss(event: OpEvent) -> Iterator[Hit]:
     """``exp(-ce)`` is the probability of the true class only if nothing was multiplied into ``ce``."""
     for found in _modulations(event.term):
@@ -143,7 +141,7 @@ def _is_weight(value: Value | None, loss: Tensor) -> bool:
 # LA207: one modulation for the whole batch ------------------------------------------------------------------------
 
 
-@detector("LA207", OpEvent, needs="loss")
+@detector("LA207", OpEvent, needs="loss", ops=("mul",))
 def focal_on_reduced_loss(event: OpEvent) -> Iterator[Hit]:
     """The loss was averaged before each sample got its own factor."""
     for found in _modulations(event.term):

@@ -216,7 +216,7 @@ def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
 _SOFTMAX = ("softmax", "log_softmax", "softmin")
 
 
-@detector("LA108", TrainedOp, needs="softmax | log_softmax | softmin")
+@detector("LA108", TrainedOp, needs="softmax | log_softmax | softmin", ops=_SOFTMAX)
 def softmax_without_dimension(event: TrainedOp) -> Iterator[Hit]:
     """No ``dim``: PyTorch then guesses, and guesses the batch for tensors of one or three dimensions."""
     if _guesses(event.term):
@@ -245,11 +245,11 @@ def _no_dimension(term: Tensor) -> Hit:
     return Hit("LA108", term.site, message, (), advice, fix)
 
 
-@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
+@detector("LA108", OpEvent, needs="here:softmax | here:log_softmax | here:softmin", ops=_SOFTMAX)
 def softmax_over_the_batch(event: OpEvent) -> Iterator[Hit]:
     """``dim=0`` where dimension 0 is proven to be the batch."""
     term = event.term
-    if term.op in _SOFTMAX and integer(term.arg("dim")) == 0 and _input_is_batched(term):
+    if integer(term.arg("dim")) == 0 and _input_is_batched(term):
         yield _over_batch(term, "1" if common_shape(term.arg("input")).rank == 2 else None)
 
 
@@ -302,12 +302,12 @@ def _over_batch(term: Tensor, classes: str | None) -> Hit:
 # LA110: one class --------------------------------------------------------------------------------------------------
 
 
-@detector("LA110", OpEvent, needs="here:softmax | here:log_softmax | here:softmin")
+@detector("LA110", OpEvent, needs="here:softmax | here:log_softmax | here:softmin", ops=_SOFTMAX)
 def softmax_over_one_class(event: OpEvent) -> Iterator[Hit]:
     """A softmax over a dimension of length one is 1 whatever it reads."""
     term = event.term
     dim = integer(term.arg("dim"))
-    if term.op in _SOFTMAX and dim is not None and common_shape(term.arg("input")).at(dim) == 1:
+    if dim is not None and common_shape(term.arg("input")).at(dim) == 1:
         yield _always_one(term)
 
 

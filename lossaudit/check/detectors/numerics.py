@@ -67,11 +67,9 @@ def _trail(event: TrainedOp, term: Tensor) -> tuple[Step, ...]:
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", TrainedOp, needs="log softmax | log exp")
+@detector("LA401", TrainedOp, needs="log softmax | log exp", ops=("log",))
 def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
-    if event.term.op != "log":
-        return
     found = selected(event.term.arg("input"))
     if found and all(is_softmax(one) for one in found):
         message = (
@@ -83,11 +81,9 @@ def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
         )
 
 
-@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp")
+@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp", ops=("log", "log1p"))
 def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
-    if event.term.op not in ("log", "log1p"):
-        return
     argument = event.term.arg("input")
     if event.term.op == "log1p":
         negated = strip(argument)
@@ -128,11 +124,9 @@ def _log_of_sigmoid(event: TrainedOp, found: tuple[Tensor, ...], *, is_complemen
     return Hit("LA402", event.site, message, _trail(event, found[0]), advice, fix)
 
 
-@detector("LA409", TrainedOp, needs="log prod")
+@detector("LA409", TrainedOp, needs="log prod", ops=("log",))
 def log_of_product(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a product of probabilities over a dimension."""
-    if event.term.op != "log":
-        return
     found = [strip(one, LAYOUT | SELECTION) for one in tensors(event.term.arg("input"))]
     products = [
         one for one in found if one is not None and one.op == "prod" and _multiplies_probabilities(one)
@@ -160,10 +154,15 @@ def _multiplies_probabilities(product: Tensor) -> bool:
 _BUILT_IN = {"sigmoid": "torch.sigmoid", "softmax": "torch.softmax", "softplus": "F.softplus"}
 
 
-@detector("LA403", TrainedOp, needs="exp div | exp reciprocal | exp pow | exp log | exp log1p")
+@detector(
+    "LA403",
+    TrainedOp,
+    needs="exp div | exp reciprocal | exp pow | exp log | exp log1p",
+    ops=("div", "reciprocal", "pow", "log", "log1p"),
+)
 def hand_written_activation(event: TrainedOp) -> Iterator[Hit]:
     """A sigmoid, softmax or softplus with an exponential that nothing keeps small."""
-    if event.term.op not in ("div", "reciprocal", "pow", "log", "log1p") or not _is_trained(event):
+    if not _is_trained(event):
         return
     form = written_out(event.term)
     if form is None or form.name not in _BUILT_IN or not can_be_large(form.argument):
@@ -183,10 +182,10 @@ def _built_in(form: Form, event: TrainedOp) -> Remedy | None:
     return Remedy(form.name, (event.site,), (str(form.dim),) if form.name == "softmax" else ())
 
 
-@detector("LA405", TrainedOp, needs="log exp")
+@detector("LA405", TrainedOp, needs="log exp", ops=("log",))
 def hand_written_logsumexp(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sum of exponentials that nothing keeps small."""
-    if event.term.op != "log" or not _is_trained(event):
+    if not _is_trained(event):
         return
     form = written_out(event.term)
     if (
@@ -290,7 +289,12 @@ _AT_ONE = frozenset({"acos", "asin", "atanh", "erfinv"})
 _ARITHMETIC = LAYOUT | SELECTION | {"neg", "mul", "add", "sub", "rsub"}
 
 
-@detector("LA404", TrainedOp, needs="tiny-number | small-number half | small-number autocast")
+@detector(
+    "LA404",
+    TrainedOp,
+    needs="tiny-number | small-number half | small-number autocast",
+    ops=(*_AT_ZERO, *_AT_ONE, "logit"),
+)
 def lost_epsilon(event: TrainedOp) -> Iterator[Hit]:
     """A bound or a summand that is rounded to the very value from which it should keep a singular operation away."""
     for term, value in _near_singularity(event.term):
@@ -522,22 +526,22 @@ def judge_singular_gradient(term: Tensor) -> Hit | None:
     return judge_root(term) if term.op in ("sqrt", "pow") else judge_late_epsilon(term)
 
 
-@detector("LA406", TrainedOp, needs="log")
+@detector("LA406", TrainedOp, needs="log", ops=("log",))
 def unguarded_log(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of what can be zero."""
-    yield from _hit(judge_log(event.term) if event.term.op == "log" else None)
+    yield from _hit(judge_log(event.term))
 
 
-@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero")
+@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero", ops=("div",))
 def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
     """The division by what can be zero."""
-    yield from _hit(judge_division(event.term) if event.term.op == "div" else None)
+    yield from _hit(judge_division(event.term))
 
 
-@detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div")
+@detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div", ops=_ROOTS)
 def infinite_gradient_at_zero(event: TrainedOp) -> Iterator[Hit]:
     """The root, power or arc cosine at its singular point."""
-    yield from _hit(judge_singular_gradient(event.term) if event.term.op in _ROOTS else None)
+    yield from _hit(judge_singular_gradient(event.term))
 
 
 def _hit(hit: Hit | None) -> Iterator[Hit]:

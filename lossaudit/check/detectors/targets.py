@@ -67,11 +67,10 @@ def _logits(value: Value) -> Value:
 _SMOOTHED = "here:reduced log_softmax | here:reduced log | here:reduced logsumexp"
 
 
-@detector("LA204", OpEvent, needs=_SMOOTHED)
+@detector("LA204", OpEvent, needs=_SMOOTHED, ops=("sum", "mean"))
 def smoothing_weights_in_a_sum(event: OpEvent) -> Iterator[Hit]:
     """Log-probabilities times rows of weights, summed over classes, then over samples."""
-    if event.term.op in ("sum", "mean"):
-        yield from _judged_loss(event.term)
+    yield from _judged_loss(event.term)
 
 
 @detector("LA204", FunctionReturn, needs=_SMOOTHED)

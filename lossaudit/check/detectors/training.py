@@ -565,11 +565,10 @@ def requires_grad_assigned(event: AttrAssign) -> Iterator[Hit]:
         yield _flagged(event.site)
 
 
-@detector("LA504", OpEvent, needs="loss")
+@detector("LA504", OpEvent, needs="loss", ops=("requires_grad_", "variable"))
 def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
     """``loss.requires_grad_()``, ``Variable(loss, requires_grad=True)``."""
-    term = event.term
-    if term.op in ("requires_grad_", "variable") and _is_flagged_variable(term):
+    if _is_flagged_variable(event.term):
         yield _flagged(event.site)
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
-from lossaudit.check.detectors import Collector, Detectors, Needs
+from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.expressions import EXPRESSIONS
@@ -86,7 +86,7 @@ class Interpreter:
         self.instances: dict[int, list[Instance]] = {}
         self.classes: dict[str, list[ClassVal]] = {}
         self.functions: list[Function] = []
-        self.recorder = Recorder(enabled=LoopDone in detectors.listeners)
+        self.recorder = Recorder(enabled=LoopDone in detectors.events)
         self.trained = Trained(contracts)
         self.forward_since: int | None = None
         self._only_definitions = False
@@ -112,25 +112,31 @@ class Interpreter:
         if self._steps > MAX_STEPS:
             raise OutOfBudget
 
-    def emit(self, kind: type[E_], make: Callable[[], E_]) -> None:
-        """Tell the detectors, if any of them listens to this kind of event."""
+    def emit(self, kind: type[E_], make: Callable[[], E_], op: str = "") -> None:
+        """Tell the detectors, if any of them listens to this kind of event, about this operation if it is about one."""
         if self._silence:
             return
+        judges = self.detectors.judges(kind, op, only_of_definitions=self._only_definitions)
         is_objective = (
-            kind in OBJECTIVES and TrainedOp in self.detectors.listeners and not self._only_definitions
+            kind in OBJECTIVES and TrainedOp in self.detectors.events and not self._only_definitions
         )
-        if is_objective or kind in self.detectors.listeners:
+        if judges or is_objective:
             event = make()
-            hits = self.detectors.hits(event, only_of_definitions=self._only_definitions)
-            self.findings.add(hits)
-            self.ways.note(event, hits)
+            self.ways.note(event, self._ask(judges, event))
             if is_objective:
                 self._tell_trained(event)
+
+    def _ask(self, judges: Iterable[Judge], event: Event) -> list[Hit]:
+        hits = [hit for judge in judges for hit in judge(event)]
+        self.findings.add(hits)
+        return hits
 
     def _tell_trained(self, event: Event) -> None:
         """Tell of the operations that take part in what ``event`` optimises."""
         for term in self.trained.reached(event, remember=not self.findings.votes):
-            self.findings.add(self.detectors.hits(TrainedOp(term.site, event.contexts, term)))
+            judges = self.detectors.judges(TrainedOp, term.op, only_of_definitions=False)
+            if judges:
+                self._ask(judges, TrainedOp(term.site, event.contexts, term))
 
     @contextmanager
     def silent(self) -> Iterator[None]:

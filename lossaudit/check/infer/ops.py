@@ -107,7 +107,7 @@ def apply_op(
     if isinstance(operand, Unknown) and operand.foreign and not certain:
         return operand  # arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
-    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term))
+    interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term), op.name)
     if op.activation is not None:
         return _activated(interp, frame, op.activation, args, term)
     return _result(interp, frame, op, term)

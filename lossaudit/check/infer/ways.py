@@ -76,7 +76,9 @@ class Ways:
         """The findings of the root about values that the other side of a choice uses rightly."""
         right = [use for use in self._uses if isinstance(use.event, LossCall) and not use.hits]
         wrong = [use for use in self._uses if use.hits] if right else []
-        return [hit for use in wrong if any(_is_other_side(use, other) for other in right) for hit in use.hits]
+        return [
+            hit for use in wrong if any(_is_other_side(use, other) for other in right) for hit in use.hits
+        ]
 
 
 def _is_other_side(wrong: _Use, right: _Use) -> bool:
