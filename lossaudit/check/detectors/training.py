@@ -23,6 +23,7 @@ from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves,
 from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
 from lossaudit.check.values import (
     ABSENT,
+    ClassVal,
     Const,
     DictVal,
     Instance,
@@ -70,7 +71,7 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
     """A loss fixes the device of a tensor that takes part in it."""
     if not any(True for _ in returned_tensors(event.value)) or not is_loss_function(event):
         return
-    search = _DeviceSearch(event.since)
+    search = _DeviceSearch(event.since, frozenset(_handed_in(event)))
     for term in returned_tensors(event.value):
         if _reads_input(term, event.since):
             search.visit(term)
@@ -82,6 +83,33 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
             (),
             "follow the input: pass `device=` of the prediction, or use `zeros_like`, `new_zeros`, `.to(x.device)`",
         )
+
+
+def _handed_in(event: FunctionReturn) -> Iterator[int]:
+    """The identities of the constants that the loss gets from outside: a device among them is the caller's choice."""
+    receiver = event.receiver if isinstance(event.receiver, Instance) else None
+    stack = [(one, 0) for one in event.parameters if one is not receiver]
+    if receiver is not None:
+        stack += [(one, 0) for one in receiver.given]
+        stack += [(one, 0) for one in receiver.attrs.values() if not isinstance(one, Const)]
+    while stack:
+        value, depth = stack.pop()
+        if isinstance(value, Const):
+            yield id(value)
+        elif depth < _CONFIGURATION_DEPTH:
+            stack += [(one, depth + 1) for one in (*parts(value), *_settings(value))]
+
+
+def _settings(value: Value) -> list[Value]:
+    """What an object holds, and what its class holds for it."""
+    if not isinstance(value, Instance):
+        return []
+    of_class = value.cls.scope.vars.values() if isinstance(value.cls, ClassVal) else ()
+    return [*value.attrs.values(), *of_class]
+
+
+_CONFIGURATION_DEPTH = 3
+"""How deeply settings lie in the objects that hold them."""
 
 
 def _reads_input(term: Tensor, since: int) -> bool:
@@ -114,6 +142,7 @@ class _DeviceSearch:
     """Walks from the result towards what it was made of, up to whatever puts a value on the right device."""
 
     since: int
+    handed_in: frozenset[int]
     found: list[tuple[Tensor, str]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
@@ -139,13 +168,18 @@ class _DeviceSearch:
         if term.op in _NUMBERS or _is_plain_number(term, self.since):
             return []
         if not term.guarded:
-            words = _fixed_device(term)
+            words = "" if self._is_configured(term) else _fixed_device(term)
             if words:
                 self.found.append((term, words))
                 return []
         if term.guarded or _settles_device(term):
             return []
         return [value for name, value in term.args.items() if (term.op, name) not in _FROM_ANY_DEVICE]
+
+    def _is_configured(self, term: Tensor) -> bool:
+        """Whether the device is a setting that came from outside the loss."""
+        named = (term.arg("device"), *_destinations(term))
+        return any(id(value) in self.handed_in for value in named)
 
 
 def _without_what_is_moved(union: Union) -> list[Value]:
@@ -539,7 +573,12 @@ def _decoration(event: Backward) -> Iterator[Hit]:
 
 @detector("LA502", Backward)
 def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
-    """What is back-propagated was computed where autograd records nothing."""
+    """What is back-propagated was computed where autograd records nothing.
+
+    Where a caller opened the region around the whole step, that call raises; what the step says is right for its other callers.
+    """
+    if "no_grad" in event.inherited:
+        return
     found = obstacles(event.value)
     if found.open or found.decides or first_cuts(found.cuts):
         return
