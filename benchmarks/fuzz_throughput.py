@@ -1,8 +1,9 @@
 """Loss evaluations (forward and backward) a second, side by side with a bare loop of the same calls.
 
 Each round measures, one after the other on one thread: a bare loop (the target called on the very tensors of the run, then
-its backward), and the judged run (inputs filled, target observed, reference evaluated in float64 and at the dtype, every
-check asked). The medians and their ratio are printed; so is the share of a whole run that recognition takes.
+its backward), and the judged run (inputs filled and announced, target observed, reference evaluated in float64 and at the
+dtype, every check asked). Processor time is measured, so that other work on the machine does not count. The medians and
+their ratio are printed; so is the share of a whole run that recognition takes.
 
     python benchmarks/fuzz_throughput.py [--rounds 7]
 """
@@ -22,6 +23,8 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lossaudit.fuzz.model import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -46,7 +49,7 @@ def bce(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def focal(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sigmoid focal loss with the published parameters."""
     losses = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none")
-    missed = 1 - torch.exp(-losses)
+    missed = -torch.expm1(-losses)
     return (torch.where(labels > 0.5, 0.25, 0.75) * missed**2 * losses).mean()
 
 
@@ -58,21 +61,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread, median of {rounds} interleaved rounds")
+    print(f"torch {torch.__version__}, one thread, median of {rounds} interleaved rounds, processor time")
     print(f"{'loss':<16}{'judged/s':>10}{'bare/s':>10}{'ratio':>8}{'recognition':>13}{'run, s':>9}")
     for loss in (cross_entropy, bce, focal):
         print(_row(loss, rounds))
 
 
 def _row(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rounds: int) -> str:
-    options = FuzzOptions()
-    run = _Run(loss, options)
-    run.judged()  # first calls pay for what is loaded lazily
     bare, judged = [], []
-    for _ in range(rounds):
-        bare.append(run.bare())
-        judged.append(run.judged())
-    recognition, whole = run.whole()
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(loss, FuzzOptions(), Path(folder))
+        run.judged()  # first calls pay for what is loaded lazily
+        for _ in range(rounds):
+            bare.append(run.bare())
+            judged.append(run.judged())
+        recognition, whole = run.whole()
     fast, slow = statistics.median(bare), statistics.median(judged)
     return f"{loss.__name__:<16}{slow:>10.0f}{fast:>10.0f}{fast / slow:>8.2f}{recognition / whole:>12.0%} {whole:>9.2f}"
 
@@ -81,21 +84,27 @@ class _Run:
     """One target: recognised once, then run again and again."""
 
     def __init__(
-        self, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], options: FuzzOptions
+        self,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        options: FuzzOptions,
+        folder: Path,
     ) -> None:
         self.loss, self.options = loss, options
-        self.folder = tempfile.TemporaryDirectory()
-        announce = Announcer(
-            Blackboard(Path(self.folder.name)), ()
-        )  # as in the child: each input is written down
+        announce = Announcer(Blackboard(folder), ())  # as in the child: each input is written down
         recognition, subjects = engine._recognise([Build(loss)], options, announce, None)  # noqa: SLF001
         self.session = engine._session(recognition, subjects)  # noqa: SLF001
-        self.plan = [
-            (inputs.space_named(name), structure)
+        self.plan = {
+            name: [
+                *inputs.panel(inputs.space_named(name), reach, options.seed),
+                *inputs.draw(inputs.space_named(name), reach, options.seed, options.max_examples),
+            ]
             for name, reach in self.session.reach.items()
-            for structure in engine._structures(inputs.space_named(name), reach, options, 60)  # noqa: SLF001
-        ]
-        self.cases = [inputs.fill(space, structure, {}) for space, structure in self.plan]
+        }
+        self.cases = [case for name in self.plan for case in self._filled(name)]
+
+    def _filled(self, name: str) -> list[Case]:
+        space = inputs.space_named(name)
+        return [inputs.fill(space, structure, {}) for structure in self.plan[name]]
 
     def bare(self) -> float:
         """Evaluations a second of nothing but the calls."""
@@ -108,31 +117,32 @@ class _Run:
             )
             for case in self.cases
         ]
-        started = time.perf_counter()
+        started = time.process_time()
         for prediction, target in tensors:
             leaf = prediction.requires_grad_()
             torch.autograd.grad(self.loss(leaf, target).sum(), leaf)
-        return len(tensors) / (time.perf_counter() - started)
+        return len(tensors) / (time.process_time() - started)
 
     def judged(self) -> float:
-        """Evaluations a second of the run itself; drawing structures and the device check are done once and left out."""
+        """Evaluations a second of the run itself; structures are drawn beforehand, and the rarer checks left out."""
         self.session.answers.clear()
         findings, budget = engine.Findings(), {"few": 0, "once": 0}
-        started = time.perf_counter()
-        cases = [inputs.fill(space, structure, {}) for space, structure in self.plan]
-        self.session.foresee(cases)
-        for case in cases:
-            engine._check(self.session.trial(case), findings, budget)  # noqa: SLF001
-        return len(cases) / (time.perf_counter() - started)
+        started = time.process_time()
+        for name in self.plan:
+            cases = self._filled(name)
+            self.session.foresee(cases)
+            for case in cases:
+                engine._check(self.session.trial(case), findings, budget)  # noqa: SLF001
+        return len(self.cases) / (time.process_time() - started)
 
     def whole(self) -> tuple[float, float]:
         """Seconds of recognition, and of a whole audit, imports excepted."""
-        started = time.perf_counter()
+        started = time.process_time()
         engine._recognise([Build(self.loss)], self.options, silent, None)  # noqa: SLF001
-        recognition = time.perf_counter() - started
-        started = time.perf_counter()
+        recognition = time.process_time() - started
+        started = time.process_time()
         engine.audit("benchmark:loss", [Build(self.loss)], self.options)
-        return recognition, time.perf_counter() - started
+        return recognition, time.process_time() - started
 
 
 if __name__ == "__main__":

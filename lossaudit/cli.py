@@ -131,6 +131,18 @@ def cli() -> None:
     metavar="FOLDER",
     help="Remember results here instead of in .lossaudit/cache beside the configuration.",
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that analyse at a time; as many as there are cores.",
+)
+@click.option(
+    "--executor",
+    metavar="dask:ADDRESS",
+    help="Have the workers of this Dask scheduler analyse instead; they see the same files at the same places.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback if the analysis itself fails.")
 @_configuration_options
 def check(paths: tuple[Path, ...], **options: Any) -> None:
@@ -146,7 +158,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
     """  # noqa: D301 (click keeps the lines after the character \b as they are)
-    from lossaudit.check import Declared
+    from lossaudit.check import Declared, ExecutorError
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
     from lossaudit.check.fix import WriteError
@@ -172,12 +184,17 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         cache=None if options["no_cache"] else _cache_folder(options["cache_dir"], configuration.base),
         change=change,
         unsafe=options["unsafe_fixes"],
+        jobs=options["jobs"] or _cores(),
+        executor=options["executor"],
     )
     try:
         outcome = run(request)
-    except (BaselineError, WriteError) as error:
+    except (BaselineError, WriteError, ExecutorError) as error:
         raise Unable(str(error)) from error
     _tell_check(outcome, change, options)
+    if outcome.interrupted:
+        click.echo(f"Interrupted: {outcome.checked} files were checked.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
     code = outcome.exit_code
     sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)
 
@@ -257,9 +274,7 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
         )
     jobs = [(target, _fuzz_options(target, configuration, options)) for target in named]
     with watch(len(jobs)) as (on_event, on_done):
-        outcome = run(
-            jobs, options["jobs"] or os.cpu_count() or 1, on_event, on_done, memory=configuration.base
-        )
+        outcome = run(jobs, options["jobs"] or _cores(), on_event, on_done, memory=configuration.base)
     if options["write_test"] is not None:
         _write_tests(options["write_test"], outcome.reports)
     _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])
@@ -363,8 +378,6 @@ def references(name: str | None, output_format: str, color: str) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code; no traceback for what the user can mend."""
-    from lossaudit.rulebook import RulebookError
-
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -373,13 +386,22 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_UNABLE)
-    except RulebookError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EXIT_UNABLE)
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing is left to say, and Python must not complain at exit.
         sys.stderr.close()
         sys.exit(EXIT_CLEAN)
+    except Exception as error:
+        from lossaudit.rulebook import RulebookError
+
+        if not isinstance(error, RulebookError):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_UNABLE)
+
+
+def _cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _configuration(paths: Sequence[Path], options: dict[str, Any]) -> Configuration:

@@ -6,21 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pathspec import GitIgnoreSpec
 
-from lossaudit.check import CheckOptions, Declared, check_files
+from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
 from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
 from lossaudit.check.fix import settle_fixes, write_all
 from lossaudit.check.ignores import settle_ignores
 from lossaudit.check.notebooks import python_of, told_by_cells
-from lossaudit.check.select import names_a_loss
 from lossaudit.check.source import SourceError
 from lossaudit.check.suppress import apply_suppressions
 from lossaudit.findings import FileChange, Finding, Position, Span
 from lossaudit.notebooktext import is_notebook
+
+if TYPE_CHECKING:
+    from lossaudit.check.contracts.user import Declared
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNABLE = 0, 1, 2
 UNREADABLE = "E003"
@@ -51,6 +53,8 @@ class Request:
     write_baseline: Path | None = None
     debug: bool = False
     cache: Path | None = None
+    jobs: int = 1
+    executor: str | None = None
     change: Literal["none", "fix", "diff", "ignore"] = "none"
     unsafe: bool = False
 
@@ -59,13 +63,15 @@ class Request:
 class CheckRun:
     """The findings in the order of files, rows, columns and codes; how many files were checked; the exit code.
 
-    ``changes`` is what was changed, or would be; the findings are then those that remain.
+    ``changes`` is what was changed, or would be; the findings are then those that remain. If the run was ``interrupted``,
+    they are what was found until then.
     """
 
     findings: tuple[Finding, ...]
     checked: int
     exit_code: int
     changes: tuple[FileChange, ...] = ()
+    interrupted: bool = False
 
 
 def run(request: Request) -> CheckRun:
@@ -74,6 +80,7 @@ def run(request: Request) -> CheckRun:
     Raises:
         BaselineError: The baseline cannot be read or written.
         WriteError: A file that was to be changed cannot be written.
+        ExecutorError: The executor is unknown or cannot be reached.
     """
     audit = _Audit(request)
     if request.change == "none":
@@ -106,6 +113,7 @@ class _Audit:
         self.large = {path: size for path in self.discovery.files if (size := _size(path)) > MAX_BYTES}
         self.files = [path for path in self.discovery.files if path not in self.large]
         self.checked = self.unreadable = 0
+        self.interrupted = False
 
     def findings(self, sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
         """What is found, and not accepted by a comment, the configuration or the baseline."""
@@ -117,9 +125,17 @@ class _Audit:
             debug=request.debug,
             sources=sources,
             cache=request.cache,
+            jobs=request.jobs,
+            executor=request.executor,
         )
         result = check_files(self.files, options)
-        self.checked, self.unreadable = result.checked, result.unreadable
+        self.checked, self.unreadable, self.interrupted = (
+            result.checked,
+            result.unreadable,
+            result.interrupted,
+        )
+        if result.interrupted and (request.change != "none" or request.write_baseline is not None):
+            raise KeyboardInterrupt  # nothing is written on the strength of half a run
         findings = apply_suppressions(result.findings, self.files, request.select, sources)
         findings = tuple(
             replace(one, fix=None) if is_notebook(one.span.filename) else one for one in findings
@@ -145,14 +161,20 @@ class _Audit:
                 f"not checked: {size / 1e6:.1f} MB in one file, more than {MAX_BYTES / 1e6:g} MB",
             )
             for path, size in self.large.items()
-            if names_a_loss(path)
+            if _names_a_loss(path)
         ]
         in_order = sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code))
         everything = told_by_cells(in_order)
         code = _exit_code(everything, len(self.files) - self.unreadable)
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
-        return CheckRun(everything, self.checked, code, changes)
+        return CheckRun(everything, self.checked, code, changes, self.interrupted)
+
+
+def _names_a_loss(path: Path) -> bool:
+    from lossaudit.check.select import names_a_loss  # noqa: PLC0415 (the contracts are not needed for what is remembered)
+
+    return names_a_loss(path)
 
 
 def _exit_code(findings: Sequence[Finding], readable: int) -> int:

@@ -6,11 +6,16 @@ import io
 import re
 import tokenize
 import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lossaudit.check import ir, lower_ast
+if TYPE_CHECKING:
+    from lossaudit.check import ir
 
 MAX_NESTING = 600
 """Deeper than this LibCST, which takes 200 kB of stack a level, is not asked to go. CPython's own parser stops by itself."""
+MAX_FILE_BYTES = 20_000_000
+"""A larger file is data that happens to be called .py."""
 TOO_DEEP = "the code is nested too deeply to be analysed"
 NEWLINE = re.compile(r"\r\n|\r|\n")
 """What ends a row for Python; :meth:`str.splitlines` knows more."""
@@ -26,6 +31,20 @@ class SourceError(Exception):
         self.message = message
         self.row = row
         self.column = column
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        SourceError: E003, it cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SourceError("E003", f"larger than {MAX_FILE_BYTES // 1_000_000} MB: not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError("E003", f"cannot be read: {error.strerror or error}") from error
 
 
 def decode(source: bytes) -> str:
@@ -85,6 +104,8 @@ def lower(source: bytes) -> ir.ModuleIR:
         SourceError: The file is not valid Python.
         RecursionError: The file is nested too deeply for the walk.
     """
+    from lossaudit.check import lower_ast  # noqa: PLC0415 (what is remembered is told without it)
+
     text = decode(source)
     try:
         return lower_ast.lower(text)
@@ -113,8 +134,6 @@ def check_syntax(source: bytes) -> None:
     Raises:
         SourceError: E001 or E002.
     """
-    from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
-
     text = decode(source)
     try:
         compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
@@ -124,6 +143,8 @@ def check_syntax(source: bytes) -> None:
     ) as error:  # LibCST's stack would overflow, and take the process with it
         raise SourceError("E001", TOO_DEEP) from error
     except (SyntaxError, ValueError):
+        from lossaudit.check.lower import parse  # noqa: PLC0415 (LibCST is slow to import and not needed for good files)
+
         parse(source)  # newer syntax than the running Python's is not an error
 
 

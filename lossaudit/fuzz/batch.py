@@ -45,13 +45,15 @@ def expected_all(variant: Variant, cases: Sequence[Case]) -> list[tuple[Case, Ex
         if case.prediction.ndim and case.prediction.shape[0]:
             groups.setdefault(_key(case), []).append(case)
     found: list[tuple[Case, Expected]] = []
-    proven: dict[tuple[Any, ...], bool] = {}
-    for (shape, _, _, dtype), group in groups.items():
-        kind = (len(shape), dtype)
-        if proven.get(kind) is not False and len(group) > 1:
-            answers = _group(variant, group, trusted=kind in proven)
-            proven[kind] = bool(answers)
-            found += answers
+    proven: dict[tuple[int, str], bool] = {}
+    for (shape, *_), group in groups.items():
+        wanted = [case for case in group if proven.get((len(shape), case.dtype)) is not False]
+        answers = _answers(variant, wanted) if len(wanted) > 1 else []
+        for case, answer in answers:
+            kind = (len(shape), case.dtype)
+            if kind not in proven:
+                proven[kind] = _same_alone(variant, case, answer)
+        found += [(case, answer) for case, answer in answers if proven[len(shape), case.dtype]]
     return found
 
 
@@ -62,19 +64,23 @@ def _can_batch(variant: Variant) -> bool:
 
 def _key(case: Case) -> tuple[Any, ...]:
     """What must be equal for two cases to be laid end to end."""
-    return (case.prediction.shape[1:], case.target.shape[1:], case.target.dtype, case.dtype)
+    return (case.prediction.shape[1:], case.target.shape[1:], case.target.dtype)
 
 
-def _group(variant: Variant, cases: list[Case], *, trusted: bool) -> list[tuple[Case, Expected]]:
-    """One group; nothing where the formula cannot take it, or gives another answer to a case among others."""
+def _answers(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]]:
+    """The answers to one group; nothing where the formula cannot take it."""
     try:
-        answers = _evaluate(variant, cases)
-        alone = None if trusted else variants.expected(variant, cases[0], gradient=True)
+        return _evaluate(variant, cases)
     except variants.UNDEFINED:
         return []
-    if alone is not None and not _equal(alone, answers[0]):
-        return []
-    return list(zip(cases, answers, strict=True))
+
+
+def _same_alone(variant: Variant, case: Case, answer: Expected) -> bool:
+    """Whether a case by itself has the answer that it has among others."""
+    try:
+        return _equal(variants.expected(variant, case, gradient=True), answer)
+    except variants.UNDEFINED:
+        return False
 
 
 def _equal(one: Expected, other: Expected) -> bool:
@@ -137,35 +143,43 @@ class _Segments:
         return self.apart(values) if self.reduction == "none" else tuple(values.unbind())
 
 
-def _evaluate(variant: Variant, cases: list[Case]) -> list[Expected]:
-    """The same numbers as :func:`variants.expected`, for all cases in one pass."""
+def _evaluate(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]]:
+    """The same numbers as :func:`variants.expected`, for all cases in one pass; without those of a dtype that it cannot take."""
     segments = _Segments(cases, variant.reduction)
-    dtype = cases[0].dtype
     prediction = torch.cat([case.prediction for case in cases])
     target = torch.cat([case.target for case in cases])
     losses, shares, value, slope = _run(variant, segments, prediction, target, "float64")
-    own_value, own_slope = value, slope
-    if dtype != "float64":
-        _, _, own_value, own_slope = _run(variant, segments, prediction, target, dtype)
+    own_value, own_slope = value.clone(), None if slope is None else slope.clone()
+    left_out: set[str] = set()
+    for dtype in {case.dtype for case in cases} - {"float64"}:
+        picked = [number for number, case in enumerate(cases) if case.dtype == dtype]
+        rows = torch.isin(segments.owner, torch.tensor(picked))
+        part = _Segments([cases[number] for number in picked], variant.reduction)
+        try:
+            _, _, found, found_slope = _run(variant, part, prediction[rows], target[rows], dtype)
+        except variants.UNDEFINED:
+            left_out.add(dtype)
+            continue
+        own_value[rows if variant.reduction == "none" else picked] = found
+        if own_slope is not None and found_slope is not None:
+            own_slope[rows] = found_slope
     size = _largest(variant, segments, prediction)
-    rounding = MARGIN * UNIT[dtype]
-    allowed = rounding * (segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0))
-    tolerance = segments.reduce(allowed, shares).abs().nan_to_num(nan=0.0)
-    tolerance = tolerance + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
+    unit = torch.tensor([UNIT[case.dtype] for case in cases], dtype=torch.float64)
+    allowed = segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0)
+    tolerance = segments.reduce(MARGIN * segments.per_row(unit, losses) * allowed, shares)
+    tolerance = tolerance.abs().nan_to_num(nan=0.0) + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
     slope_tolerances: Sequence[Tensor | None] = [None] * len(cases)
     slopes: Sequence[Tensor | None] = [None] * len(cases)
     if slope is not None and own_slope is not None:
         error = segments.largest((own_slope - slope).abs().nan_to_num(nan=0.0))
-        floor = UNIT[dtype] * size * _share(segments, losses, shares)
-        slope_tolerances = segments.apart(
-            MARGIN * (segments.per_row(floor + error, slope) + UNIT[dtype] * slope.abs())
-        )
-        slopes = segments.apart(slope)
+        floor = unit * size * _share(segments, losses, shares)
+        room = segments.per_row(floor + error, slope) + segments.per_row(unit, slope) * slope.abs()
+        slope_tolerances, slopes = segments.apart(MARGIN * room), segments.apart(slope)
+    answers = zip(segments.answers(value), slopes, segments.answers(tolerance), slope_tolerances, strict=True)
     return [
-        Expected(*parts)
-        for parts in zip(
-            segments.answers(value), slopes, segments.answers(tolerance), slope_tolerances, strict=True
-        )
+        (case, Expected(*parts))
+        for case, parts in zip(cases, answers, strict=True)
+        if case.dtype not in left_out
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
@@ -53,8 +54,9 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     from lossaudit.fuzz.spaces import all_spaces
 
     space = all_spaces()[case.space]
-    parts = dict(zip(space.names, space.cut(case.prediction, case.target), strict=True))
-    names = list(space.names) if interface is None else interface.arranged(space.names)
+    held = space.names
+    parts = dict(zip(held, space.cut(case.prediction, case.target), strict=True))
+    names = held if interface is None else interface.arranged(held)
     packed = {"packed": [case.prediction.tolist(), case.target.tolist()]} if space.parts else {}
     return {
         **packed,
@@ -68,9 +70,14 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
         "size": float(np.abs(case.prediction.numpy()).max(initial=0.0)),
         "magnitude": case.magnitude,
         "targets": case.targets,
-        "interface": None if interface is None else str(interface),
+        "interface": None if interface is None else _named(interface),
         "arrays": interface is not None and interface.arrays,
     }
+
+
+@functools.cache
+def _named(interface: Interface) -> str:
+    return str(interface)
 
 
 def limit_memory(megabytes: int) -> None:

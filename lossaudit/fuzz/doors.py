@@ -169,7 +169,7 @@ def _ask(subject: Subject, space: Space, sizes: _Sizes) -> tuple[list[Response],
     """The answers to the probes; an error where even the first plain ones fail."""
     responses: list[Response] = []
     for structure in inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features):
-        case = inputs.fill(space, structure, {})
+        case = inputs.probe(space, structure)
         seen = subject.observe(case, gradient=not responses, stage="probe")
         responses.append((case, seen))
         if len(responses) == 1 and seen.value is None:

@@ -19,7 +19,7 @@ from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lossaudit.fuzz import FuzzOptions
     from lossaudit.fuzz.diagnose import Cause
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.target import Build
     from lossaudit.fuzz.variants import Variant
 
-FILLINGS = 8
 # A value that is wrong under one code may be wrong under another once the loss was changed: it is still wrong.
 VALUE_CODES = frozenset({"LF101", "LF103", "LF301", "LF303"})
 SAME_FAILURE = dict.fromkeys(VALUE_CODES, VALUE_CODES)
@@ -306,7 +305,9 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> Explored
     count = max(1, options.max_examples // len(session.reach))
     in_time = explored.complete and all(
         time.monotonic() <= end
-        and _run_all(session, name, _drawn(name, reach, options, count), explored, end)
+        and _run_all(
+            session, name, inputs.draw(inputs.space_named(name), reach, options.seed, count), explored, end
+        )
         for name, reach in session.reach.items()
     )
     if not in_time:
@@ -345,13 +346,6 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
             _check(session.trial(case), findings, {"few": 0, "once": 0})
     session.calls = counted
     return findings
-
-
-def _drawn(space_name: str, reach: Reach, options: FuzzOptions, count: int) -> Iterator[Structure]:
-    """What Hypothesis draws, each with several fillings."""
-    for structure in inputs.draw(inputs.space_named(space_name), reach, options.seed, count):
-        for filling in range(FILLINGS):
-            yield replace(structure, seed=structure.seed + 7919 * filling)
 
 
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 EXTREME = frozenset({"right", "wrong", "large"})
 HALF = frozenset({"float16", "bfloat16"})
 HALF_SCALE = 8.0
+FILLINGS = 12
+"""How many times a structure that was drawn is filled: numbers cost a tenth of drawing."""
+SEED_STEP = 7919
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,12 @@ def fill(space: Space, structure: Structure, params: Params) -> Case:
         magnitude=structure.magnitude,
         targets=structure.targets,
     )
+
+
+@lru_cache(maxsize=1024)
+def probe(space: Space, structure: Structure) -> Case:
+    """The case of a structure for recognition, which asks the same of many interfaces: the very same tensors each time."""
+    return fill(space, structure, {})
 
 
 def revive(raw: Mapping[str, Any]) -> Case:
@@ -124,7 +134,7 @@ def panel(space: Space, reach: Reach, seed: int) -> Iterator[Structure]:
 
 
 def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
-    """Structures from Hypothesis, the same for the same seed."""
+    """Structures from Hypothesis, each with several fillings; the same for the same seed."""
     import hypothesis
 
     drawn: list[Structure] = []
@@ -143,7 +153,11 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
         drawn.append(structure)
 
     collect()
-    return drawn
+    return [
+        replace(structure, seed=structure.seed + SEED_STEP * filling)
+        for structure in drawn
+        for filling in range(FILLINGS)
+    ]
 
 
 def probe_structures(

@@ -3,24 +3,42 @@
 Evidence is ranked: exact agreement with a reference on ordinary inputs; then with a reference and a convention or a
 mistake of the bank; then agreement on a part of the inputs, or up to a constant relation. Names are never evidence,
 only hints to the values of parameters.
+
+What exact agreement is worth
+    Six probes in float32 are six equations that hold to a millionth. A family with two free parameters, tried with two
+    hundred pairs of numbers that stand in the source, can meet them by chance or by a limit: at the end of its range a
+    parameter makes of a family another one plus next to nothing. So a match is *confirmed* by the same probes in
+    float64, where next to nothing shows. One that fails there is another loss, unless the target visibly computes in
+    float32 whatever it is given: its answers to the same numbers in float32 and float64 are the same. Then, and where a
+    target takes no float64 at all, float32 must do, and the report says so.
+
+    Families that agree on ordinary inputs may part on saturated ones, so among confirmed matches that wins which explains
+    most of those; then the one whose parameters are declared, then the one with fewest numbers fitted. A match that
+    explains all of them cannot be beaten: only without one the numbers in the source are tried as parameters.
+
+    A match on a narrow domain (log-probabilities) says nothing of a target that also takes the wide one (any logits) and
+    gives something else there. If near zero it is a reference of the wide domain, it is that one gone wrong farther out.
+
+    Hard targets are special cases of soft ones: the target's answer to soft targets, if it takes them, decides between
+    families that agree on hard ones.
 """
 
 from __future__ import annotations
 
 import inspect
 import itertools
-import math
-import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import inputs, parameters, relations, variants
+from lossaudit.fuzz import parameters, relations
 from lossaudit.fuzz.doors import Door, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
-from lossaudit.fuzz.model import Case, Mistake, Observation, ReferenceSpec, Structure, Terms
+from lossaudit.fuzz.model import Mistake, ReferenceSpec
 from lossaudit.fuzz.references import all_references
+from lossaudit.fuzz.telling import Scales, key_of, near
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
@@ -35,8 +53,8 @@ MOST_PAIRED = 12
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
-GRADIENTS = 8
-"""Gradients that are compared among variants of one value."""
+REACHES: tuple[parameters.Guess, ...] = ("declared", "complements")
+"""How far to look for parameters: what costs little and proves much goes first."""
 PARTIAL = 3
 """From this tier on, a match is no agreement."""
 MOST_NEAREST = 24
@@ -66,12 +84,54 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recognition:
-    """The outcome: the best match, all doors that lead to it, and all doors that opened at all."""
+    """The outcome: the best match, all doors that lead to it, and all doors that opened at all.
+
+    ``precision`` is that in which the values agree: float32 where the target computes in it whatever it is given.
+    """
 
     match: Match | None
     doors: dict[str, Door]
     opened: tuple[Door, ...]
     errors: tuple[str, ...]
+    precision: Literal["float64", "float32"] = "float64"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """What one recognition shares: the reference that is asked for, what was computed, and what was found."""
+
+    asked: Asked | None
+    scales: Scales = field(default_factory=Scales)
+    tried: dict[tuple[int, str], _Tried] = field(default_factory=dict)
+
+    def confirms(self, match: Match) -> bool:
+        """Whether a match also holds in float64. Who names a reference needs no proof."""
+        return self.asked is not None or self.scales.confirms(match.variant, match.door)
+
+    def holds_on_soft(self, match: Match) -> bool:
+        """Whether a match also holds on soft targets, where the space has them besides hard ones."""
+        soft = self.scales.told(match.door).soft
+        return soft is None or self.scales.reproduces(match.variant, *soft)
+
+    def is_thorough(self, match: Match) -> bool:
+        """Whether a match explains all that was asked of its door, slopes included: there can be no better one."""
+        told, variant = self.scales.told(match.door), match.variant
+        return (
+            self.scales.reproduces_all(variant, told.extreme(variant.params))
+            and self.holds_on_soft(match)
+            and all(self.scales.has_slope(variant, case, seen.gradient) for case, seen in told.slopes)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """The parameters that were tried of one reference behind one door, and the matches among them."""
+
+    keys: set[tuple[Any, ...]] = field(default_factory=set)
+    matches: list[Match] = field(default_factory=list)
+
+
+Way = Callable[["Door", ReferenceSpec, _Search], "Iterator[Match]"]
 
 
 def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
@@ -84,20 +144,21 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     opened: list[Door] = []
     errors: list[str] = []
     best: Match | None = None
+    search = _Search(asked)
     for subject in subjects:
         every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
         doors = _without_plain_maps(plausible(every))
         errors += failed
         opened += doors
-        match = find_match(doors, asked)
-        if match is None or match.tier > 0:
+        match = find_match(doors, search)
+        if match is None or match.tier > 1:
             # Exact agreement is proof even behind a door that seemed to be open by accident.
             hidden = [door for door in every if door not in doors]
-            by_accident = find_match(hidden, asked, tiers=1)
+            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else REACHES[:1])
             if by_accident is not None:
                 match, opened = by_accident, [*opened, *hidden]
         if match is None or match.tier >= PARTIAL:
-            match = _found_in_float64(doors, asked) or match
+            match = _found_in_float64(doors, search, REACHES if match is None else REACHES[:1]) or match
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -106,25 +167,25 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         telling = [door for door in opened if not door.space.special] or opened
         return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
-    return Recognition(best, _doors_of(best, same_build), tuple(same_build), tuple(errors))
+    doors_of = _doors_of(best, same_build, search)
+    return Recognition(best, doors_of, tuple(same_build), tuple(errors), _precision(best, search))
 
 
-def _found_in_float64(doors: list[Door], asked: Asked | None) -> Match | None:
+def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
+    told = search.scales.told(match.door)
+    return "float32" if told.wide is None or told.computes_in_float32 else "float64"
+
+
+def _found_in_float64(
+    doors: list[Door], search: _Search, reaches: Sequence[parameters.Guess]
+) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
-    wide = [(_in_float64(door), door) for door in doors]
-    match = find_match([again for again, _ in wide if again is not None], asked, tiers=1)
+    wide = [(door, search.scales.told(door).wide) for door in doors]
+    again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
+    match, _ = _sure_match([door for door, _ in again], search, reaches)
     if match is None:
         return None
-    return replace(match, door=next(door for again, door in wide if again is match.door))
-
-
-def _in_float64(door: Door) -> Door | None:
-    """The same door with the answers to the same probes in float64; None where it gives none."""
-    cases = [replace(case, dtype="float64") for case, _ in door.comparable]
-    answers = [(case, door.subject.observe(case, stage="probe")) for case in cases]
-    if any(seen.value is None or seen.dtype != "float64" for _, seen in answers):
-        return None
-    return replace(door, responses=tuple(answers))
+    return replace(match, door=next(door for other, door in again if other is match.door))
 
 
 def _without_plain_maps(doors: list[Door]) -> list[Door]:
@@ -146,34 +207,81 @@ def _is_pixelwise(door: Door) -> bool:
         return False
     left, right = (float(value) for value in values if value is not None)
     whole = float(seen.value)
-    return _near(whole, left + right) or _near(whole, (left + (width - 1) * right) / width)
+    return near(whole, left + right) or near(whole, (left + (width - 1) * right) / width)
 
 
-def find_match(doors: list[Door], asked: Asked | None, tiers: int = 4) -> Match | None:
-    """The best match over all doors, in the first so many tiers."""
-    searches = (_exact, _with_conventions, _with_mistakes, _partial)[:tiers]
-    for tier, search in enumerate(searches):
-        if asked is not None and tier == 1:
-            continue  # who names a reference means it, not a convention near it
-        pairs = _pairs(doors, asked) if tier == 0 else _usual_pairs(doors, asked)
-        matches: list[Match] = []
-        for door, spec in pairs:
-            if matches and tier < 3 and _group(matches[0].door, tier) != _group(door, tier):
-                break  # the usual doors come first; with a convention or mistake one door is proof enough
-            found = search(door, spec, asked)
-            matches += [match for match in found if tier > 1 or not _contradicted(match, doors)]
-        if matches:
-            best = _refine(matches)
-            meant = _as_declared(best) if tier == 0 and asked is None else None
-            return meant or best
-    if asked is None or tiers < 4:
+def find_match(doors: list[Door], search: _Search) -> Match | None:
+    """The best match over all doors."""
+    sure, agreeing = _sure_match(doors, search)
+    if sure is not None:
+        return sure
+    asked = search.asked
+    distorted = None if asked is not None else _distorted_match(doors, search, _with_conventions)
+    distorted = distorted or _distorted_match(doors, search, _with_mistakes)
+    if distorted is not None:
+        return distorted
+    rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
+    if rounded:
+        return _refine(rounded, search)
+    partly = [match for door, spec in _usual_pairs(doors, asked) for match in _partial(door, spec, search)]
+    if partly:
+        return max(partly, key=lambda match: match.score)
+    if asked is None:
         return None
     for door, spec in _pairs(doors, asked):
         return Match(door, _declared_variant(door, spec, asked), 4)
     return None
 
 
-def _as_declared(match: Match) -> Match | None:
+def _sure_match(
+    doors: list[Door], search: _Search, reaches: Sequence[parameters.Guess] = REACHES
+) -> tuple[Match | None, list[Match]]:
+    """The reference that a target equals, confirmed; or the one that it means to be, or is of a wider domain.
+
+    Also all those that give the answers to the first probes, confirmed or not.
+    """
+    best: Match | None = None
+    agreeing: list[Match] = []
+    for reach in reaches:
+        agreeing = _agreeing(doors, search, reach)
+        confirmed = [match for match in agreeing if search.confirms(match)]
+        best = _refine(confirmed, search) if confirmed else None
+        if best is not None and search.is_thorough(best):
+            break
+    if best is None or search.asked is not None:
+        return best, agreeing
+    return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
+
+
+def _agreeing(doors: list[Door], search: _Search, reach: parameters.Guess) -> list[Match]:
+    """Plain references that give the answers to the first probes, of the doors of one order; free domains first."""
+    found: list[Match] = []
+    for door, spec in _pairs(doors, search.asked):
+        if found and _order(found[0].door) != _order(door):
+            break
+        matches = _exact(door, spec, search, reach)
+        matches = [match for match in matches if not _contradicted(match, doors, search)]
+        found += matches
+        if any(search.confirms(match) and search.is_thorough(match) for match in matches):
+            break
+    return found
+
+
+def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | None:
+    """The reference with a convention or a mistake that a target equals: one door is proof enough."""
+    found: list[Match] = []
+    only_hard: list[Match] = []
+    for door, spec in _usual_pairs(doors, search.asked):
+        if found and found[0].door is not door:
+            break
+        for match in way(door, spec, search):
+            if match.tier > 1 or not _contradicted(match, doors, search):
+                (found if search.holds_on_soft(match) else only_hard).append(match)
+    matches = found or only_hard
+    return _refine(matches, search) if matches else None
+
+
+def _as_declared(match: Match, search: _Search) -> Match | None:
     """The declared parameters with a known mistake, where exact agreement needs a value that is not the declared one.
 
     A loss that declares gamma = 2 and computes with the 1 of its ``1 - p`` is that of gamma = 2 gone wrong. A neutral
@@ -196,20 +304,95 @@ def _as_declared(match: Match) -> Match | None:
     meant = replace(variant, params={**variant.params, **declared})
     for mistake in mistakes_of(variant.spec.name):
         if not mistake.convention:
-            for wrong in _distorted(door, [meant], (mistake,)):
+            for wrong in _distorted(door, [meant], (mistake,), search):
                 return Match(door, wrong, 2)
     return None
 
 
-def _group(door: Door, tier: int) -> object:
-    """Doors that are searched together: where agreement is exact those of one order, else each by itself."""
-    if tier:
-        return door
+def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
+    """The reference of a wide domain that a target equals near zero, where its match is on a narrow one.
+
+    Any log-probabilities are logits. A loss that takes those too is that of log-probabilities only if it gives the same
+    formula there; if it gives cross-entropy as long as the logits are small, it is a cross-entropy that goes wrong later.
+    """
+    if match.door.space.free:
+        return None
+    for door, spec in _usual_pairs(doors, None):
+        narrow = match.door.space
+        if (
+            not door.space.free
+            or door.space.target != narrow.target
+            or door.subject.build is not match.door.subject.build
+        ):
+            continue
+        if door.subject.interface.swapped != match.door.subject.interface.swapped:
+            continue
+        if search.scales.explains(match.variant, door):
+            return None
+        near_zero = search.scales.told(door).near_zero
+        if not _tells([seen.value for _, seen in near_zero]):
+            continue
+        for variant in _plain_variants(door, spec, None, reach="declared"):
+            if search.scales.reproduces_all(variant, near_zero):
+                return Match(door, variant, PARTIAL)
+    return None
+
+
+def _refine(matches: list[Match], search: _Search) -> Match:
+    """Among equals, the one that also explains less ordinary inputs and other targets."""
+    first = matches[0]
+    best = _most_telling([match for match in matches if match.door is first.door], search)
+    others = [match for match in matches if match.variant.spec.name != best.variant.spec.name]
+    if not others or search.holds_on_soft(best):
+        return best
+    # What agrees on hard targets alone may be another loss, of which that is a special case.
+    return next((match for match in others if search.holds_on_soft(match)), best)
+
+
+def _most_telling(rivals: list[Match], search: _Search) -> Match:
+    """Of the matches of one door, the one that explains most extreme inputs, and whose parameters are declared."""
+    if len(rivals) == 1:
+        return rivals[0]
+    told, params = search.scales.told(rivals[0].door), rivals[0].variant.params
+    extreme = told.extreme(params)
+
+    def score(match: Match) -> tuple[int, int, int]:
+        hits = search.scales.hits(match.variant, extreme)
+        named = sum(p.name in match.door.evidence.named for p in match.variant.spec.parameters)
+        return hits, named, -len(_fitted(match))
+
+    scores = [score(match) for match in rivals]
+    best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
+    if len(best) == 1:
+        return best[0]
+    slopes = [(case, seen.gradient) for case, seen in told.slopes]
+    return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
+
+
+def _fitted(match: Match) -> list[str]:
+    """The numbers that were found by trying: neither neutral nor declared under a name of theirs."""
+    door, variant = match.door, match.variant
+    return [
+        parameter.name
+        for parameter in variant.spec.parameters
+        if parameter.kind in {"number", "tensor"}
+        and not any(
+            parameters.same(variant.params[parameter.name], plain)
+            for plain in (
+                parameter.neutral,
+                *parameters.named_values(parameter, door.evidence, door.classes),
+            )
+        )
+    ]
+
+
+def _order(door: Door) -> object:
+    """Doors that are searched together: those of one order of the arguments."""
     interface = door.subject.interface
     return (door.space.maps, interface.swapped, interface.order)
 
 
-def _contradicted(match: Match, doors: list[Door]) -> bool:
+def _contradicted(match: Match, doors: list[Door], search: _Search) -> bool:
     """Whether the target answers in a space that its reference is more used to, and answers something else there."""
     spaces = match.variant.spec.spaces
     usual = spaces[: spaces.index(match.door.space.name)]
@@ -218,7 +401,7 @@ def _contradicted(match: Match, doors: list[Door]) -> bool:
         and door.space.recodes != match.door.space.name
         and door.subject.interface.swapped == match.door.subject.interface.swapped
         and len(door.comparable) == len(door.responses)
-        and not _explains(match.variant, door)
+        and not search.scales.explains(match.variant, door)
         for door in doors
     )
 
@@ -323,75 +506,35 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
     return next(_plain_variants(door, spec, asked))
 
 
-def _explains(variant: Variant, door: Door) -> bool:
-    """Whether a variant gives every answer of a door; a rough look at the first answer saves most of the work."""
-    if not _looks_like(variant, *door.comparable[0]):
-        return False
-    return all(variants.reproduces(variant, case, seen) for case, seen in door.comparable)
+def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
+    """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
+    known = search.tried.setdefault((id(door), spec.name), _Tried())
+    for variant in _plain_variants(door, spec, search.asked, reach=reach):
+        if len(known.matches) >= MOST_MATCHES:
+            break
+        key = (*key_of(variant.params), variant.reduction)
+        if key not in known.keys:
+            known.keys.add(key)
+            if search.scales.explains(variant, door):
+                known.matches.append(Match(door, variant, 0))
+    return known.matches
 
 
-def _looks_like(variant: Variant, case: Case, seen: Observation) -> bool:
-    assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
-    try:
-        with torch.no_grad():
-            value = variant.reduce(_glance.terms(variant, case), case.prediction)
-    except variants.UNDEFINED:
-        return False  # a mistake that cannot be made at this shape
-    shaped = variants.like(seen.value, value)
-    if shaped is None:
-        return False
-    return all(map(_near, shaped.flatten().tolist(), value.flatten().tolist()))
-
-
-def _near(actual: float, due: float) -> bool:
-    """Whether two numbers are alike at a glance: within a part in a thousand, or both not finite."""
-    if not math.isfinite(due):
-        return not math.isfinite(actual)
-    return abs(actual - due) <= 1e-3 * (1 + abs(due))
-
-
-class _Glance:
-    """The terms of the variant that was last looked at: reductions of the same terms come one after the other."""
-
-    def __init__(self) -> None:
-        self._key: tuple[object, ...] = ()
-        self._terms: Terms | None = None
-
-    def terms(self, variant: Variant, case: Case) -> Terms:
-        """The terms of a variant at the dtype of a case."""
-        formulas = [change for change in variant.changes if change.reduce is None]
-        key = (case, variant.spec, variant.params, *formulas)
-        same = len(key) == len(self._key) and all(map(operator.is_, key, self._key))
-        if self._terms is None or not same:
-            self._terms = None
-            self._key = key
-            self._terms = variant.terms(*variants.at_dtype(case, case.dtype))
-        return self._terms
-
-
-_glance = _Glance()
-
-
-def _exact(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
-    explained = (v for v in _plain_variants(door, spec, asked, reach="complements") if _explains(v, door))
-    for variant in itertools.islice(explained, MOST_MATCHES):
-        yield Match(door, variant, 0)
-
-
-def _with_conventions(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
-    for variant in _variants_with(door, spec, asked, [(mistake,) for mistake in bank]):
+    for variant in _variants_with(door, spec, search, [(mistake,) for mistake in bank]):
         conventional = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
         yield Match(door, conventional, 1)
 
 
-def _with_mistakes(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
-    bank = [mistake for mistake in mistakes_of(spec.name) if asked is not None or not mistake.convention]
+def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
+    asked = search.asked is not None
+    bank = [mistake for mistake in mistakes_of(spec.name) if asked or not mistake.convention]
     # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
     combined = combinations(bank)
     if "additive" not in spec.laws:
         combined = [mistakes for mistakes in combined if len(mistakes) == 1]
-    for variant in _variants_with(door, spec, asked, combined):
+    for variant in _variants_with(door, spec, search, combined):
         yield Match(door, variant, 2)
 
 
@@ -403,24 +546,26 @@ def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:
 
 
 def _variants_with(
-    door: Door, spec: ReferenceSpec, asked: Asked | None, combined: list[tuple[Mistake, ...]]
+    door: Door, spec: ReferenceSpec, search: _Search, combined: list[tuple[Mistake, ...]]
 ) -> Iterator[Variant]:
-    if asked is None and not _tells([seen.value for _, seen in door.comparable]):
+    if search.asked is None and not _tells([seen.value for _, seen in door.comparable]):
         return
-    plain = list(_plain_variants(door, spec, asked))
+    plain = list(_plain_variants(door, spec, search.asked))
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
         bases = plain[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
-        found = list(itertools.islice(_distorted(door, bases, mistakes), MOST_MATCHES))
+        found = list(itertools.islice(_distorted(door, bases, mistakes, search), MOST_MATCHES))
         yield from found
         if found:
             return
 
 
-def _distorted(door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...]) -> Iterator[Variant]:
+def _distorted(
+    door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
+) -> Iterator[Variant]:
     for variant in plain:
         for distorted in distort(variant, mistakes, door.evidence, door.classes):
-            if _explains(distorted, door):
+            if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, 2)):
                 yield distorted
 
 
@@ -445,90 +590,29 @@ def _tells(values: list[Tensor | None]) -> bool:
     return len({round(float(value.sum()), 6) for value in values if value is not None}) >= LEAST_TOLD
 
 
-def _partial(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Iterator[Match]:
+def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
-    near = _plain_variants(door, spec, asked, reach="declared")
-    for variant in itertools.islice(near, MOST_NEAREST):
-        agreed = [seen.value for case, seen in door.comparable if variants.reproduces(variant, case, seen)]
-        telling = 2 * len(agreed) >= len(door.comparable) and _tells(agreed)
-        score = float(len(agreed)) if telling else 0.0
-        if not score and relations.fit(variant, door.comparable) is not None:
+    answers = search.scales.told(door).answers
+    declared = _plain_variants(door, spec, search.asked, reach="declared")
+    for variant in itertools.islice(declared, MOST_NEAREST):
+        given = [(case, seen) for case, seen in answers if search.scales.gives(variant, case, seen)]
+        telling = 2 * len(given) >= len(answers) and _tells([seen.value for _, seen in given])
+        score = float(len(given)) if telling else 0.0
+        if not score and search.scales.may_relate(variant, door) and relations.fit(variant, answers):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
     if best is not None:
-        yield Match(door, best[1], 3, best[0])
+        yield Match(door, best[1], PARTIAL, best[0])
 
 
-def _refine(matches: list[Match]) -> Match:
-    """Among equals, the one that also explains less ordinary inputs and other targets."""
-    if matches[0].tier == 3:
-        return max(matches, key=lambda match: match.score)
-    first = matches[0]
-    best = _most_telling([match for match in matches if match.door is first.door])
-    others = [match for match in matches if match.variant.spec is not first.variant.spec]
-    if not others or _takes_soft(best):
-        return best
-    # What agrees on hard targets alone may be another loss, of which that is a special case.
-    return next((match for match in others if _takes_soft(match)), best)
-
-
-def _most_telling(rivals: list[Match]) -> Match:
-    """Of the matches of one door, the one that explains most extreme inputs, and whose parameters are declared."""
-    if len(rivals) == 1:
-        return rivals[0]
-    door = rivals[0].door
-    answers = []
-    hard = [name for name in door.space.target_profiles if name != "soft" and "ignored" not in name]
-    for number, (magnitude, targets) in enumerate(itertools.product(door.space.magnitudes, hard)):
-        structure = Structure(
-            classes=door.classes[0], features=door.features[0], magnitude=magnitude, targets=targets
-        )
-        scales = door.space.scales[: 4 if magnitude in inputs.EXTREME else 1]
-        # float64 tells apart what float32 rounds away: an epsilon of a millionth, say.
-        for scale, dtype in itertools.product(scales, ("float32", "float64")):
-            drawn = replace(structure, scale=scale, seed=number, dtype=dtype)
-            case = inputs.fill(door.space, drawn, rivals[0].variant.params)
-            answers.append((case, door.subject.observe(case, gradient=False, stage="probe")))
-
-    def score(match: Match) -> tuple[int, int]:
-        hits = sum(variants.reproduces(match.variant, case, seen) for case, seen in answers)
-        return hits, sum(p.name in door.evidence.named for p in match.variant.spec.parameters)
-
-    scores = [score(match) for match in rivals]
-    best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
-    if len(best) == 1:
-        return best[0]
-    told = [(case, door.subject.observe(case, stage="probe").gradient) for case, _ in answers[:GRADIENTS]]
-    return max(best, key=lambda match: sum(_has_slope(match.variant, *pair) for pair in told))
-
-
-def _has_slope(variant: Variant, case: Case, seen: Tensor | None) -> bool:
-    """Whether a gradient is that of a variant: it tells apart those of one value."""
-    try:
-        due = None if seen is None else variants.slope(variant, case)
-    except variants.UNDEFINED:
-        return False
-    return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
-
-
-def _takes_soft(match: Match) -> bool:
-    """Whether it holds on soft targets, where the space has them besides hard ones."""
-    door = match.door
-    if "soft" not in door.space.target_profiles[1:]:
-        return True
-    case = inputs.fill(door.space, Structure(classes=door.classes[0], targets="soft", seed=1), {})
-    seen = door.subject.observe(case, gradient=False, stage="probe")
-    return variants.reproduces(match.variant, case, seen)
-
-
-def _doors_of(match: Match, doors: list[Door]) -> dict[str, Door]:
+def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Door]:
     """The doors behind which the same variant stands, by space."""
     found = {match.door.space.name: match.door}
     for door in doors:
         fits = door.space.name in match.variant.spec.spaces and door.space.name not in found
         fits = fits and door.comparable[0][1].backward_error is None
-        if fits and match.tier < 3 and _explains(match.variant, door):
+        if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,11 +16,15 @@ from lossaudit.fuzz import variants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from lossaudit.fuzz.model import Case, Observation
     from lossaudit.fuzz.variants import Variant
 
 LEAST_POINTS = 4
 TRIVIAL = 1e-4
+ROUGH = 1e-3
+"""How far off, by the greatest value, a relation may be at a glance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,17 @@ def fit(variant: Variant, answers: Sequence[tuple[Case, Observation]]) -> Relati
     if all(point.agrees for point in points):
         return None
     return _everywhere(points) or _only_somewhere(points)
+
+
+def may_fit(answers: Sequence[tuple[Case, Observation, Tensor]]) -> bool:
+    """Whether :func:`fit` is worth asking: a rough fit to the truth, for which no tolerance needs to be computed."""
+    points = [point for case, seen, value in answers for point in _rows(case, seen, value, torch.zeros(()))]
+    points = [point for point in points if math.isfinite(point.expected)]
+    if len(points) < LEAST_POINTS or not all(math.isfinite(point.actual) for point in points):
+        return False
+    room = ROUGH * max(abs(point.expected) for point in points)
+    rough = [replace(point, tolerance=room) for point in points]
+    return any(point.agrees for point in rough) or _everywhere(rough) is not None
 
 
 def _everywhere(points: list[_Point]) -> Relation | None:
@@ -120,19 +135,21 @@ def _points(variant: Variant, case: Case, seen: Observation) -> list[_Point]:
             judged = variants.expected(variant, case)
     except variants.UNDEFINED:
         return []
-    shaped = variants.like(seen.value, judged.value)
+    return _rows(case, seen, judged.value, judged.value_tolerance)
+
+
+def _rows(case: Case, seen: Observation, value: Tensor, tolerance: Tensor) -> list[_Point]:
+    """One point for each number of an answer; none where it cannot be compared."""
+    shaped = None if seen.value is None else variants.like(seen.value, value)
     if shaped is None:
         return []
     shape = case.prediction.shape
     classes = shape[1] if len(shape) > 1 else 1
     ties, ignored = _has_ties(case), "ignored" in case.targets
-    columns = (shaped, judged.value, judged.value_tolerance.expand_as(judged.value))
+    columns = (shaped, value, tolerance.expand_as(value))
     rows = zip(*(column.flatten().tolist() for column in columns), strict=True)
     size = (shape[0], classes, math.prod(shape[2:]))
-    return [
-        _Point(actual, exact, tolerance, *size, case.dtype, ties, ignored)
-        for actual, exact, tolerance in rows
-    ]
+    return [_Point(actual, exact, room, *size, case.dtype, ties, ignored) for actual, exact, room in rows]
 
 
 def _has_ties(case: Case) -> bool:

@@ -84,9 +84,14 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
         )
         return
     words = reference_words(match.variant)
+    shown = (
+        ""
+        if recognition.precision == "float64"
+        else ", as far as float32 shows: it computes in no other dtype"
+    )
     ways = {
-        0: f"recognised as {words}: it gives the same values on ordinary inputs",
-        1: f"recognised as {words}: it gives the same values on ordinary inputs",
+        0: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
+        1: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
         2: f"recognised as {words} with a known mistake",
         3: f"the nearest known loss is {words}: it agrees on a part of the inputs, or up to a constant",
         4: f"judged against {words}, as asked",

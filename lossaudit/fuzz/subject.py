@@ -62,6 +62,7 @@ class Interface:
 
 Announce = Callable[[str, "Case | None", "Interface | None"], None]
 IDLE = "idle"
+NOTHING = contextlib.nullcontext()
 
 
 def silent(_stage: str, _case: Case | None, _interface: Interface | None) -> None:
@@ -130,8 +131,8 @@ class Subject:
     def invoke(self, loss: Callable[..., Any], *arguments: Any) -> Any:
         """The bare call, with the arguments in the order of the space."""
         ordered = self.interface.arranged(arguments)
-        guard = surroundings.kept() if self.guarded else contextlib.nullcontext()
-        with guard, self.shim() if self.shim is not None else contextlib.nullcontext():
+        guard = surroundings.Kept() if self.guarded else NOTHING
+        with guard, NOTHING if self.shim is None else self.shim():
             return loss(*ordered, **self.call)
 
 
@@ -214,7 +215,8 @@ def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...
     slope, backward_error = None, None
     if gradient and value.requires_grad:
         try:
-            (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+            total = value.sum() if value.ndim else value
+            (slope,) = torch.autograd.grad(total, leaf, allow_unused=True)
         except Exception as error:  # noqa: BLE001 (a hand-written backward may raise anything)
             backward_error = f"{type(error).__name__}: {first_line(error)}"
     return Observation(

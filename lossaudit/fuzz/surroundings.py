@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +51,21 @@ SEEDS = (
 )
 
 
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Put the settings of torch back after a call, so that the next one is judged under the same."""
-    before = [setting.read() for setting in SETTINGS]
-    try:
-        yield
-    finally:
-        _put_back(before)
+class Kept:
+    """Puts the settings of torch back after a call, so that the next one is judged under the same."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _settings()
+
+    def __exit__(self, *_: object) -> None:
+        if _settings() != self._before:
+            _put_back(self._before)
+
+
+def _settings() -> list[Any]:
+    return [setting.read() for setting in SETTINGS]
 
 
 def _put_back(values: list[Any]) -> None:
@@ -82,7 +89,7 @@ def traces(call: Callable[[], object]) -> Traces:
     A call that draws random numbers moves their state: that is no trace. Seeding is: the call then gives the same state
     whatever the state was before.
     """
-    settings = [setting.read() for setting in SETTINGS]
+    settings = _settings()
     output = io.StringIO()
     states = []
     with (
@@ -96,7 +103,7 @@ def traces(call: Callable[[], object]) -> Traces:
             np.random.seed(seed)
             with contextlib.suppress(Exception, SystemExit):
                 call()
-            after = [setting.read() for setting in SETTINGS]
+            after = _settings()
             states.append([seed_setting.read() for seed_setting in SEEDS])
             _put_back(settings)
     changed = [

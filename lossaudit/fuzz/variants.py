@@ -113,7 +113,10 @@ def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expecte
         terms = variant.terms(prediction, target)
         value = variant.reduce(terms, prediction)
     slope = torch.autograd.grad(value.sum(), prediction)[0] if gradient and value.requires_grad else None
-    own_value, own_slope = _own(variant, case, gradient)
+    if case.dtype == "float64":  # it is its own yardstick
+        own_value, own_slope = value.detach(), slope
+    else:
+        own_value, own_slope = _own(variant, case, gradient)
     with torch.no_grad():
         tolerance = _value_tolerance(variant, case, terms) + MARGIN * _distance(own_value, value)
         slope_tolerance = None
@@ -134,10 +137,7 @@ def slope(variant: Variant, case: Case) -> Tensor | None:
 
 def _own(variant: Variant, case: Case, gradient: bool) -> tuple[Tensor, Tensor | None]:
     """The reference itself at the dtype of the case: its error is the yardstick."""
-    if case.dtype == "float64":
-        prediction, target = at_dtype(case, "float64")
-    else:
-        prediction, target = at_dtype(case, case.dtype)
+    prediction, target = at_dtype(case, case.dtype)
     prediction = prediction.clone().requires_grad_(gradient)
     with torch.set_grad_enabled(gradient):
         value = variant.value(prediction, target)
@@ -204,6 +204,15 @@ def agrees(observed: Tensor, value: Tensor, tolerance: Tensor) -> bool:
         return False
     judged = torch.isfinite(value)
     return bool(((shaped - value).abs() <= tolerance)[judged].all())
+
+
+def equals_plainly(observed: Tensor, value: Tensor, dtype: str) -> bool:
+    """Whether an observation is so near to the truth that no tolerance needs to be computed to call it equal."""
+    shaped = like(observed, value)
+    if shaped is None:
+        return False
+    # A quarter of MARGIN units of the value, the least that a tolerance can be; an infinity is near to nothing.
+    return bool(((shaped - value).abs() <= MARGIN / 4 * UNIT[dtype] * value.abs()).all())
 
 
 def coarseness(case: Case, observation: Observation) -> float:

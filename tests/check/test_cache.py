@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.check import CheckOptions, CheckResult, check_files, run
+from lossaudit.check import CheckOptions, CheckResult, check_files, executors
 from lossaudit.check.cache import MAX_ENTRIES, SUFFIX
+from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.units import Task, Workshop
 
 PROBABILITIES = """\
 import torch
@@ -56,24 +58,108 @@ def codes(result: CheckResult) -> list[str]:
 
 
 @pytest.fixture
-def no_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, whoever analyses fails."""
+def analysed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are analysed from here on."""
+    names: list[str] = []
+    original = Workshop.report
 
-    def refuse(*_: object) -> None:
-        pytest.fail("it was analysed again")
+    def report(self: Workshop, task: Task) -> object:
+        names.append(task.path.name)
+        return original(self, task)
 
-    monkeypatch.setattr(run, "run", refuse)
+    monkeypatch.setattr(Workshop, "report", report)
+    return names
 
 
 def test_the_second_run_recalls_the_first_with_trails_and_fixes(
-    project: Path, request: pytest.FixtureRequest
+    project: Path, analysed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = checked(project, "models.py", "train.py")
     assert codes(first) == ["LA101"]
     assert first.findings[0].trail
     assert first.findings[0].fix is not None
-    request.getfixturevalue("no_analysis")
+    assert sorted(analysed) == ["models.py", "train.py"]
+    monkeypatch.delattr(executors, "execute")  # not even that is needed
     assert checked(project, "models.py", "train.py") == first
+
+
+def cold(project: Path, *names: str) -> CheckResult:
+    """What is found without a cache."""
+    return check_files([project / name for name in names])
+
+
+@pytest.fixture
+def tree(project: Path) -> list[str]:
+    """A larger project: two training files that share a model, one that has its own, one file without losses."""
+    (project / "again.py").write_text(TRAINING)
+    (project / "alone.py").write_text(PROBABILITIES + TRAINING.replace("from models import Net\n", ""))
+    (project / "plain.py").write_text("def double(x):\n    return 2 * x\n")
+    return ["again.py", "alone.py", "models.py", "plain.py", "train.py"]
+
+
+def test_a_changed_file_is_analysed_again_with_those_that_look_at_it(
+    project: Path, tree: list[str], analysed: list[str]
+) -> None:
+    assert codes(checked(project, *tree)) == ["LA101"] * 3
+    analysed.clear()
+    (project / "models.py").write_text(LOGITS)
+    changed = checked(project, *tree)
+    assert sorted(analysed) == ["again.py", "models.py", "train.py"]
+    assert changed == cold(project, *tree)
+    assert codes(changed) == ["LA101"]
+    analysed.clear()
+    (project / "plain.py").write_text("def double(x):\n    return x + x\n")
+    assert checked(project, *tree) == changed
+    assert analysed == ["plain.py"]
+
+
+def test_a_new_file_that_shadows_an_import(project: Path, tree: list[str], analysed: list[str]) -> None:
+    checked(project, *tree)
+    analysed.clear()
+    (project / "models").mkdir()
+    (project / "models" / "__init__.py").write_text("")  # models.py still comes first
+    assert codes(checked(project, *tree)) == ["LA101"] * 3
+    (project / "torch.py").write_text("nn = 1\n")
+    grown = [*tree, "torch.py"]
+    analysed.clear()
+    assert checked(project, *grown) == cold(project, *grown)
+    assert set(analysed) >= {"torch.py", "train.py", "models.py"}
+
+
+def test_a_deleted_file(project: Path, tree: list[str], analysed: list[str]) -> None:
+    checked(project, *tree)
+    (project / "models.py").unlink()
+    rest = [name for name in tree if name != "models.py"]
+    analysed.clear()
+    assert codes(checked(project, *rest)) == ["LA101"]
+    assert sorted(analysed) == ["again.py", "train.py"]
+    analysed.clear()
+    assert checked(project, *rest) == cold(project, *rest)
+
+
+def test_a_method_that_a_tensor_has_too_concerns_every_file(
+    project: Path, tree: list[str], analysed: list[str]
+) -> None:
+    """A project that defines ``log`` itself may mean its own by ``x.log()``."""
+    checked(project, *tree)
+    analysed.clear()
+    (project / "plain.py").write_text("class Journal:\n    def log(self, x):\n        return x\n")
+    checked(project, *tree)
+    assert set(analysed) >= {"train.py", "alone.py"}
+
+
+def test_a_failure_is_not_remembered(
+    project: Path, tree: list[str], analysed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Interpreter, "run_root_function", fail)
+        assert "E004" in codes(checked(project, *tree))
+    analysed.clear()
+    assert checked(project, *tree) == cold(project, *tree)
+    assert "train.py" in analysed
 
 
 def test_a_changed_model_changes_the_finding_in_the_unchanged_training_file(project: Path) -> None:
@@ -97,17 +183,18 @@ def test_other_rules_are_another_question(project: Path) -> None:
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"\x81\xa6result", b"not msgpack at all", b"\xc0"])
-def test_a_corrupt_entry_is_rebuilt(project: Path, rubbish: bytes, request: pytest.FixtureRequest) -> None:
+def test_a_corrupt_entry_is_rebuilt(project: Path, rubbish: bytes, analysed: list[str]) -> None:
     first = checked(project, "train.py")
     (entry,) = (project / "cache").glob(f"*{SUFFIX}")
     entry.write_bytes(rubbish)
     assert checked(project, "train.py") == first
-    request.getfixturevalue("no_analysis")
+    assert analysed == ["train.py", "train.py"]
     assert checked(project, "train.py") == first
+    assert analysed == ["train.py", "train.py"]
 
 
 def test_the_folder_does_not_grow_without_end(project: Path) -> None:
     for number in range(MAX_ENTRIES + 3):
-        (project / "other.py").write_text(f"x = {number}\n")
-        checked(project, "other.py")
+        (project / f"other{number}.py").write_text("x = 1\n")
+        checked(project, f"other{number}.py")
     assert len(list((project / "cache").iterdir())) == MAX_ENTRIES

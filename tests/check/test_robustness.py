@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from lossaudit.check import CheckOptions, CheckResult, check_files
 from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.project import Project
 from lossaudit.check.source import TOO_DEEP, refuse_deep_nesting
 from lossaudit.rulebook import load_rules
 from tests.marks import FIXTURES
@@ -364,3 +365,22 @@ def test_import_cycles_end(tmp_path: Path) -> None:
     (package / "c.py").write_text("from .c import loss\nfrom .d import missing\nloss(x)\n")
     result = check_files(sorted(package.rglob("*.py")), CheckOptions(select=ALL_RULES, debug=True))
     assert result.findings == ()
+
+
+def test_a_net_of_star_imports_is_searched_once(tmp_path: Path) -> None:
+    """Each file takes all names of the two before it: the ways to the first are as many as the Fibonacci numbers."""
+    for place in range(40):
+        before = [f"from m{one} import *\n" for one in (place - 1, place - 2) if one >= 0]
+        (tmp_path / f"m{place}.py").write_text("".join(before))
+    (tmp_path / "m0.py").write_text("import torch.nn.functional as F\nloss = F.cross_entropy\n")
+    (tmp_path / "main.py").write_text(
+        "import torch\nfrom m39 import *\n\n"
+        "def train(x, y):\n    return loss(torch.softmax(missing(x), 1), y)\n"
+    )
+    counted = itertools.count()
+    submodule = Project.submodule
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Project, "submodule", lambda *given: (next(counted), submodule(*given))[1])
+        result = check_files(sorted(tmp_path.glob("*.py")), CheckOptions(select=ALL_RULES, debug=True))
+    assert [finding.code for finding in result.findings] == ["LA101"]
+    assert next(counted) < 10_000

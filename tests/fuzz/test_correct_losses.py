@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from conftest import Planted, audit_here, ids, planted
 
 from lossaudit.fuzz import FuzzOptions
+from lossaudit.fuzz.references import all_references
 
 LOSSES = [loss for loss in planted("correct") if not loss.codes]
 # Families with many forms each: one seed here, fifty in the slow test.
 MANY = {"segmentation", "variants_of_entropy", "margins"}
 
+ROUGH_IN_HALF = {"CosineByTorch", "SupCon"}
+"""They square embeddings, or subtract a maximum that is not among what is summed: some seeds find that in float16, and it
+is true."""
+
 
 def _conforms(loss: Planted, seeds: int) -> None:
     for seed in range(seeds):
         report = audit_here(loss.target, FuzzOptions(seed=seed, max_examples=8))
+        if loss.name in ROUGH_IN_HALF and report.findings:
+            assert [finding.code for finding in report.findings] == ["LF303"]
+            assert report.findings[0].counterexample["dtype"] == "float16"
+            continue
         assert report.verdict == "conforms", (seed, report.findings)
         assert report.reference is not None
         assert not report.findings
@@ -29,3 +40,10 @@ def test_correct_loss_conforms(loss: Planted) -> None:
 @pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
 def test_correct_loss_conforms_for_fifty_seeds(loss: Planted) -> None:
     _conforms(loss, 50)
+
+
+@pytest.mark.slow
+def test_every_reference_has_two_other_forms() -> None:
+    reports = [audit_here(loss.target, FuzzOptions(max_examples=1)) for loss in LOSSES]
+    forms = Counter(report.reference.name for report in reports if report.reference is not None)
+    assert [name for name in all_references() if forms[name] < 2] == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from conftest import FIXTURES, audit_here
 
 from lossaudit.fuzz import FuzzOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK = FuzzOptions(max_examples=8)
 KNOWN = {
@@ -47,6 +52,7 @@ UNKNOWN = [
     "hardest",
     "regularised",
     "contrastive",
+    "slightly_confident",
     "precision_at_each",
 ]
 
@@ -56,3 +62,27 @@ def test_unknown_losses_are_not_accused(name: str) -> None:
     report = audit_here(f"{FIXTURES / 'unknown' / 'losses.py'}:{name}", QUICK)
     assert report.verdict == "conforms", report.findings
     assert report.reference is None
+
+
+@pytest.mark.parametrize("name", ["takes_float32_only", "computes_in_float32"])
+def test_what_only_float32_shows_is_said(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "narrow.py"
+    path.write_text(
+        "import torch\n"
+        "from torch.nn import functional as F\n"
+        "def takes_float32_only(logits, labels):\n"
+        "    assert logits.dtype is torch.float32\n"
+        "    return F.cross_entropy(logits, labels)\n"
+        "def computes_in_float32(logits, labels):\n"
+        "    return F.mse_loss(logits.float(), labels.float()).to(logits.dtype)\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{path}:{name}", QUICK)
+    assert "as far as float32 shows" in report.assumptions[0]
+
+
+def test_a_clamp_on_logits_makes_no_likelihood_of_a_cross_entropy() -> None:
+    """On log-probabilities it is nll_loss; but it takes any logits, and is cross-entropy as long as they are small."""
+    report = audit_here(f"{FIXTURES / 'mistakes' / 'cross_entropy.py'}:clamped_above", QUICK)
+    assert report.reference is not None
+    assert report.reference.name == "cross_entropy"

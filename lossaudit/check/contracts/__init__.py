@@ -87,6 +87,7 @@ class Contracts:
     record_bases: set[str] = field(default_factory=set)
     tensor_types: set[str] = field(default_factory=set)
     transparent_methods: set[str] = field(default_factory=set)
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     wrappers: set[str] = field(default_factory=set)
     preparers: set[str] = field(default_factory=set)
     contexts: dict[str, str] = field(default_factory=dict)
@@ -134,6 +135,7 @@ class Contracts:
         self.record_bases |= set(framework.record_bases)
         self.tensor_types |= set(framework.tensor_types)
         self.transparent_methods |= set(framework.transparent_methods)
+        self.refusals |= {name: (signature, parameter) for name, signature, parameter in framework.refusals}
         self.wrappers |= set(framework.wrappers)
         self.preparers |= set(framework.preparers)
         self.contexts |= dict(framework.contexts)

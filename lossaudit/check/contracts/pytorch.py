@@ -107,6 +107,7 @@ _OPS = (
     Op("index_fill", "input, dim, index, value", "unknown", "same", where="tm"),
     Op("setitem", "input, index, value", "unknown", "same", where=""),
     Op("fill", "input, value", "unknown", "same", where="tm"),
+    Op("random_fill", "input, *args, **kwargs", "unknown", "same", where="", methods=("uniform", "normal", "random", "exponential", "cauchy")),
     Op("zero", "input", "unknown", "same", where="m"),
     Op("copy", "input, src", "unknown", "same", where="m"),
     Op("pad", "input, pad, mode='constant', value=None", "unknown", where="f"),
@@ -208,7 +209,7 @@ _OPS = (
     # Creation
     Op("one_hot", "tensor, num_classes=-1", "one_hot", "one_hot", "int", where="f"),
     Op("tensor", "data, dtype=None, device=None, requires_grad=False", "unknown", "data", "data", where="t", detaches=True),
-    Op("float_tensor", "data, *, device=None", "unknown", "data", "float32", where="", detaches=True,
+    Op("float_tensor", "data, *, device=None", "unknown", "sized", "float32", where="", detaches=True,
        also=("torch.Tensor", "torch.FloatTensor")),
     Op("long_tensor", "data, *, device=None", "unknown", "data", "int", where="", detaches=True,
        also=("torch.LongTensor",)),
@@ -466,6 +467,9 @@ FRAMEWORK = Framework(
         "exp", "expm1", "log", "log1p", "pow", "rsqrt", "reciprocal", "acos", "asin", "softmax", "softmin", "log_softmax",
         "softplus", "sum", "prod", "cumsum", "cumprod", "norm", "cosine_similarity", "pairwise_distance", "layer_norm",
         "group_norm", "logsumexp", "binary_cross_entropy_with_logits",
+    ),
+    refusals=(
+        ("torch.nn.utils.rnn.pack_padded_sequence", "input, lengths, batch_first=False, enforce_sorted=True", "lengths"),
     ),
     loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
     vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),

@@ -213,6 +213,8 @@ class Framework:
     """A function that turns an objective into a function of its own -> ``gradient`` or ``value_and_gradient``, what that returns."""
     transparent_methods: tuple[str, ...] = ()
     """Methods of a module that return the module itself."""
+    refusals: tuple[tuple[str, str, str], ...] = ()
+    """(function, signature, parameter): raises where that argument holds a zero."""
     wrappers: tuple[str, ...] = ()
     """Callables that return their first argument, wrapped: the same for our purposes."""
     preparers: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from lossaudit.check.contracts import Contracts
@@ -90,6 +90,21 @@ def make_fix(desk: Desk, code: str, remedies: Sequence[Remedy | None]) -> Fix | 
         Fix(Applicability.SAFE if is_safe else Applicability.UNSAFE, drafts[0].message, edits)
         if edits
         else None
+    )
+
+
+def joined_fix(fixes: Sequence[Fix | None]) -> Fix | None:
+    """The fix of a finding that came about in several ways, each with its own; None unless all of them can be made together."""
+    known = [fix for fix in dict.fromkeys(fixes) if fix is not None]
+    if len(known) < 2 or None in fixes:
+        return None if None in fixes or not known else known[0]
+    try:
+        edits = _joined(edit for fix in known for edit in fix.edits)
+    except Unclear:
+        return None
+    is_safe = all(fix.applicability is Applicability.SAFE for fix in known)
+    return replace(
+        known[0], applicability=Applicability.SAFE if is_safe else Applicability.UNSAFE, edits=edits
     )
 
 

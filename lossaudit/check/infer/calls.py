@@ -419,6 +419,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
+    if name in contracts.refusals:
+        signature, parameter = contracts.refusals[name]
+        frame.guards += (TupleVal((bind(signature, arguments).get(parameter, UNKNOWN),)),)
     if contracts.is_foreign(name):
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts

@@ -1,7 +1,8 @@
 """The interpreter: state, names, and what is run as a root.
 
-Roots are the top level of each file, its ``__main__`` block, and then every function and method with unknown arguments, methods
-on the objects that were built in sight. Everything else is run where it is called.
+One interpreter analyses one file, its *home*. Roots are the top level of the home, its ``__main__`` block, then every function and
+method in it with unknown arguments, and the methods of the objects that these roots build, whichever file defines their class.
+Everything else is run where it is called; of other files the top level, without a word, when a name in them is first read.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import builtins as python_builtins
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
-from lossaudit.check.infer.reach import Reach, signs_of_words
+from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
@@ -61,22 +62,40 @@ MAX_STEPS = 20_000
 """Calls and statements that one root may run."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
+MAX_FILLING = 40
+"""How many files are run in a unit only because they might register themselves somewhere."""
+MISSING = "missing"
+"""The origin of what is imported from a module that has no such name."""
 
 _BUILTINS = frozenset(dir(python_builtins))
 E_ = TypeVar("E_", bound=Event)
 
 
-class Interpreter:
-    """One run over a project. All code in :mod:`lossaudit.check.infer` works on its state."""
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all units of a process share: none of it changes while code runs.
 
-    def __init__(
-        self, project: Project, contracts: Contracts, detectors: Detectors, project_methods: frozenset[str]
-    ) -> None:
+    ``words`` are the signs that words give, ``methods`` the names of tensor methods that a class of the project defines too,
+    ``texts`` what the texts of functions mention, found when it is first asked for.
+    """
+
+    contracts: Contracts
+    detectors: Detectors
+    methods: frozenset[str]
+    words: dict[str, frozenset[str]]
+    texts: Texts = field(default_factory=dict)
+
+
+class Interpreter:
+    """The analysis of one file. All code in :mod:`lossaudit.check.infer` works on its state."""
+
+    def __init__(self, project: Project, tools: Tools, home: Module) -> None:
         self.project = project
-        self.contracts = contracts
-        self.detectors = detectors
+        self.home = home
+        self.contracts = tools.contracts
+        self.detectors = tools.detectors
         self.findings = Collector()
-        self.project_methods = project_methods
+        self.project_methods = tools.methods
         self.heap = Heap()
         self.stack: list[tuple[int, int]] = []
         self.covered: set[tuple[int, int]] = set()
@@ -84,10 +103,10 @@ class Interpreter:
         self.class_stack: list[ClassVal] = []
         self.star_modules: dict[str, Module] = {}
         self.instances: dict[int, list[Instance]] = {}
-        self.classes: dict[str, list[ClassVal]] = {}
+        self.classes: list[ClassVal] = []
         self.functions: list[Function] = []
-        self.recorder = Recorder(enabled=LoopDone in detectors.events)
-        self.trained = Trained(contracts)
+        self.recorder = Recorder(enabled=LoopDone in self.detectors.events)
+        self.trained = Trained(self.contracts)
         self.forward_since: int | None = None
         self._only_definitions = False
         self._tried: list[Instance] = []
@@ -95,9 +114,12 @@ class Interpreter:
         self.building: list[Instance] = []
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
-        self.reach = Reach(self, signs_of_words(contracts))
+        self.reach = Reach(self, tools.words, tools.texts)
         self.ways = Ways()
         self._silence = 0
+        self._is_abroad = False
+        self._registries: dict[int, DictVal] = {}
+        self._may_fill = MAX_FILLING
         self._steps = 0
 
     # Limits and events
@@ -208,13 +230,13 @@ class Interpreter:
             return UNKNOWN
         if name == "__class__" and frame.function is not None and frame.function.owner is not None:
             return frame.function.owner
-        found = self._starred(frame.module, name)
+        found = self._starred(frame.module, name, {frame.module.filename})
         if found is not None:
             return found
         return External(f"builtins.{name}") if name in _BUILTINS else UNKNOWN
 
-    def _starred(self, module: Module, name: str) -> Value | None:
-        """A name that came with ``from ... import *``."""
+    def _starred(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """A name that came with ``from ... import *``, looked for in each file once: such imports form nets and cycles."""
         for star in reversed(module.scope.stars):
             kind, _, where = star.partition(":")
             if kind == "name":
@@ -222,9 +244,8 @@ class Interpreter:
                 if dotted in self.contracts.names or dotted in self.contracts.constants:
                     return self.external(dotted)
             elif name not in _BUILTINS:
-                other = self.star_modules[where]
-                found = self.module_attribute(other, name)
-                if not (isinstance(found, Unknown) and found.origin == "missing"):
+                found = self._found_in(self.star_modules[where], name, searched)
+                if not (found is None or (isinstance(found, Unknown) and found.origin == MISSING)):
                     return found
         return None
 
@@ -271,6 +292,14 @@ class Interpreter:
 
     def module_attribute(self, module: Module, name: str) -> Value:
         """``module.name``, running the module's top level if that has not happened yet."""
+        found = self._found_in(module, name, set())
+        return Unknown(origin=MISSING) if found is None else found
+
+    def _found_in(self, module: Module, name: str, searched: set[str]) -> Value | None:
+        """The same, None where it is missing there and in what is imported with a star from files not yet ``searched``."""
+        if module.filename in searched:
+            return None
+        searched.add(module.filename)
         self.run_module(module)
         if name in module.scope.vars:
             value = module.scope.vars[name]
@@ -285,8 +314,7 @@ class Interpreter:
         submodule = self.project.submodule(module, name)
         if submodule is not None:
             return ModuleVal(submodule)
-        found = self._starred(module, name)
-        return Unknown(origin="missing") if found is None else found
+        return self._starred(module, name, searched)
 
     # Data
 
@@ -298,6 +326,7 @@ class Interpreter:
         if isinstance(value, TupleVal):
             return ListVal(list(value.items), value.rest)
         if isinstance(value, DictVal):
+            self.opened(value)
             return ListVal([Const(key) for key in value.entries], None if value.rest is None else UNKNOWN)
         if isinstance(value, Instance):
             return self._instance_elements(value)
@@ -352,6 +381,7 @@ class Interpreter:
 
     def dict_item(self, value: DictVal, key: Value) -> Value | None:
         """``value[key]``; for a key that is not constant, the join of all entries."""
+        self.opened(value)
         wanted = constant(key)
         if wanted is NotImplemented or not isinstance(wanted, (str, int, float, bool, type(None))):
             rest = [] if value.rest is None else [value.rest]
@@ -382,7 +412,7 @@ class Interpreter:
         while closure.is_class and closure.parent is not None:
             closure = closure.parent
         function = Function(name, node, frame.module, closure, defaults, owner)
-        if isinstance(node, ir.FunctionDef) and owner is None:
+        if isinstance(node, ir.FunctionDef) and owner is None and not self._is_abroad:
             self.functions.append(function)
         return function
 
@@ -417,12 +447,13 @@ class Interpreter:
         return next((self._forced[key][1] for key in keys if key in self._forced), None)
 
     def note_class(self, cls: ClassVal) -> None:
-        """Remember a class, to run its methods as roots."""
-        self.classes.setdefault(cls.module.filename, []).append(cls)
+        """Remember a class of the home, to run its methods as roots."""
+        if cls.module is self.home:
+            self.classes.append(cls)
 
     def note_instance(self, instance: Instance) -> None:
-        """Remember an object that was built in sight; what only some alternatives build is not."""
-        if isinstance(instance.cls, ClassVal) and not self.findings.votes:
+        """Remember an object that a root built; what only some alternatives build is not."""
+        if isinstance(instance.cls, ClassVal) and not (self.findings.votes or self._is_abroad):
             known = self.instances.setdefault(id(instance.cls.node), [])
             if all(one.site != instance.site for one in known) and len(known) < MAX_INSTANCES:
                 known.append(instance)
@@ -433,12 +464,8 @@ class Interpreter:
 
     # Declared contracts
 
-    def declare(self) -> None:
-        """Find the classes and functions of the project for which the user declared a contract: it takes the place of the code."""
-        for dotted in sorted(self.contracts.declared):
-            self.run_root(lambda name=dotted: self._declare(name))  # type: ignore[misc]
-
     def _declare(self, dotted: str) -> None:
+        """Find a class or function of the project for which the user declared a contract: it takes the place of the code."""
         where, _, name = dotted.rpartition(".")
         for module in list(self.project.modules_named(where)):
             for one in alternatives(self.module_attribute(module, name)):
@@ -460,16 +487,54 @@ class Interpreter:
         module.state = "running"
         code = self.project.load(module)
         if code is not None:
-            frame = Frame(module, module.scope)
             module.scope.vars.setdefault("__file__", Const(module.filename))
-            saved, self.stack = self.stack, []
-            classes, self.class_stack = self.class_stack, []
-            try:
-                with self.recorder.paused():
-                    self.exec_block(frame, code.body)
-            finally:
-                self.stack, self.class_stack = saved, classes
+            with self._apart(abroad=module is not self.home):
+                self.exec_block(Frame(module, module.scope), code.body)
+            self._registries |= {
+                id(one): one for one in _tables(module) if not one.entries and one.rest is None
+            }
         module.state = "done"
+
+    def opened(self, table: DictVal) -> None:
+        """A table is read. If its file left it empty, then first runs what was imported and of which nobody has read a name.
+
+        An import runs a file in Python even if nothing is taken from it, and some files register themselves in tables of others.
+        What stands in a table that was filled from too many files to run them all is not known.
+        """
+        if id(table) not in self._registries or self._is_abroad:
+            return
+        while waiting := self.project.take_waiting(self._may_fill):
+            self._may_fill -= len(waiting)
+            for module in waiting:
+                self.run_module(module)
+        if self.project.is_waiting:
+            table.rest = UNKNOWN
+
+    @contextmanager
+    def _apart(self, *, abroad: bool) -> Iterator[None]:
+        """Run a top level wherever it is first needed: nothing of what is under way there reaches it.
+
+        What it binds stays, also when the branch that needed it is taken back; it has a budget of its own. What is wrong in
+        another file than the home is told by the unit of that file.
+        """
+        outer = self._silence, self._is_abroad, self._steps, self.forward_since
+        stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
+        self._silence, self._is_abroad, self._steps, self.forward_since = int(abroad), abroad, 0, None
+        self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
+        try:
+            with self.recorder.paused():
+                yield
+        except OutOfBudget:
+            while self.heap.journals:
+                self.heap.retreat()
+        finally:
+            self.stack, self.class_stack, self.building, self.heap.journals = (
+                stack,
+                classes,
+                building,
+                journals,
+            )
+            self._silence, self._is_abroad, self._steps, self.forward_since = outer
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
@@ -485,13 +550,54 @@ class Interpreter:
                 self.heap.retreat()
         self.findings.take_back(self.ways.taken_back())
 
-    def run_main_blocks(self, module: Module) -> None:
+    def roots(self) -> Iterator[Callable[[], object]]:
+        """Everything that is run for the home, one after the other: what an earlier one builds decides what comes later."""
+        for dotted in sorted(self.contracts.declared):
+            yield lambda name=dotted: self.run_root(lambda: self._declare(name))  # type: ignore[misc]
+        yield lambda: self.run_root(lambda: self.run_module(self.home))
+        yield lambda: self.run_root(self._run_main_blocks)
+        for function in self._not_yet_run(at_home=True):
+            yield lambda one=function: self._run_definition(one)  # type: ignore[misc]
+        for cls in self.classes:
+            yield lambda one=cls: self._run_class(one)  # type: ignore[misc]
+        for cls, built in self._built_of_elsewhere():
+            yield lambda one=cls, objects=built: self._run_class_of_elsewhere(one, objects)  # type: ignore[misc]
+        for function in self._not_yet_run(at_home=False):
+            yield lambda one=function: self._run_definition(one)  # type: ignore[misc]
+
+    def _run_main_blocks(self) -> None:
         """Run what stands under ``if __name__ == "__main__"``."""
-        frame = Frame(module, module.scope)
-        for body in module.main_blocks:
+        frame = Frame(self.home, self.home.scope)
+        for body in self.home.main_blocks:
             self.exec_block(frame, body)
 
-    def run_definition(self, function: Function) -> None:
+    def _not_yet_run(self, *, at_home: bool) -> Iterator[Function]:
+        """The functions that were made so far, and those that are made meanwhile: of the home, or closures of other files."""
+        place = 0
+        while place < len(self.functions):
+            if (self.functions[place].module is self.home) is at_home:
+                yield self.functions.pop(place)
+            else:
+                place += 1
+
+    def _built_of_elsewhere(self) -> Iterator[tuple[ClassVal, list[Instance]]]:
+        """The classes of other files of which roots built objects, and those of which running these builds some."""
+        done: dict[int, int] = {}
+        while True:
+            fresh = [
+                (key, built[done.get(key, 0) :])
+                for key, built in self.instances.items()
+                if len(built) > done.get(key, 0)
+            ]
+            if not fresh:
+                return
+            for key, built in fresh:
+                done[key] = done.get(key, 0) + len(built)
+                cls = built[0].cls
+                if isinstance(cls, ClassVal) and cls.module is not self.home:
+                    yield cls, built
+
+    def _run_definition(self, function: Function) -> None:
         """Run a function as a root, if that can show anything."""
         if self.reach.gives(function, self.detectors.needs):
             self.run_root(lambda: self.run_root_function(function))
@@ -519,8 +625,13 @@ class Interpreter:
             if loss is not None and constant(receiver.attrs.get("automatic_optimization")) is not False:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
-    def run_class(self, cls: ClassVal) -> None:
-        """Run every method of a class, on the objects that were built of it or on one with unknown arguments.
+    def _run_class_of_elsewhere(self, cls: ClassVal, built: list[Instance]) -> None:
+        """Run every method of a class of another file on the objects that roots of the home built."""
+        if self.reach.gives(cls, self.detectors.needs):
+            self._run_methods(cls, built)
+
+    def _run_class(self, cls: ClassVal) -> None:
+        """Run every method of a class of the home, on the objects that were built of it or on one with unknown arguments.
 
         Each starts from the state that the constructor left, and from what other methods added to it: in which order a
         caller runs them is not known.
@@ -584,6 +695,17 @@ class Interpreter:
                     seen.add(name)
                     if is_new and isinstance(member, Function):
                         yield member
+
+
+def _tables(module: Module) -> Iterator[DictVal]:
+    """The dictionaries that a file, its classes and its objects hold."""
+    for value in module.scope.vars.values():
+        held: Iterable[Value] = (value,)
+        if isinstance(value, Instance):
+            held = value.attrs.values()
+        elif isinstance(value, ClassVal):
+            held = value.scope.vars.values()
+        yield from (one for one in held if isinstance(one, DictVal))
 
 
 def _part_of(value: Unknown) -> Unknown:

@@ -346,6 +346,8 @@ def _pop(interp: Interpreter, receiver: ListVal, values: list[Value]) -> Value:
 
 def _dict_method(interp: Interpreter, receiver: DictVal, name: str, arguments: Arguments) -> Value:
     values = arguments.positional
+    if name in ("values", "items", "copy"):
+        interp.opened(receiver)
     if name in ("get", "pop", "setdefault") and values:
         default = values[1] if len(values) > 1 else NONE
         return _lookup(interp, receiver, values[0], default, stores=name == "setdefault")

@@ -98,15 +98,19 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, word) for word in ("reduction", TINY, SMALL, FRACTION))
 
 
+Texts = dict[int, tuple[ir.Node, frozenset[str]]]
+"""What the texts of functions mention, by the identity of the node, which is kept with it."""
+
+
 @dataclass(slots=True)
 class Reach:
-    """Answers for one run of the interpreter; what is known of texts and classes is kept."""
+    """Answers for one run of the interpreter; what is known of classes is kept, and what is known of ``texts`` for all runs."""
 
     interp: Interpreter
     words: dict[str, frozenset[str]]
+    texts: Texts
     factories: frozenset[str] = frozenset()
     forwards: frozenset[str] = frozenset()
-    _functions: dict[int, tuple[ir.Node, frozenset[str]]] = field(default_factory=dict)
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
 
@@ -125,10 +129,10 @@ class Reach:
     def mentioned(self, function: Function) -> frozenset[str]:
         """The words in the text of a function."""
         node = function.node
-        known = self._functions.get(id(node))
+        known = self.texts.get(id(node))
         if known is None:
             known = node, mentions(function.module.text_of(node.id))
-            self._functions[id(node)] = known
+            self.texts[id(node)] = known
         return known[1]
 
     def signs_of(self, function: Function) -> frozenset[str]:
@@ -411,6 +415,7 @@ class _Search:
             self.queue.append(value.rest)
 
     def of_table(self, value: DictVal) -> None:
+        self.reach.interp.opened(value)
         self.queue += value.entries.values()
         if value.rest is not None:
             self.queue.append(value.rest)

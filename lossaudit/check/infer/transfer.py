@@ -643,6 +643,15 @@ def _randint_shape(args: Args, shape: Shape) -> Shape:
     return ANY_SHAPE if named is None else Shape(tuple(_dim(dim) for dim in named), exact=True)
 
 
+def _sized_shape(args: Args, shape: Shape) -> Shape:
+    """``torch.FloatTensor(n)``: a single number is a length, anything else is data."""
+    given = args.get("data")
+    is_length = integer(given) is not None or (
+        isinstance(given, Unknown) and given.origin.startswith(("size", "int"))
+    )
+    return Shape((_dim(given),), exact=True) if is_length else _data_shape(args, shape)
+
+
 def _data_shape(args: Args, shape: Shape) -> Shape:
     dims: list[Dim] = []
     value = args.get("data")
@@ -725,7 +734,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
     "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
-    "randint": _randint_shape, "data": _data_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
+    "randint": _randint_shape, "data": _data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
     "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip

@@ -106,6 +106,9 @@ def one_output(trial: Trial) -> Failure | None:
         return Failure("LF405", message, case, {"error": again.observed.error}, independent=True)
     if again.observed.value is None or again.value_agrees is not False:
         return None
+    flat = replace(case, prediction=case.prediction.flatten(), target=case.target.flatten())
+    if trial.session.trial(flat, trial.subject, variant).value_agrees is not True:
+        return None  # these numbers are wrong in any shape
     shown = again.shown()
     message = (
         f"with one output for each sample, [N, 1], the value is {shown['actual']} where the reference is "

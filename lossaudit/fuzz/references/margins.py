@@ -77,6 +77,7 @@ REFERENCES = (
         spaces=("scores-signs",),
         formula=soft_margin,
         laws=frozenset({"permutation", "additive", "minimum"}),
+        lacks=frozenset({"learned-target"}),
     ),
     ReferenceSpec(
         name="hinge_loss",

@@ -36,16 +36,14 @@ def _labels(structure: Structure, generator: Generator) -> Tensor:
 
 def _scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:
     target = _labels(structure, generator)
-    sign = torch.where(target >= 0.5, 1.0, -1.0).double()
+    profile = structure.magnitude
+    if profile in {"right", "wrong"}:
+        sign = torch.where(target >= 0.5, 1.0, -1.0).double()
+        return sign * (structure.scale if profile == "right" else -structure.scale), target
     shape = _shape(structure)
-    ordinary = fill.ordinary(shape, generator)
-    by_profile = {
-        "right": structure.scale * sign,
-        "wrong": -structure.scale * sign,
-        "large": ordinary * structure.scale,
-        "zeros": torch.zeros(shape, dtype=torch.float64),
-    }
-    return by_profile.get(structure.magnitude, ordinary), target
+    if profile == "zeros":
+        return torch.zeros(shape, dtype=torch.float64), target
+    return fill.ordinary(shape, generator) * (structure.scale if profile == "large" else 1.0), target
 
 
 def _probabilities(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:

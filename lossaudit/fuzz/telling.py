@@ -1,0 +1,228 @@
+"""What a door answers beyond its first probes, and which variants explain that: the evidence that recognition weighs.
+
+A float32 answer cannot tell a loss from another one that differs by a millionth: Dice plus cross-entropy from a symmetric
+cross-entropy with an extreme parameter, an epsilon from none. So the same probes are asked in float64, where the tolerance
+is 3e-8 of the value instead of 1e-6, and inputs are asked that tell families apart: saturated ones, ties, zeros. What a
+variant says is the same in float64 whatever the dtype of the probe; it is computed once and compared with both answers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import inputs, relations, variants
+from lossaudit.fuzz.model import Structure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from lossaudit.fuzz.doors import Door, Response
+    from lossaudit.fuzz.model import Case, Observation, Params, Terms
+    from lossaudit.fuzz.variants import Variant
+
+WIDE = frozenset({"float64", "float"})
+"""What the results of a target that computes in float64 are called; a NumPy loss may return Python's own number."""
+SAME = 1e-12
+MOST_SCALES = 4
+GRADIENTS = 8
+"""Gradients that are compared among variants of one value."""
+
+
+class Told:
+    """The further answers of one door, asked for when they are first needed."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self._extreme: list[Response] | None = None
+
+    @cached_property
+    def wide(self) -> list[Response] | None:
+        """The answers to the first probes in float64; None where the target does not compute in it."""
+        answers = [self._ask(replace(case, dtype="float64")) for case, _ in self.door.comparable]
+        return None if any(seen.value is None or seen.dtype not in WIDE for _, seen in answers) else answers
+
+    @property
+    def answers(self) -> list[Response]:
+        """The answers to the first probes in the widest dtype that the target computes in."""
+        return self.door.comparable if self.wide is None else self.wide
+
+    @cached_property
+    def computes_in_float32(self) -> bool:
+        """Whether it computes in float32 what it is given in float64: the answers to the same numbers are the same."""
+        pairs = zip(self.door.comparable, self.answers, strict=True)
+        return self.wide is not None and all(
+            narrow.value is not None
+            and wide.value is not None
+            and torch.allclose(narrow.value, wide.value, rtol=SAME, atol=0.0, equal_nan=True)
+            for (_, narrow), (_, wide) in pairs
+        )
+
+    def extreme(self, params: Params) -> list[Response]:
+        """The answers to each magnitude and hard target profile, in the widest dtype that the target computes in.
+
+        They are drawn once, for the first parameters that are asked with: embeddings lie near to, or opposite to, the rows
+        of the matrix that the target holds.
+        """
+        if self._extreme is None:
+            self._extreme = [
+                self._ask(inputs.fill(self.door.space, drawn, params)) for drawn in self._extremes()
+            ]
+        return self._extreme
+
+    @cached_property
+    def slopes(self) -> list[Response]:
+        """Some of the extreme cases again, with the gradient; none where the target gives none, as a NumPy loss."""
+        if not self.door.comparable[0][1].differentiable:
+            return []
+        return [self._ask(case, gradient=True) for case, _ in (self._extreme or [])[:GRADIENTS]]
+
+    def _extremes(self) -> Iterator[Structure]:
+        space = self.door.space
+        hard = [name for name in space.target_profiles if name != "soft" and "ignored" not in name]
+        for number, (magnitude, targets) in enumerate(itertools.product(space.magnitudes, hard)):
+            for scale in space.scales[: MOST_SCALES if magnitude in inputs.EXTREME else 1]:
+                yield self._structure(magnitude=magnitude, targets=targets, scale=scale, seed=number)
+
+    @cached_property
+    def near_zero(self) -> list[Response]:
+        """The answers to the first probes drawn near to zero, where no clamp and no saturation bites."""
+        dtype = "float32" if self.wide is None else "float64"
+        return [
+            self._ask(replace(case, prediction=case.prediction / 16, dtype=dtype))
+            for case, _ in self.door.comparable
+        ]
+
+    @cached_property
+    def soft(self) -> Response | None:
+        """The answer to soft targets, where the space has them besides hard ones."""
+        if "soft" not in self.door.space.target_profiles[1:]:
+            return None
+        return self._ask(inputs.probe(self.door.space, self._structure(targets="soft", seed=1)))
+
+    def _structure(self, **chosen: Any) -> Structure:
+        dtype = "float32" if self.wide is None else "float64"
+        return Structure(classes=self.door.classes[0], features=self.door.features[0], dtype=dtype, **chosen)
+
+    def _ask(self, case: Case, *, gradient: bool = False) -> Response:
+        return case, self.door.subject.observe(case, gradient=gradient, stage="probe")
+
+
+class Scales:
+    """Weighs variants against answers; whatever a variant says of a case is computed once.
+
+    Several doors are asked the same cases, reductions share their losses, and float32 and float64 their truth.
+    """
+
+    def __init__(self) -> None:
+        # The variant and the case stand beside the losses, so that the identities in the key stay theirs.
+        self._terms: dict[tuple[Any, ...], tuple[Variant, Case, Terms | None]] = {}
+        self._told: dict[int, Told] = {}
+
+    def told(self, door: Door) -> Told:
+        """The further answers of a door."""
+        found = self._told.get(id(door))
+        if found is None:
+            found = self._told[id(door)] = Told(door)
+        return found
+
+    def explains(self, variant: Variant, door: Door) -> bool:
+        """Whether a variant gives every answer to the first probes; a rough look at the first saves most of the work."""
+        answers = door.comparable
+        return self._looks_like(variant, *answers[0]) and self.reproduces_all(variant, answers)
+
+    def confirms(self, variant: Variant, door: Door) -> bool:
+        """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""
+        wide = self.told(door).wide
+        return wide is None or self.reproduces_all(variant, wide)
+
+    def gives(self, variant: Variant, case: Case, seen: Observation) -> bool:
+        """Whether a variant gives one answer, with a rough look first."""
+        return self._looks_like(variant, case, seen) and self.reproduces(variant, case, seen)
+
+    def reproduces_all(self, variant: Variant, answers: Sequence[Response]) -> bool:
+        """Whether a variant gives all of these answers."""
+        return all(self.reproduces(variant, case, seen) for case, seen in answers)
+
+    def hits(self, variant: Variant, answers: Sequence[Response]) -> int:
+        """How many of these answers a variant gives."""
+        return sum(self.reproduces(variant, case, seen) for case, seen in answers)
+
+    def reproduces(self, variant: Variant, case: Case, seen: Observation) -> bool:
+        """As :func:`variants.reproduces`, which is only asked where the truth alone does not settle it."""
+        if seen.value is None:
+            return False
+        if not variant.rounded:
+            truth = self._value(variant, case)
+            if truth is None:
+                return False
+            if variants.equals_plainly(seen.value, truth, case.dtype):
+                return True
+        return variants.reproduces(variant, case, seen)
+
+    def may_relate(self, variant: Variant, door: Door) -> bool:
+        """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
+        pairs = [(case, seen, self._value(variant, case)) for case, seen in self.told(door).answers]
+        return relations.may_fit([(case, seen, value) for case, seen, value in pairs if value is not None])
+
+    def has_slope(self, variant: Variant, case: Case, seen: Tensor | None) -> bool:
+        """Whether a gradient is that of a variant: it tells apart those of one value."""
+        try:
+            due = None if seen is None else variants.slope(variant, case)
+        except variants.UNDEFINED:
+            return False
+        return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
+
+    def _looks_like(self, variant: Variant, case: Case, seen: Observation) -> bool:
+        assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
+        value = self._value(variant, case)
+        shaped = None if value is None else variants.like(seen.value, value)
+        if value is None or shaped is None:
+            return False
+        return all(map(near, shaped.flatten().tolist(), value.flatten().tolist()))
+
+    def _value(self, variant: Variant, case: Case) -> Tensor | None:
+        """What a variant says of a case in float64, or at its dtype if rounding is its mistake; None where it is undefined."""
+        key = _key(variant, case)
+        known = self._terms.get(key)
+        try:
+            if known is None:
+                self._terms[key] = (variant, case, None)
+                dtype = case.dtype if variant.rounded else "float64"
+                with torch.no_grad():
+                    known = (variant, case, variant.terms(*variants.at_dtype(case, dtype)))
+                self._terms[key] = known
+            return None if known[2] is None else variant.reduce(known[2], case.prediction)
+        except variants.UNDEFINED:
+            return None  # a mistake that cannot be made at this shape
+
+
+def _key(variant: Variant, case: Case) -> tuple[Any, ...]:
+    """All that the losses before reduction depend on."""
+    formulas = (id(change) for change in variant.changes if change.reduce is None)
+    dtype = case.dtype if variant.rounded else ""
+    spec = variant.spec
+    given = (id(case.prediction), id(case.target), dtype, spec.name, id(spec.formula))
+    return (*given, key_of(variant.params), *formulas)
+
+
+def key_of(params: Params) -> tuple[Any, ...]:
+    """Parameters as something that can be a key; equal ones have equal keys."""
+    return tuple(
+        (*value.shape, *value.flatten().tolist()) if isinstance(value, torch.Tensor) else value
+        for value in params.values()
+    )
+
+
+def near(actual: float, due: float) -> bool:
+    """Whether two numbers are alike at a glance: within a part in a thousand, or both not finite."""
+    if not math.isfinite(due):
+        return not math.isfinite(actual)
+    return abs(actual - due) <= 1e-3 * (1 + abs(due))
