@@ -19,6 +19,7 @@ from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
+from lossaudit.check.infer.budget import Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
@@ -58,8 +59,6 @@ from lossaudit.check.values import (
     join,
 )
 
-MAX_STEPS = 20_000
-"""Calls and statements that one root may run."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 MAX_FILLING = 40
@@ -120,7 +119,7 @@ class Interpreter:
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
         self._may_fill = MAX_FILLING
-        self._steps = 0
+        self.budget = Budget()
 
     # Limits and events
 
@@ -130,9 +129,7 @@ class Interpreter:
         Raises:
             OutOfBudget: The present root has had its share.
         """
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise OutOfBudget
+        self.budget.take()
 
     def emit(self, kind: type[E_], make: Callable[[], E_], op: str = "") -> None:
         """Tell the detectors, if any of them listens to this kind of event, about this operation if it is about one."""
@@ -517,9 +514,10 @@ class Interpreter:
         What it binds stays, also when the branch that needed it is taken back; it has a budget of its own. What is wrong in
         another file than the home is told by the unit of that file.
         """
-        outer = self._silence, self._is_abroad, self._steps, self.forward_since
+        outer = self._silence, self._is_abroad, self.forward_since
+        steps = self.budget.interrupt()
         stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
-        self._silence, self._is_abroad, self._steps, self.forward_since = int(abroad), abroad, 0, None
+        self._silence, self._is_abroad, self.forward_since = int(abroad), abroad, None
         self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
         try:
             with self.recorder.paused():
@@ -534,11 +532,12 @@ class Interpreter:
                 building,
                 journals,
             )
-            self._silence, self._is_abroad, self._steps, self.forward_since = outer
+            self._silence, self._is_abroad, self.forward_since = outer
+            self.budget.resume(steps)
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
-        self._steps = 0
+        self.budget.begin()
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
