@@ -160,7 +160,16 @@ def run_function(
     if function.owner is not None and function.name in FORWARD_NAMES:
         interp.forward_since = since if outer_forward is None else outer_forward
     scope = Scope(parent=function.closure)
-    inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
+    inner = Frame(
+        function.module,
+        scope,
+        function,
+        receiver,
+        contexts,
+        guards=frame.guards,
+        since=since,
+        inherited=frame.contexts,
+    )
     inner.autocast = function.autocast or frame.autocast
     scope.vars |= bind_parameters(interp, function, arguments, receiver)
     inner.parameters = tuple(scope.vars.values())
@@ -168,7 +177,7 @@ def run_function(
     interp.stack.append(key)
     begun = interp.budget.taken
     try:
-        with interp.recorder.call():
+        with interp.recorder.call(), interp.ways.kept():
             value = _run_body(interp, inner, function)
     except OutOfBudget:
         interp.budget.blame(function.node, begun)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
-from lossaudit.check.detectors import Collector, Detectors, Judge, Needs
+from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
 from lossaudit.check.infer.budget import Budget
@@ -26,6 +26,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
@@ -113,6 +114,7 @@ class Interpreter:
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, tools.words, tools.texts)
+        self.ways = Ways()
         self._silence = 0
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
@@ -139,13 +141,14 @@ class Interpreter:
         )
         if judges or is_objective:
             event = make()
-            self._ask(judges, event)
+            self.ways.note(event, self._ask(judges, event))
             if is_objective:
                 self._tell_trained(event)
 
-    def _ask(self, judges: Iterable[Judge], event: Event) -> None:
-        for judge in judges:
-            self.findings.add(judge(event))
+    def _ask(self, judges: Iterable[Judge], event: Event) -> list[Hit]:
+        hits = [hit for judge in judges for hit in judge(event)]
+        self.findings.add(hits)
+        return hits
 
     def _tell_trained(self, event: Event) -> None:
         """Tell of the operations that take part in what ``event`` optimises."""
@@ -538,11 +541,13 @@ class Interpreter:
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
+        self.ways.begin()
         try:
             body()
         except (OutOfBudget, RecursionError):
             while self.heap.journals:
                 self.heap.retreat()
+        self.findings.take_back(self.ways.taken_back())
 
     def roots(self) -> Iterator[Callable[[], object]]:
         """Everything that is run for the home, one after the other: what an earlier one builds decides what comes later."""
