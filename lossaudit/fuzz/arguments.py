@@ -36,12 +36,12 @@ def orders(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) 
     """
     count = len(space.parts)
     every = list(itertools.permutations(range(count)))
-    signature = _signature(loss)
-    if signature is None:
+    known = signature(loss)
+    if known is None:
         return every
-    parameters = [p for p in signature.parameters.values() if p.kind in POSITIONAL and p.name not in bound]
+    parameters = [p for p in known.parameters.values() if p.kind in POSITIONAL and p.name not in bound]
     required = sum(p.default is inspect.Parameter.empty for p in parameters)
-    many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
+    many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in known.parameters.values())
     if required > count or (len(parameters) < count and not many):
         return []
     names = [p.name for p in parameters[:count]]
@@ -53,7 +53,8 @@ def orders(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) 
     return [order for order in every if _respects(order, places)]
 
 
-def _signature(loss: Callable[..., Any]) -> inspect.Signature | None:
+def signature(loss: Callable[..., Any]) -> inspect.Signature | None:
+    """What a loss is called with; None where it does not tell."""
     try:
         return inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
     except (TypeError, ValueError):

@@ -235,7 +235,7 @@ def _function(reader: Reader, module: Module, node: ast.FunctionDef) -> Answer:
     if function.calls_argument:
         return (False, f"it calls its argument {function.calls_argument}: a step, no loss") if named else None
     # A file of losses holds helpers too: that one combines two tensors proves nothing.
-    own = _says_loss(node.name, node)
+    own = _says_loss(node.name, node) and not _does_something_else(node.name)
     return _by_evidence(function, named=own, told=named or function.logarithmic)
 
 
@@ -269,12 +269,21 @@ def _is_torch_loss(base: str) -> bool:
     return parent in BASES and (name.endswith("Loss") or name in {"_Loss", "_WeightedLoss"})
 
 
+VERBS = frozenset(
+    {"compute", "calculate", "get", "make", "create", "build", "resolve", "load", "convert", "prepare"}
+)
 WORDS = ("loss", "criterion", "entropy", "divergence", "likelihood", "objective", "penalty", "nll")
 
 
 def _named_a_loss(module: Module, node: ast.ClassDef | ast.FunctionDef) -> bool:
     """Whether the name, the file or the first line of the docstring says that it is a loss."""
     return _says_loss(node.name, node) or _says_loss(module.name.rpartition(".")[2], node)
+
+
+def _does_something_else(name: str) -> bool:
+    """Whether a name that begins with a verb says that something else is made: ``compute_class_weights``."""
+    words = HUMP.sub("_", name).lower().split("_")
+    return words[0] in VERBS and not any(word in part for word in WORDS for part in words)
 
 
 def _says_loss(name: str, node: ast.ClassDef | ast.FunctionDef) -> bool:

@@ -88,6 +88,8 @@ class _Sizes:
 def _sizes(evidence: Evidence, space: Space, classes: tuple[int, ...]) -> list[_Sizes]:
     """Sizes to try: those of a matrix that the target holds go first, one row for each class, then turned."""
     usual = [_Sizes(classes, space.features)]
+    if 0 in classes and max(classes):
+        usual.append(_Sizes(tuple(filter(None, classes)), space.features))  # rows, for who takes no bare [N]
     if not max(space.features) or not max(space.classes):
         return usual
     shapes = parameters.matrix_shapes(evidence)

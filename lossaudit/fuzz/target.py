@@ -26,7 +26,11 @@ CRITERION_NAMES = frozenset(
 CLASS_COUNT_NAMES = frozenset(
     {"num_classes", "n_classes", "nclasses", "classes", "num_class", "n_class", "class_num", "nb_classes"}
 )
+EMBEDDING_NAMES = frozenset(
+    {"embedding_size", "embedding_dim", "feat_dim", "feature_dim", "in_features", "emb_size"}
+)
 ASSUMED_CLASS_COUNT = 3
+ASSUMED_EMBEDDING_SIZE = 4
 TENSORS = 2
 """The first arguments of a function, which are the loss's own inputs whatever they are called."""
 # What a required argument of such a name is given: the values of the papers, or those that change nothing.
@@ -44,6 +48,8 @@ USUAL_VALUES: dict[str, Any] = {
     "epsilon": 0.1,
     "eps": 1e-6,
     "quantile": 0.5,
+    "max_val": 1.0,
+    "data_range": 1.0,
     "reduction": "mean",
     "ignore_index": -100,
     "weight": None,
@@ -376,6 +382,7 @@ def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
 def _known(missing: list[str]) -> dict[str, str]:
     """The values, as source, of required arguments that are known by their names."""
     fixed = {parameter: repr(USUAL_VALUES[parameter]) for parameter in missing if parameter in USUAL_VALUES}
+    fixed |= {parameter: str(ASSUMED_EMBEDDING_SIZE) for parameter in missing if parameter in EMBEDDING_NAMES}
     return fixed | {
         parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES
     }

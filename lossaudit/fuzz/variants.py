@@ -192,9 +192,17 @@ def like(observed: Tensor, value: Tensor) -> Tensor | None:
     """The observed value in the shape of the expected one; None when they cannot be compared."""
     if observed.shape == value.shape:
         return observed
-    if observed.numel() == value.numel() == 1:
+    if observed.numel() == value.numel() == 1 or _kept_dimensions(observed, value):
         return observed.reshape(value.shape)
     return None
+
+
+def _kept_dimensions(observed: Tensor, value: Tensor) -> bool:
+    """Whether what was reduced was kept as dimensions of size one, so that the losses broadcast with the prediction."""
+    return observed.ndim > value.ndim > 1 and observed.shape == (
+        *value.shape,
+        *(1,) * (observed.ndim - value.ndim),
+    )
 
 
 def agrees(observed: Tensor, value: Tensor, tolerance: Tensor) -> bool:

@@ -54,6 +54,7 @@ UNKNOWN = [
     "contrastive",
     "slightly_confident",
     "precision_at_each",
+    "smooth_where_the_image_is",
 ]
 
 

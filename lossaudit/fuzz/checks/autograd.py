@@ -39,7 +39,9 @@ def finite_differences(trial: Trial) -> Failure | None:
         return None
     wide = replace(case, dtype="float64")
     here = trial.subject.observe(wide)
-    if here.gradient is None or here.value is None or not bool(torch.isfinite(here.gradient).all()):
+    if here.gradient is None or here.value is None:
+        return None
+    if not all(bool(torch.isfinite(part).all()) for part in (here.gradient, here.value)):
         return None
     generator = torch.Generator().manual_seed(7)
     direction = torch.randn(case.prediction.shape, generator=generator, dtype=torch.float64)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from lossaudit.fuzz import variants
-from lossaudit.fuzz.model import Check, Failure, Observation
+from lossaudit.fuzz import arguments, inputs, variants
+from lossaudit.fuzz.model import Check, Failure, Observation, Structure
+from lossaudit.fuzz.recognise import PREDICTION_WORDS, TARGET_WORDS
 from lossaudit.fuzz.trial import plain
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ def minimum(trial: Trial) -> Failure | None:
 
     Judged in every space that the target accepts at once: which of them it is made for may not be known.
     """
+    if trial.variant is None and not _of_a_prediction(trial):
+        return None
     found: Failure | None = None
     for name, subject in trial.session.subjects.items():
         case = trial.case if name == trial.case.space else None
@@ -123,14 +127,27 @@ def minimum(trial: Trial) -> Failure | None:
     return found
 
 
+def _of_a_prediction(trial: Trial) -> bool:
+    """Whether a loss of unknown formula is one of a prediction against a target, as far as its parameters' names tell.
+
+    A term that keeps depth smooth where the image is smooth takes two tensors too, and none is the other's target. Nor
+    does it prove anything that a loss swallows three tensors of one shape.
+    """
+    if inputs.space_named(trial.case.space).parts:
+        return False
+    called = arguments.signature(trial.subject.build.loss)
+    names = [] if called is None else list(called.parameters)[:2]
+    words = {word for name in names for word in re.findall("[a-z]+", name.lower())}
+    return not names or bool(words & (PREDICTION_WORDS | TARGET_WORDS | SHORT_WORDS))
+
+
+SHORT_WORDS = frozenset({"x", "y", "a", "b", "scores", "logit", "probs", "probabilities", "mask", "masks"})
+"""Words for a prediction or a target that prove less: it may be called anything."""
 RANKS = ("perfect", "wrong", "confidently wrong")
 
 
 def _ranking(trial: Trial, space: str, case: Case | None) -> tuple[Case, ...]:
     """A prediction of each rank for one target; nothing where the space has none, or its targets are no classes or labels."""
-    from lossaudit.fuzz import inputs
-    from lossaudit.fuzz.model import Structure
-
     used = inputs.space_named(space)
     if not {"right", "wrong"} <= set(used.magnitudes):
         return ()

@@ -9,6 +9,7 @@ import torch
 
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.segmentation import (
+    PRESENT,
     REFERENCES,
     Activation,
     Overlap,
@@ -220,6 +221,10 @@ def _smoothed(params: Params) -> bool:
     return bool(params.get("smooth"))
 
 
+def _over_present(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(prediction, target, {**params, "over": PRESENT})
+
+
 def _lopsided(params: Params) -> bool:
     return bool(params["alpha"] != params["beta"])
 
@@ -254,6 +259,14 @@ MISTAKES = (
         "leaves out class 0, the background: a published convention",
         wrong=_background_dropped,
         convention=True,
+    ),
+    Mistake(
+        "present-classes-only",
+        CLASSES,
+        "averages over the classes that are in the mask of each image: a published convention",
+        wrong=_over_present,
+        convention=True,
+        applies=lambda params: params["over"] == "sample-channel",
     ),
     Mistake(
         "absent-classes-cost-nothing",

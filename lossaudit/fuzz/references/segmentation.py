@@ -53,11 +53,14 @@ ENTROPY_WEIGHT = Parameter(
 )
 LAWS = frozenset({"permutation", "minimum"})
 PROFILES = ("random", "empty", "full", "some empty", "all-equal")
+PRESENT = "present"
+"""One score for each image and class, of each image the mean over the classes that its mask has: a convention."""
 GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
     "batch": lambda x: x.reshape(1, -1),
     "sample": lambda x: x.flatten(1),
     "sample-channel": lambda x: x.flatten(2),
     "channel": lambda x: x.transpose(0, 1).flatten(1),
+    PRESENT: lambda x: x.flatten(2),
 }
 
 
@@ -147,12 +150,22 @@ class OverlapLoss:
         sums = overlap(p, mask, params, 1.0 if self.activation is None else 0.0)
         log_activation = LOG_ACTIVATIONS.get(self.activation)
         if self.transform is minus_log and self.score is dice_score and log_activation is not None:
-            return _ones(_log_dice(sums, mask.log() + log_activation(prediction), params))
-        losses = self.transform(self.score(sums, params), params)
+            losses = _log_dice(sums, mask.log() + log_activation(prediction), params)
+        else:
+            losses = self.transform(self.score(sums, params), params)
+        if params.get("over") == PRESENT:
+            losses = _over_present(losses, mask)
         if self.entropy is None:
             return _ones(losses)
         whole = params.get("overlap_weight", 1.0) * losses.mean()
         return _ones((whole + params["entropy_weight"] * self.entropy(prediction, mask).mean()).reshape(1))
+
+
+def _over_present(losses: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the classes of each image that its mask has, [N] of [N, C]."""
+    present = mask.flatten(2).sum(-1) > 0
+    kept = torch.where(present, losses, torch.zeros_like(losses))
+    return kept.sum(1) / present.sum(1).clamp(min=1)
 
 
 def complement(score: Tensor, _: Params) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
 from lossaudit.fuzz.references.binary import ALPHA, GAMMA, exact_softplus, sigmoid_focal
-from lossaudit.fuzz.references.classes import IGNORE_INDEX, WEIGHT
+from lossaudit.fuzz.references.classes import GUARD, IGNORE_INDEX, WEIGHT
 from lossaudit.fuzz.spaces.fill import one_hot
 
 if TYPE_CHECKING:
@@ -67,6 +67,17 @@ def focal(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     index, kept = kept_indices(target, params)
     modulation = torch.exp(params["gamma"] * log_complement(prediction, index))
     losses = modulation * minus_log(prediction, index)
+    return _terms(share_of(params.get("alpha"), index, losses) * losses, kept)
+
+
+def focal_of_probabilities(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """Focal loss of probabilities; a declared epsilon is added inside the logarithm."""
+    index, kept = kept_indices(target, params)
+    p = prediction.gather(1, index.unsqueeze(1)).squeeze(1)
+    open_to_doubt = p < 1
+    doubt = torch.where(open_to_doubt, 1 - p, torch.ones_like(p)) ** params["gamma"]
+    certain = torch.zeros_like(p) if params["gamma"] else torch.ones_like(p)
+    losses = -torch.where(open_to_doubt, doubt, certain) * (p + (params.get("guard") or 0.0)).log()
     return _terms(share_of(params.get("alpha"), index, losses) * losses, kept)
 
 
@@ -154,6 +165,18 @@ def ldam(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     return Terms(torch.where(kept, weight * losses, 0.0), torch.where(kept, weight, 0.0))
 
 
+def zlpr(prediction: Tensor, target: Tensor, _: Params) -> Terms:
+    """log(1 + sum over the positives of exp(-x)) + log(1 + sum over the others of exp(x)), of each row."""
+    positive = target > 0.5
+    threshold = torch.zeros_like(prediction[..., :1])
+    rows = [
+        torch.cat([side.masked_fill(left_out, -math.inf), threshold], -1).logsumexp(-1)
+        for side, left_out in ((-prediction, ~positive), (prediction, positive))
+    ]
+    losses = rows[0] + rows[1]
+    return Terms(losses, torch.ones_like(losses))
+
+
 REFERENCES = (
     ReferenceSpec(
         name="focal_loss",
@@ -165,6 +188,26 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=HARD,
         essential=("gamma",),
+    ),
+    ReferenceSpec(
+        name="focal_loss_of_probabilities",
+        summary="-alpha_y (1 - p_y)^gamma log p_y",
+        source="Lin et al. 2017, Focal Loss for Dense Object Detection, equations 4 and 5 (arXiv:1708.02002)",
+        spaces=("probabilities-indices",),
+        formula=focal_of_probabilities,
+        parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX, GUARD),
+        laws=LAWS - {"shift"},
+        target_profiles=HARD,
+        essential=("gamma",),
+    ),
+    ReferenceSpec(
+        name="zlpr_loss",
+        summary="log(1 + sum over positives of exp(-x_i)) + log(1 + sum over the others of exp(x_j)), of each row",
+        source="Su et al. 2022, ZLPR: A Novel Loss for Multi-label Classification (arXiv:2208.02955), section 3",
+        spaces=("scores-labels",),
+        formula=zlpr,
+        laws=frozenset({"permutation", "minimum"}),
+        target_profiles=LABELS,
     ),
     ReferenceSpec(
         name="poly1_cross_entropy",

@@ -29,7 +29,7 @@ def _sequences(structure: Structure, generator: Generator, params: Params) -> tu
     scores = fill.ordinary((structure.batch, STEPS, structure.classes), generator)
     if structure.magnitude == "large":
         scores = scores * structure.scale
-    labels = torch.randint(structure.classes - 1, (structure.batch, LABELS), generator=generator)
+    labels = torch.randint(max(structure.classes - 1, 1), (structure.batch, LABELS), generator=generator)
     labels += labels >= params.get("blank", 0)
     steps = torch.randint(STEPS - 1, STEPS + 1, (structure.batch, 1), generator=generator)
     counts = torch.randint(1, LABELS + 1, (structure.batch, 1), generator=generator)

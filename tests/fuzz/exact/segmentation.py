@@ -24,7 +24,7 @@ def _pool(x: Array, over: str) -> Array:
     if over == "sample":
         return x.reshape(x.shape[0], -1).sum(axis=1)
     pixels = x.reshape(x.shape[0], x.shape[1], -1).sum(axis=2)
-    return pixels if over == "sample-channel" else pixels.sum(axis=0)
+    return pixels.sum(axis=0) if over == "channel" else pixels
 
 
 def _parts(p: Array, y: Array, params: Params) -> Parts:
@@ -64,6 +64,7 @@ def tversky(parts: Parts, params: Params, nothing: float) -> Array:
     )
 
 
+_PIXELWISE = ("{}", "{}_of_probabilities")
 Score = Callable[[Parts, Params, float], Array]
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], float]] = {
     "{}": (sigmoid, 0.0),
@@ -77,9 +78,20 @@ def _loss(score: Score, name: str, finish: Callable[[Array, Params], Array]) -> 
     activation, nothing = ACTIVATIONS[name]
 
     def formula(x: Array, target: Array, params: Params) -> Array:
-        return finish(score(_parts(activation(x), _mask(target, x), params), params, nothing), params)
+        mask = _mask(target, x)
+        losses = finish(score(_parts(activation(x), mask, params), params, nothing), params)
+        return _of_present(losses, mask) if params["over"] == "present" else losses
 
     return formula
+
+
+def _of_present(losses: Array, mask: Array) -> Array:
+    """Of each image, the mean over the classes that its mask has."""
+    means = []
+    for row, image in zip(losses, mask, strict=True):
+        kept = [loss for loss, pixels in zip(row, image, strict=True) if pixels.sum() > 0]
+        means.append(sum(kept, number(0)) / len(kept))
+    return np.asarray(means, dtype=object)
 
 
 def _focal(score: Array, params: Params) -> Array:
@@ -169,7 +181,7 @@ EXACT = {
     **{
         name.format(family): Exact(
             _loss(score, name, finish),
-            params,
+            params if name in _PIXELWISE else (*params, {"smooth": 0.25, "over": "present"}),
             largest=LEAST_MAP if "class" in name or "softmax" in name else 6,
         )
         for family, (score, finish, params) in _FAMILIES.items()

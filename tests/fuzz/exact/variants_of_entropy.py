@@ -8,6 +8,7 @@ from exact.digits import (
     Array,
     Exact,
     Params,
+    exp,
     larger,
     log,
     number,
@@ -50,6 +51,19 @@ def _left(losses: Array, kept: Array) -> Array:
 def focal(x: Array, y: Array, params: Params) -> Array:
     p, rest, index, kept = _of_classes(x, y, params)
     return _left(-_shares(params.get("alpha"), index) * power(rest, number(params["gamma"])) * log(p), kept)
+
+
+def focal_of_probabilities(p: Array, y: Array, params: Params) -> Array:
+    index, kept = _kept(y, params)
+    own = pick(p, index)
+    losses = -power(1 - own, number(params["gamma"])) * log(own + number(params.get("guard") or 0))
+    return _left(_shares(params.get("alpha"), index) * losses, kept)
+
+
+def zlpr(x: Array, y: Array, _: Params) -> Array:
+    positive = where(y > 0.5, exp(-x), number(0)).sum(axis=-1)
+    negative = where(y > 0.5, number(0), exp(x)).sum(axis=-1)
+    return np.asarray(log(1 + positive) + log(1 + negative), dtype=object)
 
 
 def poly1(x: Array, y: Array, params: Params) -> Array:
@@ -120,6 +134,10 @@ _COUNTS = [100.0, 10.0, 2.0]
 EXACT = {
     "focal_loss": Exact(focal, ({"gamma": 2.0}, {"gamma": 1.5, "alpha": [0.25, 1.0, 0.5]})),
     "poly1_cross_entropy": Exact(poly1, ({"epsilon": 2.0}, {"epsilon": -1.0})),
+    "focal_loss_of_probabilities": Exact(
+        focal_of_probabilities, ({"gamma": 2.0}, {"gamma": 1.5, "alpha": [0.25, 1.0, 0.5], "guard": 1e-6})
+    ),
+    "zlpr_loss": Exact(zlpr),
     "poly1_focal_loss": Exact(poly1_focal, ({"epsilon": 1.0, "gamma": 2.0, "alpha": 0.25},)),
     "symmetric_cross_entropy": Exact(
         symmetric, ({"beta": 1.0, "alpha": 0.5}, {"beta": 1.0, "log_zero": -9.0})
