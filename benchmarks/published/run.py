@@ -41,8 +41,7 @@ def _package(name: str, review: dict[str, Any]) -> int:
         work.mkdir()
         subprocess.run([*pip, "--target", str(site), release, *review.get("needs", ())], check=True)
         if "alone" in review:
-            folder_name = review["places"][0]
-            shutil.copytree(site / review["alone"], work / folder_name)
+            shutil.copytree(site / review["alone"], work / review["places"][0])
         reports = _fuzz(site, work, review["places"])
     differ = 0
     for report in reports:
