@@ -59,13 +59,14 @@ class Backward(Event):
     """``value`` is back-propagated: by ``.backward()``, or because a framework does so with a step's result.
 
     ``gradient`` is what an explicit call passes to start from, None where it passes nothing; ``forced`` is where
-    ``requires_grad`` was set on that very value.
+    ``requires_grad`` was set on that very value; ``inherited`` are the contexts that were active where the function was called.
     """
 
     value: Value
     explicit: bool
     gradient: Value | None = None
     forced: Site | None = None
+    inherited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import libcst as cst
 
 from lossaudit.check import ir
-from lossaudit.check.source import SourceError, decode, refuse_deep_nesting
+from lossaudit.check.source import SourceError, decode, pythons_complaint, refuse_deep_nesting
 
 
 def parse(source: bytes | str) -> cst.Module:
@@ -29,6 +29,9 @@ def parse(source: bytes | str) -> cst.Module:
     try:
         return cst.parse_module(text)
     except cst.ParserSyntaxError as error:
+        told = pythons_complaint(text)
+        if told is not None:
+            raise told from error
         reason = str(error.message).split("\n", 1)[0].removesuffix(".")
         raise SourceError("E001", reason, error.raw_line, error.raw_column + 1) from error
     except (cst.CSTValidationError, ValueError, UnicodeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,19 @@ def lower(source: bytes) -> ir.ModuleIR:
         from lossaudit.check import lower as by_libcst  # noqa: PLC0415 (slow to import, and rarely needed)
 
         return by_libcst.lower(text)
+
+
+def pythons_complaint(text: str) -> SourceError | None:
+    """What the running Python says of text that is none: its words help more than a list of expected tokens."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text, "<source>", "exec", dont_inherit=True, flags=_ONLY_AST)
+    except SyntaxError as error:
+        return SourceError("E001", error.msg, error.lineno or 1, max(error.offset or 1, 1))
+    except (ValueError, MemoryError, RecursionError):
+        return None
+    return None
 
 
 def check_syntax(source: bytes) -> None:

@@ -38,7 +38,7 @@ from lossaudit.fuzz.doors import Door, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
 from lossaudit.fuzz.references import all_references
-from lossaudit.fuzz.telling import Scales, key_of, near
+from lossaudit.fuzz.telling import Scales, near
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
@@ -512,7 +512,7 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
-        key = (*key_of(variant.params), variant.reduction)
+        key = (*search.scales.key_of(variant.params), variant.reduction)
         if key not in known.keys:
             known.keys.add(key)
             if search.scales.explains(variant, door):

@@ -125,6 +125,17 @@ class Scales:
         # The variant and the case stand beside the losses, so that the identities in the key stay theirs.
         self._terms: dict[tuple[Any, ...], tuple[Variant, Case, Terms | None]] = {}
         self._told: dict[int, Told] = {}
+        self._last: tuple[Params, tuple[Any, ...]] = ({}, ())
+
+    def key_of(self, params: Params) -> tuple[Any, ...]:
+        """Parameters as something that can be a key; equal ones have equal keys."""
+        if params is not self._last[0]:  # reductions of one assignment come one after the other
+            values = (
+                (*value.shape, *value.flatten().tolist()) if isinstance(value, torch.Tensor) else value
+                for value in params.values()
+            )
+            self._last = (params, tuple(values))
+        return self._last[1]
 
     def told(self, door: Door) -> Told:
         """The further answers of a door."""
@@ -190,7 +201,7 @@ class Scales:
 
     def _value(self, variant: Variant, case: Case) -> Tensor | None:
         """What a variant says of a case in float64, or at its dtype if rounding is its mistake; None where it is undefined."""
-        key = _key(variant, case)
+        key = self._key(variant, case)
         known = self._terms.get(key)
         try:
             if known is None:
@@ -203,22 +214,13 @@ class Scales:
         except variants.UNDEFINED:
             return None  # a mistake that cannot be made at this shape
 
-
-def _key(variant: Variant, case: Case) -> tuple[Any, ...]:
-    """All that the losses before reduction depend on."""
-    formulas = (id(change) for change in variant.changes if change.reduce is None)
-    dtype = case.dtype if variant.rounded else ""
-    spec = variant.spec
-    given = (id(case.prediction), id(case.target), dtype, spec.name, id(spec.formula))
-    return (*given, key_of(variant.params), *formulas)
-
-
-def key_of(params: Params) -> tuple[Any, ...]:
-    """Parameters as something that can be a key; equal ones have equal keys."""
-    return tuple(
-        (*value.shape, *value.flatten().tolist()) if isinstance(value, torch.Tensor) else value
-        for value in params.values()
-    )
+    def _key(self, variant: Variant, case: Case) -> tuple[Any, ...]:
+        """All that the losses before reduction depend on."""
+        formulas = [id(change) for change in variant.changes if change.reduce is None]
+        dtype = case.dtype if variant.rounded else ""
+        spec = variant.spec
+        given = (id(case.prediction), id(case.target), dtype, spec.name, id(spec.formula))
+        return (*given, self.key_of(variant.params), *formulas)
 
 
 def near(actual: float, due: float) -> bool:

@@ -125,6 +125,22 @@ class Trial:
         return variants.agrees(self.observed.value, self.expected.value, room)
 
     @cached_property
+    def agrees_in_float64(self) -> bool:
+        """Whether the value of the same numbers in float64 is the reference's. The truth is the same."""
+        if self.variant is None or self.expected is None:
+            return False
+        wide = replace(self.case, dtype="float64")
+        self.session.calls += 1
+        seen = self.subject.observe(wide, gradient=False)
+        if seen.value is None or not variants.informative(self.expected.value):
+            return False
+        if variants.equals_plainly(seen.value, self.expected.value, wide.dtype):
+            return True
+        with torch.no_grad():
+            room = variants.expected(self.variant, wide).value_tolerance * variants.coarseness(wide, seen)
+        return variants.agrees(seen.value, self.expected.value, room)
+
+    @cached_property
     def gradient_agrees(self) -> bool | None:
         """Whether the gradient is the reference's; None when it cannot be judged, as on a kink."""
         if self.agrees_everywhere:

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossaudit.check import CheckOptions, CheckResult, check_files
-from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.infer.budget import MAX_STEPS, OWN_STEPS, SHARED_STEPS, Budget
+from lossaudit.check.infer.frame import OutOfBudget
 from lossaudit.check.project import Project
 from lossaudit.check.source import TOO_DEEP, refuse_deep_nesting
 from lossaudit.rulebook import load_rules
@@ -338,18 +339,56 @@ def test_much_is_not_deep(text: str) -> None:
 
 
 def test_objects_that_build_their_own_kind_cost_little() -> None:
-    text = LARGE["recursion through objects"]
-    assert steps_of(text) < 2_000
+    _, steps = counted_check(LARGE["recursion through objects"])
+    assert steps < 2_000
 
 
-def steps_of(text: str) -> int:
-    """How many calls and statements the check of a text runs."""
+def test_functions_that_call_the_next_two_cost_little() -> None:
+    """The paths through them are as many as the Fibonacci numbers; what the last one does wrong is still told."""
+    functions = [f"def f{i}(x, y):\n    return f{i + 1}(x, y) + f{i + 2}(x, y)\n" for i in range(300)]
+    wrong = "def f{}(x, y):\n    return F.cross_entropy(torch.softmax(x, 1), y)\n"
+    text = HEAD + "".join(functions) + wrong.format(300) + wrong.format(301)
+    result, steps = counted_check(text)
+    assert [finding.code for finding in result.findings].count("LA101") == 2
+    assert steps < 2 * SHARED_STEPS
+
+
+def test_every_root_has_steps_of_its_own() -> None:
+    """However much the first ones take."""
+    budget = Budget()
+    for _ in range(3 * SHARED_STEPS // MAX_STEPS):
+        budget.begin()
+        with pytest.raises(OutOfBudget):
+            take(budget, MAX_STEPS + 1)
+    budget.begin()
+    take(budget, OWN_STEPS)
+
+
+def test_what_interrupts_a_root_takes_none_of_its_steps() -> None:
+    budget = Budget()
+    budget.begin()
+    take(budget, MAX_STEPS - 1)
+    before = budget.interrupt()
+    take(budget, MAX_STEPS - 1)
+    budget.resume(before)
+    budget.take()
+    with pytest.raises(OutOfBudget):
+        budget.take()
+
+
+def take(budget: Budget, steps: int) -> None:
+    for _ in range(steps):
+        budget.take()
+
+
+def counted_check(text: str) -> tuple[CheckResult, int]:
+    """The result on one module, and how many calls and statements the check ran."""
     counted = itertools.count()
-    tick = Interpreter.tick
+    take = Budget.take
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Interpreter, "tick", lambda self: (next(counted), tick(self))[1])
-        check(text)
-    return next(counted)
+        patched.setattr(Budget, "take", lambda self: (next(counted), take(self))[1])
+        result = check(text)
+    return result, next(counted)
 
 
 def test_import_cycles_end(tmp_path: Path) -> None:

@@ -107,11 +107,6 @@ WRONG = {
              "kept = []", "model, loader"),
         "LA505", "kept.append(loss.cpu())",
     ),
-    "LA505 reset now and then": (
-        loop("optimizer.zero_grad()\nloss = F.cross_entropy(net(x), y)\nloss.backward()\noptimizer.step()\ntotal += loss\n"
-             "if i % 100 == 0:\n    print(total)\n    total = 0", "total = 0"),
-        "LA505", "total += loss",
-    ),
     "LA506 accumulation that never clears": (
         loop("loss = F.cross_entropy(net(x), y) / k\nloss.backward()\nif i % k == 0:\n    optimizer.step()"),
         "LA506", "loss.backward()",
@@ -163,6 +158,19 @@ RIGHT = {
         "\n@torch.enable_grad()\ndef closure(x, y):\n    return F.cross_entropy(net(x), y)\n"
         "\n@torch.no_grad()\ndef train(x, y):\n    closure(x, y).backward()\n"
     ),
+    "LA502 a step that also runs where nothing is recorded": (
+        "\ndef step(x, y):\n    optimizer.zero_grad()\n    loss = F.cross_entropy(net(x), y)\n    loss.backward()\n    optimizer.step()\n"
+        "\ndef replay(loader):\n    with torch.no_grad():\n        for x, y in loader:\n            step(x, y)\n"
+    ),
+    "LA501 the gradient of an input": (
+        "\nfrom torch.autograd import Variable\n\ndef attack(x, centre):\n    noise = Variable(torch.randn(4, 8), requires_grad=True)\n"
+        "    away = noise - Variable(centre.index_select(0, noise.argmax(1)))\n    away.pow(2).mean().backward()\n    return noise.grad\n"
+    ),
+    "LA503 the device is a setting": (
+        "\nclass Settings:\n    def __init__(self, device='cuda'):\n        self.device = device\n\n"
+        + criterion("w = torch.ones(3, device=self.alpha.device)\nreturn F.cross_entropy(logits, target, weight=w)")
+        + "\nbuilt = SomeLoss(Settings())\n"
+    ),
     "LA503 guarded by the input's device": criterion(
         "w = torch.ones(3)\nif logits.is_cuda:\n    w = w.cuda()\nreturn F.cross_entropy(logits, target, weight=w)"
     ),
@@ -187,6 +195,24 @@ RIGHT = {
     "LA505 a dict that is cleared by its keys": loop(
         "for name in parts:\n    parts[name] = 0\nloss = F.cross_entropy(net(x), y)\nfor name in parts:\n    parts[name] += loss\n"
         "optimizer.zero_grad()\nloss.backward()\noptimizer.step()", "parts = dict(k)"
+    ),
+    "LA505 reset now and then": loop(
+        "optimizer.zero_grad()\nloss = F.cross_entropy(net(x), y)\nloss.backward()\noptimizer.step()\ntotal += loss\n"
+        "if i % 100 == 0:\n    print(total)\n    total = 0", "total = 0"
+    ),
+    "LA505 a list that is written out when it is full": loop(
+        "optimizer.zero_grad()\nloss = F.cross_entropy(net(x), y)\nloss.backward()\noptimizer.step()\nkept += [loss]\n"
+        "if len(kept) == 50:\n    print(sum(kept))\n    kept = []", "kept = []"
+    ),
+    "LA505 detached when the window is over": loop(
+        "loss = F.cross_entropy(net(x), y) / k\nloss.backward()\ntotal += loss\n"
+        "if i % k == 0:\n    optimizer.step()\n    optimizer.zero_grad()\n    total = total.detach()\n    print(total)\n    total = 0",
+        "total = 0"
+    ),
+    "LA506 cleared before each epoch and after each window": (
+        "\ndef train(loader, k):\n    for _ in range(3):\n        optimizer.zero_grad()\n        for i, (x, y) in enumerate(loader):\n"
+        "            (F.cross_entropy(net(x), y) / k).backward()\n            if i % k == 0:\n                optimizer.step()\n"
+        "                optimizer.zero_grad()\n"
     ),
     "LA506 a new model each round": (
         "\ndef search(x, y):\n    for rate in range(100):\n        model = nn.Linear(2, 2)\n"

@@ -169,6 +169,12 @@ class Collector:
         """Keep what a detector said."""
         self.hits += hits
 
+    def take_back(self, hits: list[Hit]) -> None:
+        """Drop these findings; what another run of the same code said stays."""
+        dropped = {id(hit) for hit in hits}
+        if dropped:
+            self.hits = [hit for hit in self.hits if id(hit) not in dropped]
+
     @contextmanager
     def unanimous(self) -> Iterator[Vote]:
         """Open a vote; what all of its ballots agree on is kept."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import LossClass, LossFunction, load_contracts
+from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.detectors.remedies import is_torch
 from lossaudit.check.detectors.results import Part, leaves, mentions, parts, reached, unscaled
@@ -13,6 +15,7 @@ from lossaudit.check.detectors.words import loss_label, op_label
 from lossaudit.check.events import (
     AttrAssign,
     Backward,
+    BaseInit,
     Construct,
     FunctionReturn,
     LossCall,
@@ -184,6 +187,18 @@ def partial_with_deprecated_reduction(event: PartialCall) -> Iterator[Hit]:
         entry = load_contracts().entries.get(event.function.name)
         if isinstance(entry, (LossClass, LossFunction)):
             yield from _deprecated(event.site, event.keywords, f"`{event.function.name.rpartition('.')[2]}`")
+
+
+@detector("LA303", BaseInit, needs="loss")
+def base_with_deprecated_reduction(event: BaseInit) -> Iterator[Hit]:
+    """``super().__init__(weight, reduce=False)`` in a subclass of a loss."""
+    entry = load_contracts().entries.get(event.base)
+    if isinstance(entry, LossClass):
+        names = [parameter.name for parameter in parse_signature(entry.loss.init)]
+        given = {**dict(zip(names, event.positional, strict=False)), **event.keywords}
+        label = f"`{event.base.rpartition('.')[2]}`"
+        for hit in _deprecated(event.site, given, label):
+            yield replace(hit, fix=None)  # the settings may come from the arguments of the subclass
 
 
 def _deprecated(site: Site, args: Mapping[str, Value], label: str) -> Iterator[Hit]:

@@ -20,9 +20,10 @@ from lossaudit.check.reasoning.losses import (
     returned_tensors,
 )
 from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
-from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths
+from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
 from lossaudit.check.values import (
     ABSENT,
+    ClassVal,
     Const,
     DictVal,
     Instance,
@@ -70,7 +71,7 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
     """A loss fixes the device of a tensor that takes part in it."""
     if not any(True for _ in returned_tensors(event.value)) or not is_loss_function(event):
         return
-    search = _DeviceSearch(event.since)
+    search = _DeviceSearch(event.since, frozenset(_handed_in(event)))
     for term in returned_tensors(event.value):
         if _reads_input(term, event.since):
             search.visit(term)
@@ -82,6 +83,33 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
             (),
             "follow the input: pass `device=` of the prediction, or use `zeros_like`, `new_zeros`, `.to(x.device)`",
         )
+
+
+def _handed_in(event: FunctionReturn) -> Iterator[int]:
+    """The identities of the constants that the loss gets from outside: a device among them is the caller's choice."""
+    receiver = event.receiver if isinstance(event.receiver, Instance) else None
+    stack = [(one, 0) for one in event.parameters if one is not receiver]
+    if receiver is not None:
+        stack += [(one, 0) for one in receiver.given]
+        stack += [(one, 0) for one in receiver.attrs.values() if not isinstance(one, Const)]
+    while stack:
+        value, depth = stack.pop()
+        if isinstance(value, Const):
+            yield id(value)
+        elif depth < _CONFIGURATION_DEPTH:
+            stack += [(one, depth + 1) for one in (*parts(value), *_settings(value))]
+
+
+def _settings(value: Value) -> list[Value]:
+    """What an object holds, and what its class holds for it."""
+    if not isinstance(value, Instance):
+        return []
+    of_class = value.cls.scope.vars.values() if isinstance(value.cls, ClassVal) else ()
+    return [*value.attrs.values(), *of_class]
+
+
+_CONFIGURATION_DEPTH = 3
+"""How deeply settings lie in the objects that hold them."""
 
 
 def _reads_input(term: Tensor, since: int) -> bool:
@@ -114,6 +142,7 @@ class _DeviceSearch:
     """Walks from the result towards what it was made of, up to whatever puts a value on the right device."""
 
     since: int
+    handed_in: frozenset[int]
     found: list[tuple[Tensor, str]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
@@ -139,13 +168,18 @@ class _DeviceSearch:
         if term.op in _NUMBERS or _is_plain_number(term, self.since):
             return []
         if not term.guarded:
-            words = _fixed_device(term)
+            words = "" if self._is_configured(term) else _fixed_device(term)
             if words:
                 self.found.append((term, words))
                 return []
         if term.guarded or _settles_device(term):
             return []
         return [value for name, value in term.args.items() if (term.op, name) not in _FROM_ANY_DEVICE]
+
+    def _is_configured(self, term: Tensor) -> bool:
+        """Whether the device is a setting that came from outside the loss."""
+        named = (term.arg("device"), *_destinations(term))
+        return any(id(value) in self.handed_in for value in named)
 
 
 def _without_what_is_moved(union: Union) -> list[Value]:
@@ -267,7 +301,8 @@ def missing_zero_grad(event: LoopDone) -> Iterator[Hit]:
         return
     for optimizer in optimizers:
         yield from _cleared_before_use(ways, optimizer)
-        yield from _cleared_in_the_window(ways, optimizer)
+        if not _accumulates_inside(event.loop):
+            yield from _cleared_in_the_window(ways, optimizer)
 
 
 _CLEAR_ONCE = "call `optimizer.zero_grad()` once for each step, before `.backward()` or after `.step()`"
@@ -351,6 +386,11 @@ def _cleared_in_the_window(ways: list[Path], optimizer: Instance) -> Iterator[Hi
         )
 
 
+def _accumulates_inside(loop: Nested) -> bool:
+    """Whether the backward passes belong to an inner loop: then that loop goes over the micro-batches, and this one over epochs."""
+    return any(act.kind == "backward" for act in repeated_acts(loop.passes[-1]))
+
+
 def _clears_first(way: Path, optimizer: Instance) -> bool:
     """Whether this path clears before its backward pass, and not again behind it."""
     kinds = [act.kind for act in way.acts if act.kind != "clear" or act.value is optimizer]
@@ -424,6 +464,8 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
     ways = paths(event.loop.passes[-1]) if record is not None else None
     window = _accumulation(ways) if ways is not None else None
     if record is None or ways is None or window is None or constant(window.every) == 1:
+        return
+    if _accumulates_inside(event.loop):
         return
     acts, _ = record
     backwards = _backwards(ways)
@@ -531,7 +573,12 @@ def _decoration(event: Backward) -> Iterator[Hit]:
 
 @detector("LA502", Backward)
 def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
-    """What is back-propagated was computed where autograd records nothing."""
+    """What is back-propagated was computed where autograd records nothing.
+
+    Where a caller opened the region around the whole step, that call raises; what the step says is right for its other callers.
+    """
+    if "no_grad" in event.inherited:
+        return
     found = obstacles(event.value)
     if found.open or found.decides or first_cuts(found.cuts):
         return
@@ -566,11 +613,16 @@ def requires_grad_called(event: OpEvent) -> Iterator[Hit]:
 
 @detector("LA504", Backward)
 def requires_grad_before_backward(event: Backward) -> Iterator[Hit]:
-    """The flag was set on the very value that is back-propagated, whatever made it."""
-    if event.forced is not None and all(
-        isinstance(one, Unknown) and not one.parameter for one in alternatives(event.value)
-    ):
+    """The flag was set on the very value that is back-propagated, whatever computed it."""
+    if event.forced is not None and all(_is_result(one) for one in alternatives(event.value)):
         yield _flagged(event.forced)
+
+
+def _is_result(value: Value) -> bool:
+    """Whether it was computed: no parameter of the function, and no number that was written down."""
+    if isinstance(value, Tensor):
+        return reads_layers(value) or any(True for _ in unknown_leaves(value))
+    return isinstance(value, Unknown) and not value.parameter
 
 
 def _flagged(site: Site) -> Hit:
@@ -621,8 +673,19 @@ def loss_accumulates_graph(event: LoopDone) -> Iterator[Hit]:
                 spent |= _sites_of(act.value)
 
 
+def _begins_anew(one: Collected, spent: dict[int, Site]) -> bool:
+    """Whether some path of the loop puts something else in the place of what was collected: then memory grows for a while only.
+
+    The number from which a sum started is unknown within the loop; a constant was put there by the loop itself.
+    """
+    return any(
+        not isinstance(held, Unknown) and not _sites_of(held).keys() & spent.keys()
+        for held in alternatives(one.before)
+    )
+
+
 def _grown(one: Collected, spent: dict[int, Site]) -> Iterator[Hit]:
-    if not one.recorded or not spent:
+    if not one.recorded or not spent or _begins_anew(one, spent):
         return
     before = {site for key, site in _sites_of(one.before).items() if key in spent}
     added = [site for key, site in _sites_of(one.value).items() if key not in spent]

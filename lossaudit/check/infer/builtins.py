@@ -139,7 +139,8 @@ def _tensor_is(interp: Interpreter, value: Tensor, wanted: Value) -> bool | None
 def _len(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     value = arguments.positional[0] if arguments.positional else UNKNOWN
     if isinstance(value, (TupleVal, ListVal)) and value.rest is None and not _may_lack(value):
-        return Const(len(value.items))
+        grows = isinstance(value, ListVal) and interp.heap.grows(value.items)
+        return Unknown(origin="size") if grows else Const(len(value.items))
     if isinstance(value, Tensor) or (isinstance(value, Unknown) and (value.argument or value.data)):
         return size_of(value, 0, site)
     return Unknown(origin="size")

@@ -9,7 +9,7 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
 from lossaudit.check.infer import acts, builtins, functional, methods, objects
-from lossaudit.check.infer.frame import Arguments, Flow, Frame
+from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
 from lossaudit.check.infer.transfer import dtype_of
@@ -160,15 +160,28 @@ def run_function(
     if function.owner is not None and function.name in FORWARD_NAMES:
         interp.forward_since = since if outer_forward is None else outer_forward
     scope = Scope(parent=function.closure)
-    inner = Frame(function.module, scope, function, receiver, contexts, guards=frame.guards)
+    inner = Frame(
+        function.module,
+        scope,
+        function,
+        receiver,
+        contexts,
+        guards=frame.guards,
+        since=since,
+        inherited=frame.contexts,
+    )
     inner.autocast = function.autocast or frame.autocast
     scope.vars |= bind_parameters(interp, function, arguments, receiver)
     inner.parameters = tuple(scope.vars.values())
     is_general = not contexts and all(isinstance(one, Unknown) or one is receiver for one in inner.parameters)
     interp.stack.append(key)
+    begun = interp.budget.taken
     try:
-        with interp.recorder.call():
+        with interp.recorder.call(), interp.ways.kept():
             value = _run_body(interp, inner, function)
+    except OutOfBudget:
+        interp.budget.blame(function.node, begun)
+        raise
     finally:
         interp.stack.pop()
         interp.forward_since = outer_forward
@@ -194,10 +207,11 @@ def run_function(
 
 def _is_too_deep(interp: Interpreter, key: tuple[int, int]) -> bool:
     """Whether a call of this function, on this object, is not followed any more."""
-    stack = interp.stack
+    stack, node = interp.stack, key[0]
+    if stack and interp.budget.is_costly(node):
+        return True
     if len(stack) < MAX_SELF_CALLS:
         return key in stack
-    node = key[0]
     is_nested = sum(one == node for one, _ in stack) >= MAX_SELF_CALLS
     return is_nested or len(stack) >= MAX_CALL_DEPTH or key in stack
 

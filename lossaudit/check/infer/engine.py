@@ -16,15 +16,17 @@ from typing import TypeVar
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
-from lossaudit.check.detectors import Collector, Detectors, Judge, Needs
+from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
+from lossaudit.check.infer.budget import Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
@@ -57,8 +59,6 @@ from lossaudit.check.values import (
     join,
 )
 
-MAX_STEPS = 20_000
-"""Calls and statements that one root may run."""
 MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 MAX_FILLING = 40
@@ -114,11 +114,12 @@ class Interpreter:
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, tools.words, tools.texts)
+        self.ways = Ways()
         self._silence = 0
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
         self._may_fill = MAX_FILLING
-        self._steps = 0
+        self.budget = Budget()
 
     # Limits and events
 
@@ -128,9 +129,7 @@ class Interpreter:
         Raises:
             OutOfBudget: The present root has had its share.
         """
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise OutOfBudget
+        self.budget.take()
 
     def emit(self, kind: type[E_], make: Callable[[], E_], op: str = "") -> None:
         """Tell the detectors, if any of them listens to this kind of event, about this operation if it is about one."""
@@ -142,13 +141,14 @@ class Interpreter:
         )
         if judges or is_objective:
             event = make()
-            self._ask(judges, event)
+            self.ways.note(event, self._ask(judges, event))
             if is_objective:
                 self._tell_trained(event)
 
-    def _ask(self, judges: Iterable[Judge], event: Event) -> None:
-        for judge in judges:
-            self.findings.add(judge(event))
+    def _ask(self, judges: Iterable[Judge], event: Event) -> list[Hit]:
+        hits = [hit for judge in judges for hit in judge(event)]
+        self.findings.add(hits)
+        return hits
 
     def _tell_trained(self, event: Event) -> None:
         """Tell of the operations that take part in what ``event`` optimises."""
@@ -514,9 +514,10 @@ class Interpreter:
         What it binds stays, also when the branch that needed it is taken back; it has a budget of its own. What is wrong in
         another file than the home is told by the unit of that file.
         """
-        outer = self._silence, self._is_abroad, self._steps, self.forward_since
+        outer = self._silence, self._is_abroad, self.forward_since
+        steps = self.budget.interrupt()
         stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
-        self._silence, self._is_abroad, self._steps, self.forward_since = int(abroad), abroad, 0, None
+        self._silence, self._is_abroad, self.forward_since = int(abroad), abroad, None
         self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
         try:
             with self.recorder.paused():
@@ -531,19 +532,22 @@ class Interpreter:
                 building,
                 journals,
             )
-            self._silence, self._is_abroad, self._steps, self.forward_since = outer
+            self._silence, self._is_abroad, self.forward_since = outer
+            self.budget.resume(steps)
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
-        self._steps = 0
+        self.budget.begin()
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
+        self.ways.begin()
         try:
             body()
         except (OutOfBudget, RecursionError):
             while self.heap.journals:
                 self.heap.retreat()
+        self.findings.take_back(self.ways.taken_back())
 
     def roots(self) -> Iterator[Callable[[], object]]:
         """Everything that is run for the home, one after the other: what an earlier one builds decides what comes later."""

@@ -269,7 +269,8 @@ def _compare_two(interp: Interpreter, frame: Frame, op: str, left: Value, right:
     ):
         args = {"input": left, "other": right}
         return apply_op(interp, frame, interp.contracts.ops[_OPS[op]], args, site, certain=False)
-    return UNKNOWN
+    is_worded = _is_text(left) or _is_text(right)
+    return Unknown(origin="bool", owner=TupleVal((left, right)), name=op) if is_worded else UNKNOWN
 
 
 def _is_tensor(value: Value) -> bool:

@@ -27,7 +27,8 @@ class Frame:
 
     ``parameters`` are the values with which the body started, ``mutations`` the in-place operations on values that were handed in.
     ``guards`` are the conditions that were tested on the way here, each the values that it mentions; ``autocast`` the region of
-    mixed precision that is open. ``assigned`` keeps what each assignment to a single name bound last.
+    mixed precision that is open. ``assigned`` keeps what each assignment to a single name bound last;
+    terms made during the call have an ``ident`` from ``since`` on; ``inherited`` are the contexts of the caller.
     """
 
     module: Module
@@ -44,6 +45,8 @@ class Frame:
     guards: tuple[TupleVal, ...] = ()
     autocast: Autocast | None = None
     assigned: dict[int, Value] = field(default_factory=dict)
+    since: int = 0
+    inherited: frozenset[str] = frozenset()
 
     def site(self, node: int) -> Site:
         """The place of a node of this frame's file."""

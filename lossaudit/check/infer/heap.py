@@ -52,10 +52,12 @@ class Journal:
     """The first value of every place that was changed since the journal was opened.
 
     What was ``born`` since then is not among them: once everything is taken back, only who holds it can see it, as it was left.
+    ``repeats`` says that it is the journal of a loop of unknown length.
     """
 
     old: dict[tuple[int, Any], Change] = field(default_factory=dict)
     born: dict[int, Any] = field(default_factory=dict)
+    repeats: bool = False
 
 
 _WHOLE = object()
@@ -115,9 +117,19 @@ class Heap:
 
     # Branches
 
-    def begin(self) -> None:
-        """Start noting changes."""
-        self.journals.append(Journal())
+    def begin(self, *, repeats: bool = False) -> None:
+        """Start noting changes; ``repeats`` says that what follows is a loop of unknown length."""
+        self.journals.append(Journal(repeats=repeats))
+
+    def grows(self, items: list[Value]) -> bool:
+        """Whether a running loop changes a list that was there before it: no pass tells how long it is."""
+        in_loop = is_changed = False
+        for journal in self.journals:
+            in_loop = in_loop or journal.repeats
+            if in_loop and id(items) in journal.born:
+                return False
+            is_changed = is_changed or (in_loop and (id(items), _WHOLE) in journal.old)
+        return is_changed
 
     def retreat(self) -> Changes:
         """Take back everything since the last :meth:`begin`, and return what had been changed to what."""

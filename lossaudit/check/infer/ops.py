@@ -245,7 +245,16 @@ def back_propagate(
     interp.recorder.note(lambda: Act("backward", site, value, through, keeps_graph))
     forced = interp.forced_gradient(value)
     interp.emit(
-        Backward, lambda: Backward(site, frame.contexts, value, explicit=True, gradient=start, forced=forced)
+        Backward,
+        lambda: Backward(
+            site,
+            frame.contexts,
+            value,
+            explicit=True,
+            gradient=start,
+            forced=forced,
+            inherited=frame.inherited,
+        ),
     )
 
 

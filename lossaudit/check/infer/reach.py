@@ -16,7 +16,7 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.detectors import Needs
 from lossaudit.check.infer.heap import Scope
-from lossaudit.check.infer.objects import assigners
+from lossaudit.check.infer.objects import assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
 from lossaudit.check.infer.transfer import NAMED_DTYPES
 from lossaudit.check.kinds import Dtype
@@ -109,14 +109,12 @@ class Reach:
     interp: Interpreter
     words: dict[str, frozenset[str]]
     texts: Texts
-    factories: frozenset[str] = frozenset()
     forwards: frozenset[str] = frozenset()
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.forwards = frozenset({*FORWARD, *self.interp.contracts.module_bases.values()})
-        self.factories = frozenset(word for word, signs in self.words.items() if signs & FACTORIES)
 
     def gives(self, start: Value, needs: Needs) -> bool:
         """Whether the code that ``start`` reaches gives all signs of one of the alternatives.
@@ -138,7 +136,7 @@ class Reach:
     def signs_of(self, function: Function) -> frozenset[str]:
         """The signs in the text of a function.
 
-        A name that the project binds is not the framework's; another library's ``np.mean(x)`` reduces no tensor.
+        A name that the project or Python itself binds is not the framework's; another library's ``np.mean(x)`` reduces no tensor.
         """
         known = self._signs.get(id(function.node))
         if known is None:
@@ -148,9 +146,8 @@ class Reach:
     def _find_signs(self, function: Function) -> Iterator[str]:
         words, bound = self.mentioned(function), function.module.scope.vars
         for word in words & self.words.keys():
-            if "." + word in words or not isinstance(
-                bound.get(word), (Function, ClassVal, LazyImport, Instance)
-            ):
+            is_of_project = isinstance(bound.get(word), (Function, ClassVal, LazyImport, Instance))
+            if "." + word in words or not (is_of_project or _is_pythons_own(function, word, words)):
                 yield from self.words[word]
         for word in words:
             if word.endswith(FULL):
@@ -184,18 +181,28 @@ class Reach:
         )
 
     def stores(self, cls: ClassVal) -> bool:
-        """Whether a method that assigns attributes of its object makes tensors of plain numbers."""
+        """Whether a module that computes something makes tensors of plain numbers where it assigns attributes."""
+        is_module = any(self.interp.contracts.is_module_class(name) for name in cls.externals)
+        if not is_module or lookup_class(cls, "forward") is None:
+            return False
         for base in cls.mro:
-            methods = (
-                {name for names in assigners(base).values() for name in names}
-                if isinstance(base, ClassVal)
-                else ()
-            )
-            for name in methods:
-                method = base.scope.vars.get(name)  # type: ignore[union-attr]
-                if isinstance(method, Function) and not self.factories.isdisjoint(self.mentioned(method)):
-                    return True
+            if isinstance(base, ClassVal):
+                for name in {name for names in assigners(base).values() for name in names}:
+                    method = base.scope.vars.get(name)
+                    if isinstance(method, Function) and not FACTORIES.isdisjoint(self.signs_of(method)):
+                        return True
         return False
+
+
+_PYTHONS_OWN = frozenset({"abs", "all", "any", "max", "min", "pow", "range", "round", "sum"})
+"""Functions of Python that have a name in common with an operation and make no tensor."""
+
+
+def _is_pythons_own(function: Function, word: str, words: frozenset[str]) -> bool:
+    """Whether a bare name in the text of a function certainly means what it means in Python."""
+    module = function.module.scope
+    is_plain = function.closure is module and "import" not in words and not module.stars
+    return is_plain and word in _PYTHONS_OWN and word not in module.vars
 
 
 _CONSTRUCTORS = ("__init__", "__new__", "__post_init__")

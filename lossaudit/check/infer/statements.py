@@ -385,11 +385,13 @@ def branch(
     """Run alternatives one by one from the same state and continue from the join of those that go on."""
     going_on: list[Changes] = []
     flows: list[Flow] = []
+    number = interp.ways.choice()
     with interp.recorder.choice(test) as choice:
-        for body in bodies:
+        for place, body in enumerate(bodies):
             interp.heap.begin()
             try:
-                with interp.recorder.option(choice) as record:
+                with interp.recorder.option(choice) as record, interp.ways.kept():
+                    interp.ways.take(number, (place,), frame.since)
                     flow = body()
             except BaseException:
                 interp.heap.retreat()
@@ -405,6 +407,8 @@ def branch(
                 choice.options.pop()
     interp.heap.merge(going_on)
     if going_on:
+        if len(going_on) < len(flows):
+            interp.ways.take(number, (p for p, flow in enumerate(flows) if flow is Flow.NEXT), frame.since)
         return Flow.NEXT
     return next((flow for flow in flows if flow is not Flow.RAISE), Flow.RAISE)
 
@@ -551,7 +555,7 @@ def _iteration(interp: Interpreter, frame: Frame, body: tuple[ir.Stmt, ...], loo
     """One pass through a loop body; the paths that left it early join where the pass ends."""
     frame.loop_exits.append([])
     try:
-        with interp.recorder.loop_pass(loop):
+        with interp.recorder.loop_pass(loop), interp.ways.kept():
             flow = interp.exec_block(frame, body)
     finally:
         left = frame.loop_exits.pop()
@@ -566,8 +570,8 @@ def _repeated(interp: Interpreter, frame: Frame, node: ir.For | ir.While, start:
     """A loop of unknown length: two passes, each a path that can really be taken; then the join of both ends."""
     _widen(interp, frame, node)
     ends: list[Changes] = []
-    loop = Nested()
-    interp.heap.begin()
+    loop = Nested(repeats=True)
+    interp.heap.begin(repeats=True)
     try:
         for last in (False, True):
             start()
@@ -593,7 +597,7 @@ def _loop_done(interp: Interpreter, frame: Frame, loop: Nested, site: Site) -> N
 def _snapshot(interp: Interpreter) -> Changes:
     """The changes so far, without taking them back for good."""
     changes = interp.heap.retreat()
-    interp.heap.begin()
+    interp.heap.begin(repeats=True)
     interp.heap.merge([changes])
     return changes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.losses import TRAINABLE
-from lossaudit.check.reasoning.terms import LIMIT
+from lossaudit.check.reasoning.terms import LIMIT, reads_layers, weighted_terms
 from lossaudit.check.values import (
     Const,
     DictVal,
@@ -48,6 +48,7 @@ def obstacles(value: Value) -> Obstacles:
     """Follow every way down from ``value`` until it is cut off or may be open. What is not certain is open."""
     found = Obstacles()
     stack: list[tuple[Value, bool]] = [(_without_flag(one), False) for one in feasible(value)]
+    itself = {id(part) for one, _ in stack if isinstance(one, Tensor) for part in weighted_terms(one)}
     seen: set[int] = set()
     while stack and not found.open:
         one, is_target = stack.pop()
@@ -57,7 +58,10 @@ def obstacles(value: Value) -> Obstacles:
         if len(seen) > LIMIT:
             found.open = True
         elif isinstance(one, Tensor):
-            stack += _below(found, one, is_target)
+            if _asks_for_gradient(one) and id(one) not in itself and not reads_layers(one):
+                found.open = True  # a leaf made of data: the gradient of an input is wanted
+            else:
+                stack += _below(found, one, is_target)
         elif isinstance(one, Unknown):
             _judge_unknown(found, one, is_target)
         else:
@@ -138,8 +142,11 @@ def _is_computed(value: Value) -> bool:
 
 def _may_be_leaf(term: Tensor) -> bool:
     is_layer = term.module is not None and term.op in TRAINABLE
-    asks = constant(term.arg("requires_grad")) not in (False, NotImplemented) or term.op == "requires_grad_"
-    return is_layer or asks or term.op in ("parameter", "opaque")
+    return is_layer or _asks_for_gradient(term) or term.op in ("parameter", "opaque")
+
+
+def _asks_for_gradient(term: Tensor) -> bool:
+    return constant(term.arg("requires_grad")) not in (False, NotImplemented) or term.op == "requires_grad_"
 
 
 def _operands(term: Tensor, is_target: bool) -> list[tuple[Value, bool]]:

@@ -9,6 +9,7 @@ from lossaudit.check.values import (
     Const,
     DictVal,
     External,
+    ExternalMethod,
     Instance,
     ListVal,
     Tensor,
@@ -102,9 +103,14 @@ def asks_for_device(test: Value) -> bool:
             break
         value = stack.pop()
         if isinstance(value, Unknown):
-            if value.name in _DEVICE_FACTS:
+            if value.name in _DEVICE_FACTS or value.origin == "device":
                 return True
-            stack += [value.owner] if isinstance(value.owner, Unknown) else []
+            owner = value.owner
+            stack += (
+                owner.items if isinstance(owner, TupleVal) else [owner] if isinstance(owner, Unknown) else []
+            )
+        elif isinstance(value, ExternalMethod):  # ``x.device.type``: a tensor has a method of that name
+            stack.append(value.receiver)
         elif isinstance(value, Tensor) and value.op in ("eq", "ne", "logical_not", "ge", "gt", "lt"):
             stack += value.args.values()
         elif isinstance(value, Union):

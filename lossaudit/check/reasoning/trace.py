@@ -55,8 +55,9 @@ class Choice:
 
 @dataclass(slots=True)
 class Nested:
-    """A loop or a call within the pass: what leaves it early goes on behind it."""
+    """A loop or a call within the pass: what leaves it early goes on behind it. ``repeats`` says that it is a loop of unknown length."""
 
+    repeats: bool = False
     passes: list[Sequence] = field(default_factory=list)
 
 
@@ -177,6 +178,16 @@ def all_acts(sequence: Sequence) -> Iterator[Act]:
         else:
             for inner in item.options if isinstance(item, Choice) else item.passes:
                 yield from all_acts(inner)
+
+
+def repeated_acts(sequence: Sequence) -> Iterator[Act]:
+    """The acts of a pass that an inner loop does again and again."""
+    for item in sequence.items:
+        if isinstance(item, Act):
+            continue
+        is_loop = isinstance(item, Nested) and item.repeats
+        for inner in item.options if isinstance(item, Choice) else item.passes:
+            yield from all_acts(inner) if is_loop else repeated_acts(inner)
 
 
 def paths(sequence: Sequence) -> list[Path] | None:

@@ -8,7 +8,8 @@ reached something optimised, along operands that carry a gradient. Optimised are
 - what a loss under contract is given;
 - what a model computes from its layers;
 - a number that a function returns through which a gradient passes, and that either compares what the function was given (a
-  prediction and a target) or was computed from layers.
+  prediction and a target) or was computed from layers. An object that is called and is no module of the framework is as often a
+  metric: what it returns has to reach one of the others.
 """
 
 from __future__ import annotations
@@ -82,6 +83,12 @@ def _bases(receiver: Value | None) -> tuple[str, ...]:
     return cls.externals if isinstance(cls, ClassVal) else ()
 
 
+def _is_plain_object(receiver: Value | None) -> bool:
+    return (
+        isinstance(receiver, Instance) and isinstance(receiver.cls, ClassVal) and not receiver.cls.externals
+    )
+
+
 def _given_to_criteria(value: Value) -> Iterator[Value]:
     """What was handed to calls whose results, added up and scaled, are back-propagated: a gradient gets out of them as well."""
     stack = [value]
@@ -101,6 +108,8 @@ def _is_loss_by_form(term: Tensor, event: FunctionReturn) -> bool:
     """A number that is computed from a pair of things or from layers, and through which a gradient can pass."""
     is_number = term.shape.rank == 0 or is_loss_value(term, event.since)
     if not (is_number and term.ident >= event.since and _carries(term)):
+        return False
+    if _is_plain_object(event.receiver):
         return False
     takes_a_pair = sum(one is not event.receiver for one in event.parameters) > 1
     return (takes_a_pair or _holds_layers(term)) and not gradient_cuts(term)

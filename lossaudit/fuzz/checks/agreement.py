@@ -93,8 +93,7 @@ def _only_rounding(trial: Trial) -> bool:
         return False
     if "float64" not in trial.session.reach[trial.case.space].dtypes:
         return False
-    wide = trial.session.trial(replace(trial.case, dtype="float64"), trial.subject, trial.variant)
-    return wide.value_agrees is True
+    return trial.agrees_in_float64
 
 
 def _difference(trial: Trial) -> str:
