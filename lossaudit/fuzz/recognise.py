@@ -593,13 +593,19 @@ def _tells(values: list[Tensor | None]) -> bool:
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
     best: tuple[float, Variant] | None = None
-    answers = search.scales.told(door).answers
+    # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
+    rounds = (door.comparable, search.scales.told(door).answers)
     declared = _plain_variants(door, spec, search.asked, reach="declared")
     for variant in itertools.islice(declared, MOST_NEAREST):
-        given = [(case, seen) for case, seen in answers if search.scales.gives(variant, case, seen)]
-        telling = 2 * len(given) >= len(answers) and _tells([seen.value for _, seen in given])
+        given = [
+            first
+            for first, second in zip(*rounds, strict=True)
+            if search.scales.gives(variant, *first) and search.scales.gives(variant, *second)
+        ]
+        telling = 2 * len(given) >= len(door.comparable) and _tells([seen.value for _, seen in given])
         score = float(len(given)) if telling else 0.0
-        if not score and search.scales.may_relate(variant, door) and relations.fit(variant, answers):
+        related = not score and search.scales.may_relate(variant, door)
+        if related and all(relations.fit(variant, answers) for answers in rounds):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
