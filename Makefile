@@ -33,6 +33,9 @@ lint: $(INSTALLED) ## Lint, format check, types, dependency directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(INSTALLED) ## Measure check side by side with other linters (downloads them, and packages)
+	$(BIN)/python -m benchmarks.check_speed --write
+
 bench-fuzz: $(INSTALLED) ## Measure evaluations a second of fuzz against a bare loop
 	$(BIN)/python benchmarks/fuzz_throughput.py
 
@@ -42,4 +45,4 @@ corpus: $(INSTALLED) ## Check real packages, and compare with the reviewed findi
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test test-slow lint bench-fuzz corpus clean
+.PHONY: help setup demo test test-slow lint bench bench-fuzz corpus clean

@@ -193,7 +193,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         raise Unable(str(error)) from error
     _tell_check(outcome, change, options)
     if outcome.interrupted:
-        click.echo(f"Interrupted: {outcome.checked} files were checked.", err=True)
+        click.echo(f"Interrupted: {outcome.checked} of {outcome.given} files were checked.", err=True)
         sys.exit(EXIT_INTERRUPTED)
     code = outcome.exit_code
     sys.exit(EXIT_CLEAN if options["exit_zero"] and code == EXIT_FINDINGS else code)

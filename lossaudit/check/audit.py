@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """The findings in the order of files, rows, columns and codes; how many files were checked; the exit code.
+    """The findings in the order of files, rows, columns and codes; how many files of those ``given`` were checked; the exit code.
 
     ``changes`` is what was changed, or would be; the findings are then those that remain. If the run was ``interrupted``,
     they are what was found until then.
@@ -72,6 +72,7 @@ class CheckRun:
     exit_code: int
     changes: tuple[FileChange, ...] = ()
     interrupted: bool = False
+    given: int = 0
 
 
 def run(request: Request) -> CheckRun:
@@ -168,7 +169,7 @@ class _Audit:
         code = _exit_code(everything, len(self.files) - self.unreadable)
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
-        return CheckRun(everything, self.checked, code, changes, self.interrupted)
+        return CheckRun(everything, self.checked, code, changes, self.interrupted, len(self.files))
 
 
 def _names_a_loss(path: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,45 @@ def test_a_file_that_ends_every_process_hides_no_other(tmp_path: Path) -> None:
     assert [line for line in found if line[0] == "E004"] == [
         ["E004", "m3.py", "the analysis of this file failed (its pr"]
     ]
+
+
+INTERRUPTED = """
+    import sys, time
+    from lossaudit.check import executors, units
+    from lossaudit.cli import main
+
+    executors.LITTLE = 0
+    original = units.Workshop.report
+
+    def report(self, task):
+        if task.path.name == "slow.py":
+            print("slow", file=sys.stderr, flush=True)
+            time.sleep(600)
+        return original(self, task)
+
+    units.Workshop.report = report
+    sys.argv = ["lossaudit", "check", "--no-cache", "--isolated", "--output-format", "concise", "--jobs", sys.argv[1]]
+    main()
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_run_says_what_it_found(tmp_path: Path, jobs: str) -> None:
+    (tmp_path / "first.py").write_text(WRONG)
+    (tmp_path / "slow.py").write_text(WRONG)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED), jobs],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "slow\n"
+    time.sleep(0.5)  # the other file is done in this time, whoever has it
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "first.py:5:12: LA101" in out
+    assert err == "Interrupted: 1 of 2 files were checked.\n"
 
 
 # Clusters ----------------------------------------------------------------------------------------------------------

@@ -184,13 +184,19 @@ class _DeviceSearch:
 
 def _without_what_is_moved(union: Union) -> list[Value]:
     """Of ``x`` and ``x`` moved under a condition on devices, the moved one speaks for both."""
-    moved = {
-        id(source)
-        for one in union.alternatives
-        if isinstance(one, Tensor) and one.guarded
-        for source in alternatives(one.args.get("input", ABSENT))
-    }
-    return [one for one in union.alternatives if id(one) not in moved]
+    options = union.alternatives
+    return [one for one in options if not any(_is_moved(other, one) for other in options)]
+
+
+def _is_moved(moved: Value, source: Value, depth: int = 8) -> bool:
+    """Whether ``moved`` is ``source`` after a move that a device decided, or both are the same operation on such a pair."""
+    if not isinstance(moved, Tensor) or not isinstance(source, Tensor) or moved is source or depth == 0:
+        return False
+    if moved.guarded and any(one is source for one in alternatives(moved.args.get("input", ABSENT))):
+        return True
+    if moved.op != source.op or moved.site != source.site:
+        return False
+    return any(_is_moved(one, source.args.get(name, ABSENT), depth - 1) for name, one in moved.args.items())
 
 
 def _is_plain_number(term: Tensor, since: int) -> bool:
@@ -663,6 +669,8 @@ _CARRYING = frozenset({
 @detector("LA505", LoopDone)
 def loss_accumulates_graph(event: LoopDone) -> Iterator[Hit]:
     """What was back-propagated in an earlier pass is still held, with its graph, when the next one is added."""
+    if not event.loop.repeats:
+        return  # over the few items of a list that is written out, nothing grows
     spent: dict[int, Site] = {}
     for number_of_pass, record in enumerate(event.loop.passes):
         if number_of_pass:

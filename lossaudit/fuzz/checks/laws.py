@@ -106,7 +106,7 @@ def minimum(trial: Trial) -> Failure | None:
 
     Judged in every space that the target accepts at once: which of them it is made for may not be known.
     """
-    if trial.variant is None and not _of_a_prediction(trial):
+    if trial.variant is None and not of_a_prediction(trial):
         return None
     found: Failure | None = None
     for name, subject in trial.session.subjects.items():
@@ -127,7 +127,7 @@ def minimum(trial: Trial) -> Failure | None:
     return found
 
 
-def _of_a_prediction(trial: Trial) -> bool:
+def of_a_prediction(trial: Trial) -> bool:
     """Whether a loss of unknown formula is one of a prediction against a target, as far as its parameters' names tell.
 
     A term that keeps depth smooth where the image is smooth takes two tensors too, and none is the other's target. Nor

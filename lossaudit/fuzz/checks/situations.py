@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.fuzz import devices, inputs, variants
+from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import arrange, single, tensors
@@ -293,7 +294,7 @@ def downhill(trial: Trial) -> Failure | None:
 
     Judged in every space that the target accepts at once, as it is not known for which it is made.
     """
-    if trial.variant is not None or trial.subject.interface.arrays:
+    if trial.variant is not None or trial.subject.interface.arrays or not of_a_prediction(trial):
         return None
     found: Failure | None = None
     for name, subject in trial.session.subjects.items():
