@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.corpus import __main__ as corpus
@@ -47,3 +49,12 @@ def test_new_and_vanished_findings_are_shown(limit: float) -> None:
     assert new == ["p: a.py:4 LA101 words"]
     assert vanished == ["p: a.py:3 LA101 was true: reason"]
     assert caught == ["p: b.py:9 LA105"]
+
+
+def test_a_run_that_says_nothing_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python -m`` leaves with 1 where it does not find the package, as the command does where it has findings."""
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    silent.chmod(0o755)
+    monkeypatch.setattr(corpus.sys, "executable", str(silent))
+    assert corpus.check("p", tmp_path, (".",), 10.0).state == "failed"

@@ -113,7 +113,9 @@ def check(package: str, folder: Path, parts: tuple[str, ...], limit: float) -> O
     except subprocess.TimeoutExpired:
         return Outcome(package, (), limit, "timed out")
     seconds = time.perf_counter() - start
-    if done.returncode not in (0, 1):
+    if (
+        done.returncode not in (0, 1) or not done.stdout
+    ):  # an interpreter that does not find the package says 1, too
         return Outcome(package, (), seconds, "failed")
     found = {}
     for one in json.loads(done.stdout):

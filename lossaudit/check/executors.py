@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lossaudit import __version__
 from lossaudit.check import CheckOptions, ExecutorError
 from lossaudit.check.units import (
     Batch,
@@ -60,7 +61,6 @@ class Done:
     reports: dict[Path, Report] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
     is_steady: bool = True
-    interrupted: bool = False
 
     def add(self, batch: Batch) -> None:
         """Some more units are done."""
@@ -70,13 +70,13 @@ class Done:
 
 
 def execute(setup: Setup, tasks: Sequence[Task], options: CheckOptions) -> Done:
-    """Analyse units where ``options`` says. If the user interrupts it, what was found until then is the result.
+    """Analyse units where ``options`` says. If the user interrupts it, those are missing that were not done by then.
 
     Raises:
         ExecutorError: There is no such executor, or it cannot be reached.
     """
     done = Done()
-    try:
+    with suppress(KeyboardInterrupt):
         if options.executor is not None:
             chunks = portions(tasks, sum(task.size for task in tasks) // CLUSTER_CHUNK + 1)
             address = cluster_address(options.executor)
@@ -87,8 +87,6 @@ def execute(setup: Setup, tasks: Sequence[Task], options: CheckOptions) -> Done:
             workshop = Workshop(setup)
             for task in tasks:
                 done.add(with_deep_stack(lambda one=task: workshop.batch([one])))  # type: ignore[misc]
-    except KeyboardInterrupt:
-        done.interrupted = True
     return done
 
 
@@ -206,3 +204,8 @@ def _cluster(address: str) -> Iterator[Crew]:
             yield Crew(client.get_executor(pure=False), (BrokenExecutor, KilledWorker))
     except CancelledError as error:
         raise ExecutorError(f"{SCHEME}:{address}: the scheduler has gone") from error
+    except (ImportError, RuntimeError) as error:  # what arrives there cannot be read
+        reason = str(error).partition("\n")[0]
+        raise ExecutorError(
+            f"{SCHEME}:{address}: lossaudit {__version__} is needed there too ({reason})"
+        ) from error

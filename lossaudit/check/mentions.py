@@ -15,7 +15,7 @@ _PIECE = re.compile(
     r"|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
     r"|\.?[^\W\d]\w*"
 )
-_REDUCTION = re.compile(r"(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis)\s*=\s*)?([(\[]?\s*-?\d)?")
+_REDUCTION = re.compile(r"(?<!\w)(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis)\s*=\s*)?([(\[]?\s*-?\d)?")
 _WORD = re.compile(r"[^\W\d]\w*")
 FULL = ".reduced()"
 """Ends the mark of a reduction over all dimensions; before it stands the last word of what is reduced."""

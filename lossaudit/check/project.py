@@ -72,6 +72,11 @@ class Project:
         return module.parsed.code
 
     @property
+    def modules(self) -> tuple[Module, ...]:
+        """Every module that was named so far."""
+        return tuple(self._modules.values())
+
+    @property
     def is_waiting(self) -> bool:
         """Whether there are files that imports name and that nobody has asked for by :meth:`take_waiting`."""
         return bool(self._waiting)

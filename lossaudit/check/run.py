@@ -42,9 +42,9 @@ def check(files: Sequence[Path], options: CheckOptions) -> CheckResult:
     found = [finding for task in tasks if task.path in reports for finding in reports[task.path].findings]
     result = CheckResult(
         tuple(sorted(set_of(found), key=_order)),
-        len(reports),
-        _unreadable(reports.values()),
-        done.interrupted,
+        checked=len(reports),
+        unreadable=_unreadable(reports.values()),
+        interrupted=len(reports) < len(tasks),
     )
     if cache is not None and done.is_steady and given.agrees(done.answers):
         cache.remember(setup, tasks, reports, result)

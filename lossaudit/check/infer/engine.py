@@ -119,6 +119,7 @@ class Interpreter:
         self._is_abroad = False
         self._registries: dict[int, DictVal] = {}
         self._may_fill = MAX_FILLING
+        self._followed: set[int] = set()
         self.budget = Budget()
 
     # Limits and events
@@ -500,12 +501,24 @@ class Interpreter:
         """
         if id(table) not in self._registries or self._is_abroad:
             return
+        self._name_submodules()
         while waiting := self.project.take_waiting(self._may_fill):
             self._may_fill -= len(waiting)
             for module in waiting:
                 self.run_module(module)
+            self._name_submodules()
         if self.project.is_waiting:
             table.rest = UNKNOWN
+
+    def _name_submodules(self) -> None:
+        """``from package import module`` names a file as well, which shows only when the package has run without binding the name."""
+        for module in self.project.modules:
+            if module.state != "new" and id(module) not in self._followed:
+                if module.state == "done":
+                    self._followed.add(id(module))
+                for value in module.scope.vars.values():
+                    if isinstance(value, LazyImport) and value.name is not None:
+                        self.project.submodule(value.module, value.name)
 
     @contextmanager
     def _apart(self, *, abroad: bool) -> Iterator[None]:

@@ -45,14 +45,9 @@ def apply_module(
     inner = Arguments(positional, keywords, open_from, arguments.open_keywords)
     callee = _method_of(interp, frame, module, bound.get("method", NONE), site)
     value = interp.call(frame, callee, inner, site)
-    gives_state = constant(bound.get("mutable", NONE))
-    if gives_state in (None, False):
+    if constant(bound.get("mutable", NONE)) in (None, False):
         return value
-    return (
-        UNKNOWN
-        if gives_state is NotImplemented and "mutable" not in arguments.keywords
-        else TupleVal((value, UNKNOWN))
-    )
+    return TupleVal((value, UNKNOWN)) if "mutable" in arguments.keywords else UNKNOWN
 
 
 def _method_of(interp: Interpreter, frame: Frame, module: Instance, method: Value, site: Site) -> Value:

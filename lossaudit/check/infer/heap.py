@@ -113,7 +113,9 @@ class Heap:
 
     def _note(self, container: Any, key: Any, old: Any) -> None:
         if self.journals and id(container) not in self.journals[-1].born:
-            self.journals[-1].old.setdefault((id(container), key), Change(container, key, old))
+            noted, where = self.journals[-1].old, (id(container), key)
+            if where not in noted:
+                noted[where] = Change(container, key, old)
 
     # Branches
 
@@ -195,9 +197,10 @@ def _write(container: Any, key: Any, value: Any) -> None:
 
 def _join(finals: list[Any]) -> Any:
     """A place that only some branches wrote holds what they wrote: reading it otherwise would have raised."""
+    first = finals[0]
+    if all(value is first for value in finals):
+        return first
     known = [value for value in finals if value is not MISSING]
-    if not known:
-        return MISSING
     if isinstance(known[0], list):
         return _join_lists(known)
     if not all(isinstance(value, Value) for value in known):

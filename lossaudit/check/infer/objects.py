@@ -36,6 +36,7 @@ from lossaudit.check.values import (
     constant,
     feasible,
     join,
+    same,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if is_method:
             return ExternalMethod(value, name)
         return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
+    if isinstance(value, Const) and name == "value":
+        return value  # of a member of an enumeration: a plain constant has no such attribute
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
@@ -420,6 +423,8 @@ def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
 
 def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
     """Call a class of the project."""
+    if any(base in ENUMERATIONS for base in cls.externals):
+        return _member(cls, arguments)
     instance = Instance(cls, site)
     interp.heap.born(instance, instance.attrs)
     for base in cls.externals:
@@ -444,6 +449,17 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
     return instance
+
+
+ENUMERATIONS = frozenset({"enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"})
+
+
+def _member(cls: ClassVal, arguments: Arguments) -> Value:
+    """``Mode("binary")``: a member stands for its value, and is the same however it is looked up."""
+    wanted = arguments.positional[0] if arguments.certain_positional() else UNKNOWN
+    return next(
+        (one for one in cls.scope.vars.values() if isinstance(one, Const) and same(one, wanted)), UNKNOWN
+    )
 
 
 def _fill_fields(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
