@@ -669,6 +669,8 @@ _CARRYING = frozenset({
 @detector("LA505", LoopDone)
 def loss_accumulates_graph(event: LoopDone) -> Iterator[Hit]:
     """What was back-propagated in an earlier pass is still held, with its graph, when the next one is added."""
+    if not event.loop.repeats:
+        return  # over the few items of a list that is written out, nothing grows
     spent: dict[int, Site] = {}
     for number_of_pass, record in enumerate(event.loop.passes):
         if number_of_pass:

@@ -36,6 +36,7 @@ from lossaudit.check.values import (
     constant,
     feasible,
     join,
+    same,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         if is_method:
             return ExternalMethod(value, name)
         return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
+    if isinstance(value, Const) and name == "value":
+        return value  # of a member of an enumeration: a plain constant has no such attribute
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
@@ -243,6 +246,14 @@ def is_module_instance(interp: Interpreter, value: Instance) -> bool:
     return any(interp.contracts.is_module_class(name) for name in names)
 
 
+def _make_leaf(interp: Interpreter, frame: Frame, tensor: Tensor, flag: Value, site: Site) -> None:
+    """``tensor.requires_grad = True``: from now on a gradient ends here."""
+    op = interp.contracts.ops["requires_grad_"]
+    leaf = apply_op(interp, frame, op, {"input": tensor, "requires_grad": flag}, site)
+    if isinstance(leaf, Tensor):
+        interp.mutate(tensor, leaf)
+
+
 def set_attribute(
     interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site
 ) -> None:
@@ -267,6 +278,8 @@ def set_attribute(
             _emit_assignment(interp, frame, one, name, value, site, before)
         elif isinstance(one, Tensor):
             _emit_assignment(interp, frame, one, name, value, site)
+            if name == "requires_grad" and constant(value) is True:
+                _make_leaf(interp, frame, one, value, site)
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
         elif isinstance(one, Unknown):
@@ -420,6 +433,8 @@ def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
 
 def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
     """Call a class of the project."""
+    if any(base in ENUMERATIONS for base in cls.externals):
+        return _member(cls, arguments)
     instance = Instance(cls, site)
     interp.heap.born(instance, instance.attrs)
     for base in cls.externals:
@@ -444,6 +459,17 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
     return instance
+
+
+ENUMERATIONS = frozenset({"enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"})
+
+
+def _member(cls: ClassVal, arguments: Arguments) -> Value:
+    """``Mode("binary")``: a member stands for its value, and is the same however it is looked up."""
+    wanted = arguments.positional[0] if arguments.certain_positional() else UNKNOWN
+    return next(
+        (one for one in cls.scope.vars.values() if isinstance(one, Const) and same(one, wanted)), UNKNOWN
+    )
 
 
 def _fill_fields(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:

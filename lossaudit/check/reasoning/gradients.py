@@ -106,7 +106,7 @@ def _below(found: Obstacles, term: Tensor, is_target: bool) -> list[tuple[Value,
         found.decides = True
     elif term.op == "input":
         found.open = not is_target
-    elif _may_be_leaf(term):
+    elif _may_be_leaf(term) or _has_forgotten(term):
         found.open = True
     elif term.op not in _MAKES_DATA:
         return _operands(term, is_target)
@@ -138,6 +138,11 @@ def _is_computed(value: Value) -> bool:
             return True
         stack += parts(one)
     return False
+
+
+def _has_forgotten(term: Tensor) -> bool:
+    """Whether the term lies so deep that it does not know its operands any more."""
+    return not term.args and term.op not in _MAKES_DATA
 
 
 def _may_be_leaf(term: Tensor) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lossaudit.check.kinds import Kind
 from lossaudit.check.values import (
+    ITERATED,
     Const,
     DictVal,
     External,
@@ -54,8 +55,8 @@ def reads_layers(term: Tensor) -> bool:
 def gradient_cuts(term: Tensor) -> list[Tensor]:
     """The hard decisions at which every gradient of ``term`` stops; nothing if one may pass.
 
-    What the decisions were taken on, the batch, and a parameter whose default is a plain number carry no gradient themselves; any
-    other value of unknown origin may.
+    The batch, also the one on which the decisions were taken, and a parameter whose default is a plain number carry no gradient
+    themselves; any other value of unknown origin may: in ``sign(x) * log1p(abs(x))`` it does.
     """
     cuts: list[Tensor] = []
     loose: list[Unknown] = []
@@ -69,17 +70,17 @@ def gradient_cuts(term: Tensor) -> list[Tensor]:
         if isinstance(value, Tensor):
             if value.kind is Kind.HARD:
                 cuts.append(value)
-            elif value.module is not None or value.op in ("parameter", "opaque", "input"):
-                return []
+            elif value.module is not None or value.op in ("parameter", "opaque", "input") or not value.args:
+                return []  # a term without operands lies so deep that it has forgotten them
             elif not value.detached:
                 stack += value.args.values()
         elif isinstance(value, Unknown):
             loose.append(value)
         elif not isinstance(value, (Const, External)):
             stack += _parts(value)
-    data = {id(leaf) for cut in cuts for leaf in unknown_leaves(cut)}
+    batches = {id(leaf) for cut in cuts for leaf in unknown_leaves(cut) if leaf.origin == ITERATED}
     carries_none = all(
-        leaf.data or leaf.origin == "size" or leaf.is_usually_number or id(leaf) in data for leaf in loose
+        leaf.data or leaf.origin == "size" or leaf.is_usually_number or id(leaf) in batches for leaf in loose
     )
     return cuts if carries_none and not stack else []
 

@@ -83,10 +83,10 @@ def _bases(receiver: Value | None) -> tuple[str, ...]:
     return cls.externals if isinstance(cls, ClassVal) else ()
 
 
-def _is_plain_object(receiver: Value | None) -> bool:
-    return (
-        isinstance(receiver, Instance) and isinstance(receiver.cls, ClassVal) and not receiver.cls.externals
-    )
+def _is_of_plain_class(event: FunctionReturn) -> bool:
+    """Whether a method without a module of the framework behind it returned."""
+    cls = event.receiver.cls if isinstance(event.receiver, Instance) else event.function.owner
+    return isinstance(cls, ClassVal) and not cls.externals
 
 
 def _given_to_criteria(value: Value) -> Iterator[Value]:
@@ -109,7 +109,7 @@ def _is_loss_by_form(term: Tensor, event: FunctionReturn) -> bool:
     is_number = term.shape.rank == 0 or is_loss_value(term, event.since)
     if not (is_number and term.ident >= event.since and _carries(term)):
         return False
-    if _is_plain_object(event.receiver):
+    if _is_of_plain_class(event):
         return False
     takes_a_pair = sum(one is not event.receiver for one in event.parameters) > 1
     return (takes_a_pair or _holds_layers(term)) and not gradient_cuts(term)
