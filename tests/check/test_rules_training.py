@@ -167,6 +167,9 @@ RIGHT = {
         "\ndef step(x, y):\n    optimizer.zero_grad()\n    out = deep(x)\n    (out - out.detach() * 2).pow(2).mean().backward()\n"
         "    optimizer.step()\n"
     ),
+    "nothing fails: back-propagation of a term that has forgotten its operands": (
+        "\ndef step(x):\n" + "    x = torch.sin(x)\n" * 120 + "    x.backward()\n    optimizer.step()\n"
+    ),
     "LA505 a list of two": loop(
         "parts = []\nfor half in (x, y):\n    optimizer.zero_grad()\n    loss = F.mse_loss(net(half), half)\n    parts.append(loss)\n"
         "    loss.backward()\n    optimizer.step()\nprint(parts)"
