@@ -176,6 +176,12 @@ RIGHT = {
         "\ndef step(model, x, y):\n    optimizer.zero_grad()\n    out = model(net(x).tanh())\n    (squeeze(out) - y).pow(2).mean().backward()\n"
         "    optimizer.step()\n"
     ),
+    "LA501 parameters that are flagged one by one": (
+        "\nw, b = torch.randn(8, 3), torch.randn(3)\nparameters = [w, b]\nfor p in parameters:\n    p *= 0.01\n"
+        "for p in parameters:\n    p.requires_grad = True\n\nrows = [[float(i)] * 8 for i in range(9)]\ndata = torch.tensor(rows)\n"
+        "for _ in range(100):\n    for p in parameters:\n        p.grad = None\n    F.mse_loss(data @ w + b, torch.tensor([0.5] * 3)).backward()\n"
+        "    for p in parameters:\n        p.data -= 0.1 * p.grad\n"
+    ),
     "LA501 the gradient of an input": (
         "\nfrom torch.autograd import Variable\n\ndef attack(x, centre):\n    noise = Variable(torch.randn(4, 8), requires_grad=True)\n"
         "    away = noise - Variable(centre.index_select(0, noise.argmax(1)))\n    away.pow(2).mean().backward()\n    return noise.grad\n"
