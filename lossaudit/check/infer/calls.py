@@ -186,6 +186,7 @@ def run_function(
         interp.stack.pop()
         interp.forward_since = outer_forward
     frame.mutations += inner.mutations[:MAX_MUTATIONS]
+    interp.called.add(key)
     if is_general:
         interp.covered.add(key)
     interp.emit(

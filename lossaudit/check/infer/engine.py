@@ -98,6 +98,7 @@ class Interpreter:
         self.heap = Heap()
         self.stack: list[tuple[int, int]] = []
         self.covered: set[tuple[int, int]] = set()
+        self.called: set[tuple[int, int]] = set()
         self.assigning: set[tuple[int, str]] = set()
         self.class_stack: list[ClassVal] = []
         self.star_modules: dict[str, Module] = {}
@@ -593,7 +594,10 @@ class Interpreter:
                 place += 1
 
     def _built_of_elsewhere(self) -> Iterator[tuple[ClassVal, list[Instance]]]:
-        """The classes of other files of which roots built objects, and those of which running these builds some."""
+        """The classes of other files of which the text of the home builds objects.
+
+        What those build in their turn belongs to the files that say so, and is run here where a method calls it.
+        """
         done: dict[int, int] = {}
         while True:
             fresh = [
@@ -603,11 +607,12 @@ class Interpreter:
             ]
             if not fresh:
                 return
-            for key, built in fresh:
+            for key, built in reversed(fresh):  # what was built last holds, and calls, what was built before
                 done[key] = done.get(key, 0) + len(built)
                 cls = built[0].cls
-                if isinstance(cls, ClassVal) and cls.module is not self.home:
-                    yield cls, built
+                here = [one for one in built if one.site.path == self.home.filename]
+                if here and isinstance(cls, ClassVal) and cls.module is not self.home:
+                    yield cls, here
 
     def _run_definition(self, function: Function) -> None:
         """Run a function as a root, if that can show anything."""
@@ -638,9 +643,9 @@ class Interpreter:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
     def _run_class_of_elsewhere(self, cls: ClassVal, built: list[Instance]) -> None:
-        """Run every method of a class of another file on the objects that roots of the home built."""
+        """Run the methods of a class of another file on the objects that roots of the home built, if the home does not call them."""
         if self.reach.gives(cls, self.detectors.needs):
-            self._run_methods(cls, built)
+            self._run_methods(cls, built, done=self.called)
 
     def _run_class(self, cls: ClassVal) -> None:
         """Run every method of a class of the home, on the objects that were built of it or on one with unknown arguments.
@@ -676,10 +681,12 @@ class Interpreter:
         self._tried += found  # kept: what is remembered of an object goes by its identity
         return found
 
-    def _run_methods(self, cls: ClassVal, built: list[Instance]) -> None:
+    def _run_methods(
+        self, cls: ClassVal, built: list[Instance], done: set[tuple[int, int]] | None = None
+    ) -> None:
         for instance in built:
             for function in self._methods(cls):
-                if (id(function.node), id(instance)) in self.covered:
+                if (id(function.node), id(instance)) in (self.covered if done is None else done):
                     continue
                 if not self.reach.gives(BoundMethod(function, instance), self._needs()):
                     continue
