@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -586,8 +587,9 @@ def distort(
 
 
 def _tells(values: list[Tensor | None]) -> bool:
-    """Whether agreement on these values proves anything: the same again and again, zero above all, does not."""
-    return len({round(float(value.sum()), 6) for value in values if value is not None}) >= LEAST_TOLD
+    """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN."""
+    sums = [float(value.sum()) for value in values if value is not None]
+    return len({round(total, 6) for total in sums if math.isfinite(total)}) >= LEAST_TOLD
 
 
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:

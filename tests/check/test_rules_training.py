@@ -167,6 +167,9 @@ RIGHT = {
         "\ndef step(x, y):\n    optimizer.zero_grad()\n    out = deep(x)\n    (out - out.detach() * 2).pow(2).mean().backward()\n"
         "    optimizer.step()\n"
     ),
+    "nothing fails: back-propagation of a term that has forgotten its operands": (
+        "\ndef step(x):\n" + "    x = torch.sin(x)\n" * 120 + "    x.backward()\n    optimizer.step()\n"
+    ),
     "LA505 a list of two": loop(
         "parts = []\nfor half in (x, y):\n    optimizer.zero_grad()\n    loss = F.mse_loss(net(half), half)\n    parts.append(loss)\n"
         "    loss.backward()\n    optimizer.step()\nprint(parts)"
@@ -175,6 +178,12 @@ RIGHT = {
         "\ndef squeeze(x):\n    return torch.sign(x) * torch.log1p(torch.abs(x))\n"
         "\ndef step(model, x, y):\n    optimizer.zero_grad()\n    out = model(net(x).tanh())\n    (squeeze(out) - y).pow(2).mean().backward()\n"
         "    optimizer.step()\n"
+    ),
+    "LA501 parameters that are flagged one by one": (
+        "\nw, b = torch.randn(8, 3), torch.randn(3)\nparameters = [w, b]\nfor p in parameters:\n    p *= 0.01\n"
+        "for p in parameters:\n    p.requires_grad = True\n\nrows = [[float(i)] * 8 for i in range(9)]\ndata = torch.tensor(rows)\n"
+        "for _ in range(100):\n    for p in parameters:\n        p.grad = None\n    F.mse_loss(data @ w + b, torch.tensor([0.5] * 3)).backward()\n"
+        "    for p in parameters:\n        p.data -= 0.1 * p.grad\n"
     ),
     "LA501 the gradient of an input": (
         "\nfrom torch.autograd import Variable\n\ndef attack(x, centre):\n    noise = Variable(torch.randn(4, 8), requires_grad=True)\n"

@@ -246,6 +246,14 @@ def is_module_instance(interp: Interpreter, value: Instance) -> bool:
     return any(interp.contracts.is_module_class(name) for name in names)
 
 
+def _make_leaf(interp: Interpreter, frame: Frame, tensor: Tensor, flag: Value, site: Site) -> None:
+    """``tensor.requires_grad = True``: from now on a gradient ends here."""
+    op = interp.contracts.ops["requires_grad_"]
+    leaf = apply_op(interp, frame, op, {"input": tensor, "requires_grad": flag}, site)
+    if isinstance(leaf, Tensor):
+        interp.mutate(tensor, leaf)
+
+
 def set_attribute(
     interp: Interpreter, frame: Frame, target: Value, name: str, value: Value, site: Site
 ) -> None:
@@ -270,6 +278,8 @@ def set_attribute(
             _emit_assignment(interp, frame, one, name, value, site, before)
         elif isinstance(one, Tensor):
             _emit_assignment(interp, frame, one, name, value, site)
+            if name == "requires_grad" and constant(value) is True:
+                _make_leaf(interp, frame, one, value, site)
         elif isinstance(one, ClassVal):
             interp.heap.set(one.scope.vars, name, value)
         elif isinstance(one, Unknown):

@@ -110,7 +110,7 @@ def apply_op(
     interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term), op.name)
     if op.activation is not None:
         return _activated(interp, frame, op.activation, args, term)
-    return _result(interp, frame, op, term)
+    return _result(interp, frame, op, term, args)
 
 
 def _activated(
@@ -200,7 +200,7 @@ def _is_batched(op: Op, args: dict[str, Value], operand: Value | None) -> bool:
     return op.shape in _KEEPS_BATCH or (op.shape == "flatten" and integer(args.get("start_dim")) == 1)
 
 
-def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
+def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor, args: dict[str, Value]) -> Value:
     """The Python value that the operation returns, as its contract's ``result`` says."""
     kind = op.result
     if kind == "tensor":
@@ -210,11 +210,11 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor) -> Value:
     if kind == "foreign":
         return Unknown(foreign=True, owner=term)
     if kind == "backward":
-        start = None if constant(term.args.get("gradient")) is None else term.args.get("gradient")
+        start = None if constant(args.get("gradient")) is None else args.get("gradient")
         keeps = any(
-            constant(term.args.get(name)) not in (None, False) for name in ("retain_graph", "create_graph")
+            constant(args.get(name)) not in (None, False) for name in ("retain_graph", "create_graph")
         )
-        back_propagate(interp, frame, term.args["input"], term.site, keeps_graph=keeps, start=start)
+        back_propagate(interp, frame, args["input"], term.site, keeps_graph=keeps, start=start)
         return NONE
     if kind == "record":
         return _record(interp, frame, op, term)
