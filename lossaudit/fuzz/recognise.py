@@ -587,9 +587,14 @@ def distort(
 
 
 def _tells(values: list[Tensor | None]) -> bool:
-    """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN."""
+    """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN.
+
+    Where two numbers agree, that both have none for the same other inputs counts as a third.
+    """
     sums = [float(value.sum()) for value in values if value is not None]
-    return len({round(total, 6) for total in sums if math.isfinite(total)}) >= LEAST_TOLD
+    numbers = {round(total, 6) for total in sums if math.isfinite(total)}
+    has_gaps = len(numbers) > 1 and not all(math.isfinite(total) for total in sums)
+    return len(numbers) + has_gaps >= LEAST_TOLD
 
 
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
