@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from lossaudit.check import ir
 from lossaudit.check.infer.frame import OutOfBudget
 
-MAX_STEPS = 20_000
+MAX_STEPS = 5_000
 """Calls and statements that one root may run."""
-OWN_STEPS = 2_000
+OWN_STEPS = 1_000
 """Those that every root may run; more of them come out of what the roots of the file share."""
-SHARED_STEPS = 60_000
+SHARED_STEPS = 6_000
 
 
 @dataclass(slots=True)

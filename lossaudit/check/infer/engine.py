@@ -643,9 +643,12 @@ class Interpreter:
                 self.emit(Backward, lambda: Backward(site, frozenset(), loss, explicit=False))
 
     def _run_class_of_elsewhere(self, cls: ClassVal, built: list[Instance]) -> None:
-        """Run the methods of a class of another file on the objects that roots of the home built, if the home does not call them."""
+        """Run the methods of a class of another file on the objects that roots of the home built.
+
+        A ``forward`` that the home calls has been run on what it is really given.
+        """
         if self.reach.gives(cls, self.detectors.needs):
-            self._run_methods(cls, built, done=self.called)
+            self._run_methods(cls, built, spare=calls.FORWARD_NAMES)
 
     def _run_class(self, cls: ClassVal) -> None:
         """Run every method of a class of the home, on the objects that were built of it or on one with unknown arguments.
@@ -681,12 +684,11 @@ class Interpreter:
         self._tried += found  # kept: what is remembered of an object goes by its identity
         return found
 
-    def _run_methods(
-        self, cls: ClassVal, built: list[Instance], done: set[tuple[int, int]] | None = None
-    ) -> None:
+    def _run_methods(self, cls: ClassVal, built: list[Instance], spare: frozenset[str] = frozenset()) -> None:
         for instance in built:
             for function in self._methods(cls):
-                if (id(function.node), id(instance)) in (self.covered if done is None else done):
+                done = self.called if function.name in spare else self.covered
+                if (id(function.node), id(instance)) in done:
                     continue
                 if not self.reach.gives(BoundMethod(function, instance), self._needs()):
                     continue
