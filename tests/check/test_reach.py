@@ -91,14 +91,7 @@ _HELPERS = "import torch\ndef confidence(x):\n    return torch.softmax(x, dim=1)
 def test_only_roots_that_can_show_something_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in (("barren", _BARREN), ("trained", _TRAINED), ("helpers", _HELPERS)):
         (tmp_path / f"{name}.py").write_text(text)
-    run: list[str] = []
-    original = Interpreter.run_root_function
-
-    def recorded(self: Interpreter, function: object, receiver: object = None) -> object:
-        run.append(function.name)  # type: ignore[attr-defined]
-        return original(self, function, receiver)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Interpreter, "run_root_function", recorded)
+    run = recorded_roots(monkeypatch)
     result = check_files(sorted(tmp_path.glob("*.py")), CheckOptions(select=frozenset({"LA101"})))
     assert [finding.code for finding in result.findings] == ["LA101"]
     assert sorted(run) == ["judge", "step"]
@@ -161,9 +154,8 @@ def test_only_modules_that_make_tensors_are_built_for_what_they_store(
     assert (roots(tmp_path, monkeypatch, text, "LA208") != []) is is_run
 
 
-def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: str) -> list[str]:
-    """The functions of a file that are run as roots for a rule."""
-    (tmp_path / "module.py").write_text(text)
+def recorded_roots(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the functions that are run as roots from now on."""
     run: list[str] = []
     original = Interpreter.run_root_function
 
@@ -172,5 +164,12 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: str)
         return original(self, function, receiver)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Interpreter, "run_root_function", recorded)
+    return run
+
+
+def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: str) -> list[str]:
+    """The functions of a file that are run as roots for a rule."""
+    (tmp_path / "module.py").write_text(text)
+    run = recorded_roots(monkeypatch)
     check_files([tmp_path / "module.py"], CheckOptions(select=frozenset({code})))
     return run

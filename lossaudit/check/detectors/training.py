@@ -88,16 +88,15 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
 def _handed_in(event: FunctionReturn) -> Iterator[int]:
     """The identities of the constants that the loss gets from outside: a device among them is the caller's choice."""
     receiver = event.receiver if isinstance(event.receiver, Instance) else None
-    stack = [(one, 0) for one in event.parameters if one is not receiver]
+    held = [one for one in event.parameters if one is not receiver]
     if receiver is not None:
-        stack += [(one, 0) for one in receiver.given]
-        stack += [(one, 0) for one in receiver.attrs.values() if not isinstance(one, Const)]
-    while stack:
-        value, depth = stack.pop()
-        if isinstance(value, Const):
-            yield id(value)
-        elif depth < _CONFIGURATION_DEPTH:
-            stack += [(one, depth + 1) for one in (*parts(value), *_settings(value))]
+        held += [*receiver.given, *(one for one in receiver.attrs.values() if not isinstance(one, Const))]
+    seen: set[int] = set()
+    for _ in range(_CONFIGURATION_DEPTH + 1):
+        fresh = {id(one): one for one in held if id(one) not in seen}
+        seen |= fresh.keys()
+        yield from (key for key, one in fresh.items() if isinstance(one, Const))
+        held = [part for one in fresh.values() for part in (*parts(one), *_settings(one))]
 
 
 def _settings(value: Value) -> list[Value]:
