@@ -137,9 +137,6 @@ SCALARS = frozenset({"int", "float", "bool", "str"})
 
 UNKNOWN = Unknown()
 
-ITERATED = "an element"
-"""The origin of what iterating over an unknown value yields."""
-
 
 @immutable(frozen=True, slots=True, eq=False)
 class Absent(Value):
