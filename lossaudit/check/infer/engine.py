@@ -28,6 +28,7 @@ from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
 from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
+from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
 from lossaudit.check.reasoning.trained import OBJECTIVES, Trained
@@ -63,6 +64,8 @@ MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 MAX_FILLING = 40
 """How many files are run in a unit only because they might register themselves somewhere."""
+MAX_GIVEN = 100
+"""How many parts of a constructor's arguments are looked at."""
 MISSING = "missing"
 """The origin of what is imported from a module that has no such name."""
 
@@ -594,9 +597,10 @@ class Interpreter:
                 place += 1
 
     def _built_of_elsewhere(self) -> Iterator[tuple[ClassVal, list[Instance]]]:
-        """The classes of other files of which the text of the home builds objects.
+        """The classes of other files of which the text of the home builds objects, and gives them something to work with.
 
-        What those build in their turn belongs to the files that say so, and is run here where a method calls it.
+        What those build in their turn belongs to the files that say so, and is run here where a method calls it. An object that
+        is given plain data only shows what the file of its class shows.
         """
         done: dict[int, int] = {}
         while True:
@@ -610,7 +614,7 @@ class Interpreter:
             for key, built in reversed(fresh):  # what was built last holds, and calls, what was built before
                 done[key] = done.get(key, 0) + len(built)
                 cls = built[0].cls
-                here = [one for one in built if one.site.path == self.home.filename]
+                here = [one for one in built if one.site.path == self.home.filename and _is_wired(one)]
                 if here and isinstance(cls, ClassVal) and cls.module is not self.home:
                     yield cls, here
 
@@ -716,6 +720,21 @@ class Interpreter:
                     seen.add(name)
                     if is_new and isinstance(member, Function):
                         yield member
+
+
+def _is_wired(instance: Instance) -> bool:
+    """Whether code was handed to the constructor: a model, a criterion, a class, a function."""
+    stack = list(instance.given)
+    for _ in range(MAX_GIVEN):
+        if not stack:
+            return False
+        value = stack.pop()
+        if isinstance(
+            value, (Instance, Function, BoundMethod, Partial, ClassVal, External, Tensor, LazyImport)
+        ):
+            return True
+        stack += parts(value)
+    return True
 
 
 def _tables(module: Module) -> Iterator[DictVal]:
