@@ -26,9 +26,9 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.infer.visits import is_given_code
 from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
-from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
 from lossaudit.check.reasoning.trained import OBJECTIVES, Trained
@@ -64,8 +64,6 @@ MAX_INSTANCES = 3
 """How many objects of one class have their methods run as roots."""
 MAX_FILLING = 40
 """How many files are run in a unit only because they might register themselves somewhere."""
-MAX_GIVEN = 100
-"""How many parts of a constructor's arguments are looked at."""
 MISSING = "missing"
 """The origin of what is imported from a module that has no such name."""
 
@@ -115,6 +113,7 @@ class Interpreter:
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.unfinished: dict[int, Instance] = {}
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, tools.words, tools.texts)
@@ -532,12 +531,11 @@ class Interpreter:
         another file than the home is told by the unit of that file.
         """
         outer = self._silence, self._is_abroad, self.forward_since
-        steps = self.budget.interrupt()
         stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
         self._silence, self._is_abroad, self.forward_since = int(abroad), abroad, None
         self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
         try:
-            with self.recorder.paused():
+            with self.recorder.paused(), self.budget.apart():
                 yield
         except OutOfBudget:
             while self.heap.journals:
@@ -550,7 +548,6 @@ class Interpreter:
                 journals,
             )
             self._silence, self._is_abroad, self.forward_since = outer
-            self.budget.resume(steps)
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
@@ -614,7 +611,9 @@ class Interpreter:
             for key, built in reversed(fresh):  # what was built last holds, and calls, what was built before
                 done[key] = done.get(key, 0) + len(built)
                 cls = built[0].cls
-                here = [one for one in built if one.site.path == self.home.filename and _is_wired(one)]
+                here = [
+                    one for one in built if one.site.path == self.home.filename and is_given_code(one.given)
+                ]
                 if here and isinstance(cls, ClassVal) and cls.module is not self.home:
                     yield cls, here
 
@@ -720,21 +719,6 @@ class Interpreter:
                     seen.add(name)
                     if is_new and isinstance(member, Function):
                         yield member
-
-
-def _is_wired(instance: Instance) -> bool:
-    """Whether code was handed to the constructor: a model, a criterion, a class, a function."""
-    stack = list(instance.given)
-    for _ in range(MAX_GIVEN):
-        if not stack:
-            return False
-        value = stack.pop()
-        if isinstance(
-            value, (Instance, Function, BoundMethod, Partial, ClassVal, External, Tensor, LazyImport)
-        ):
-            return True
-        stack += parts(value)
-    return True
 
 
 def _tables(module: Module) -> Iterator[DictVal]:

@@ -455,6 +455,8 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
         _fill_fields(interp, instance, arguments)
     else:
         construct_external(interp, instance, arguments)
+    if id(instance) in interp.unfinished:
+        return UNKNOWN
     instance.initial = dict(instance.attrs)
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
