@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -594,8 +595,14 @@ def _render_check(outcome: CheckRun, output_format: str) -> str:
         return render_check(outcome.findings)
     from lossaudit.report import check_text
 
-    render = check_text.render_concise if output_format == "concise" else check_text.render_full
-    return render(outcome.findings, outcome.checked)
+    if output_format == "concise":
+        return check_text.render_concise(outcome.findings, outcome.checked)
+    return check_text.render_full(outcome.findings, outcome.checked, _terminal_width())
+
+
+def _terminal_width() -> int | None:
+    """The cells of a row of the terminal; None where the output goes elsewhere, and nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:

@@ -53,3 +53,29 @@ def displayed(line: str) -> str:
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in widened
     )
+
+
+CUT = "..."
+"""What stands where a row goes on beyond the window."""
+
+
+def left_edge(before: int, cells: int, width: int) -> int:
+    """The first terminal cell of a window of ``width`` cells in which the stretch of ``cells`` after ``before`` is seen."""
+    shown = min(cells, width - 2 * len(CUT))
+    if before + shown <= width - len(CUT):
+        return 0
+    return before - max((width - shown) // 2, len(CUT))
+
+
+def window(text: str, left: int, width: int) -> str:
+    """The part of a row, as it is displayed, that begins at the terminal cell ``left`` and is at most ``width`` cells wide."""
+    is_cut = cell_len(text) > left + width
+    first, last = left + (len(CUT) if left else 0), left + width - (len(CUT) if is_cut else 0)
+    shown, place = "", 0
+    for character in text:
+        start, place = place, place + cell_len(character)
+        if start < first < place or start < last < place:
+            shown += " "  # half of a wide character
+        elif first <= start and place <= last:
+            shown += character
+    return f"{CUT if left and text else ''}{shown}{CUT if is_cut else ''}"
