@@ -16,7 +16,7 @@ CONTEXT_LINES = 2
 MIN_ROOM = 30
 """In a terminal that is narrower than sense a row of code still takes so many cells."""
 _FLAGS = {Applicability.SAFE: "--fix", Applicability.UNSAFE: "--fix --unsafe-fixes"}
-_COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
 def render_full(findings: Sequence[Finding], checked: int, width: int | None = None) -> str:
@@ -31,7 +31,7 @@ def render_concise(findings: Sequence[Finding], checked: int) -> str:
     lines = []
     for finding in findings:
         rule = load_rules()[finding.code]
-        code = style(finding.code, fg=_COLOUR[rule.severity], bold=True)
+        code = style(finding.code, fg=COLOUR[rule.severity], bold=True)
         lines.append(f"{_place(finding.span)}: {code} {finding.message}")
     return "\n".join([*lines, summary(findings, checked)]) + "\n"
 
@@ -39,6 +39,8 @@ def render_concise(findings: Sequence[Finding], checked: int) -> str:
 def summary(findings: Sequence[Finding], checked: int) -> str:
     """How many findings of which severity, in how many files."""
     files = f"{checked} {'file' if checked == 1 else 'files'}"
+    if not findings and not checked:
+        return "No files were checked."
     if not findings:
         return style("No loss bugs found", fg="green", bold=True) + f" in {files}."
     counts = Counter(load_rules()[finding.code].severity for finding in findings)
@@ -48,7 +50,7 @@ def summary(findings: Sequence[Finding], checked: int) -> str:
         if counts[severity]
     ]
     places = len({finding.span.filename for finding in findings})
-    found = f"Found {', '.join(parts)} in {places} of {files}."
+    found = f"Found {', '.join(parts)} in {places} of {files}." if checked else f"Found {', '.join(parts)}."
     return "\n".join([found, *_fixable(findings)])
 
 
@@ -61,7 +63,7 @@ def _fixable(findings: Sequence[Finding]) -> list[str]:
 
 def _story(finding: Finding, width: int | None) -> str:
     rule = load_rules()[finding.code]
-    colour = _COLOUR[rule.severity]
+    colour = COLOUR[rule.severity]
     code = style(finding.code, fg=colour, bold=True)
     lines = [
         f"{code} {style(rule.name, fg=colour)}: {style(finding.message, bold=True)}",

@@ -14,11 +14,20 @@ from lossaudit.sourcetext import decode, split_lines
 TAB = "    "
 
 
+_GIVEN: dict[str, bytes] = {}
+
+
+def show_instead(filename: str, data: bytes) -> None:
+    """Show rows of ``data`` for a file that is not on the disk, or not as it was checked: what came from standard input."""
+    _GIVEN[filename] = data
+    read_lines.cache_clear()
+
+
 @lru_cache(maxsize=64)
 def read_lines(filename: str, cell: int | None = None) -> tuple[str, ...]:
     """The lines of a Python file, or of one cell of a notebook, without their ends; none if it cannot be read or decoded."""
     try:
-        data = Path(filename).read_bytes()
+        data = _GIVEN[filename] if filename in _GIVEN else Path(filename).read_bytes()
         if cell is not None:
             cells = read_notebook(data).cells
             return cells[cell - 1] if cell <= len(cells) else ()
