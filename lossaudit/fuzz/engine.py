@@ -16,6 +16,7 @@ from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def audit(
     """
     started = time.monotonic()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked or asked_reference(options.reference)
     return _audited(target, _recognise(builds, options, announce, asked), options, started, on_event, asked)
 
@@ -110,11 +111,11 @@ def audit_seeds(
         seeds: The seeds.
     """
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked_reference(options.reference)
     found = _recognise(builds, options, silent, asked)
     for seed in seeds:
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield _audited(target, found, replace(options, seed=seed), time.monotonic(), asked=asked)
 
 
@@ -175,7 +176,7 @@ def replay(
         TargetError: The input cannot be judged any more: the target takes other inputs now, or is not recognised.
     """
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked_reference(options.reference)
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
