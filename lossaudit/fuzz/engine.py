@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -383,17 +384,23 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
     return findings
 
 
+@functools.cache
+def _checks_at(frequencies: frozenset[str], *, has_reference: bool) -> tuple[Check, ...]:
+    return tuple(
+        check
+        for check in all_checks()
+        if check.frequency in frequencies and (has_reference or not check.needs_reference)
+    )
+
+
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
     plain = (
         trial.case.magnitude == "ordinary"
         and trial.case.dtype == "float32"
         and trial.observed.value is not None
     )
-    for check in all_checks():
-        if check.frequency == "diverging" or (check.needs_reference and trial.variant is None):
-            continue
-        if check.frequency != "every" and (not plain or budget[check.frequency] <= 0):
-            continue
+    wanted = {"every", *(frequency for frequency, left in budget.items() if plain and left > 0)}
+    for check in _checks_at(frozenset(wanted), has_reference=trial.variant is not None):
         if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
             continue
         failure = check.run(trial)
