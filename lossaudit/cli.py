@@ -158,10 +158,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --fix --diff          see what would be fixed
       lossaudit check --output-format json  for another program
     """  # noqa: D301 (click keeps the lines after the character \b as they are)
-    from lossaudit.check import Declared, ExecutorError
+    from lossaudit.check import Declared
     from lossaudit.check.audit import Request, run
     from lossaudit.check.baseline import BaselineError
     from lossaudit.check.fix import WriteError
+    from lossaudit.crews import ExecutorError
 
     change = _change(options)
     configuration = _configuration(paths, options)
@@ -235,6 +236,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     help="Targets at a time; as many as there are cores.",
 )
 @click.option(
+    "--executor",
+    metavar="dask:ADDRESS",
+    help="Have the workers of this Dask scheduler fuzz instead; they see the same files at the same places.",
+)
+@click.option(
     "--write-test",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -262,6 +268,7 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
       lossaudit fuzz src/ --jobs 4
       lossaudit fuzz losses:MyLoss --output-format json --seed 7
     """  # noqa: D301 (click keeps the lines after the character \b as they are)
+    from lossaudit.crews import ExecutorError
     from lossaudit.fuzz.campaign import run
     from lossaudit.report.fuzz_progress import watch
 
@@ -273,8 +280,12 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
             '[tool.lossaudit.fuzz."losses:MyLoss"]'
         )
     jobs = [(target, _fuzz_options(target, configuration, options)) for target in named]
-    with watch(len(jobs)) as (on_event, on_done):
-        outcome = run(jobs, options["jobs"] or _cores(), on_event, on_done, memory=configuration.base)
+    workers, executor = options["jobs"] or _cores(), options["executor"]
+    try:
+        with watch(len(jobs)) as (on_event, on_done):
+            outcome = run(jobs, workers, on_event, on_done, configuration.base, executor)
+    except ExecutorError as error:
+        raise Unable(str(error)) from error
     if options["write_test"] is not None:
         _write_tests(options["write_test"], outcome.reports)
     _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])

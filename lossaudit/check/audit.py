@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -138,9 +138,6 @@ class _Audit:
         if result.interrupted and (request.change != "none" or request.write_baseline is not None):
             raise KeyboardInterrupt  # nothing is written on the strength of half a run
         findings = apply_suppressions(result.findings, self.files, request.select, sources)
-        findings = tuple(
-            replace(one, fix=None) if is_notebook(one.span.filename) else one for one in findings
-        )
         findings = _without_ignored_files(findings, request)
         if request.write_baseline is not None:
             write_baseline(request.write_baseline, findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lossaudit.check.source import SourceError, check_syntax
@@ -25,16 +26,17 @@ def python_of(path: Path, data: bytes) -> bytes:
 
 
 def told_by_cells(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings as they are reported: those in notebooks by cell and row in the cell."""
-    return tuple(_told(finding) if is_notebook(finding.span.filename) else finding for finding in findings)
+    """The findings as they are reported: places in notebooks by cell and row in the cell."""
+    return tuple(_told(finding) for finding in findings)
 
 
 def _told(finding: Finding) -> Finding:
-    try:
-        notebook = _notebook(Path(finding.span.filename).read_bytes())
-    except (OSError, SourceError):
-        return finding
-    return in_cells(finding, notebook)
+    edits = finding.fix.edits if finding.fix else ()
+    spans = (finding.span, *(step.span for step in finding.trail), *(edit.span for edit in edits))
+    for filename in sorted({span.filename for span in spans if is_notebook(span.filename)}):
+        with suppress(OSError, SourceError):
+            finding = in_cells(finding, filename, _notebook(Path(filename).read_bytes()))
+    return finding
 
 
 def _notebook(data: bytes) -> Notebook:

@@ -19,7 +19,7 @@ from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lossaudit.fuzz import FuzzOptions
     from lossaudit.fuzz.diagnose import Cause
@@ -93,7 +93,41 @@ def audit(
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     asked = asked or asked_reference(options.reference)
-    recognition, subjects = _recognise(builds, options, announce, asked)
+    return _audited(target, _recognise(builds, options, announce, asked), options, started, on_event, asked)
+
+
+def audit_seeds(
+    target: str, builds: Sequence[Build], options: FuzzOptions, seeds: Iterable[int]
+) -> Iterator[TargetReport]:
+    """What :func:`audit` says with each of many seeds, for the price of one recognition.
+
+    Recognition asks the same of a loss whatever the seed; all that rests on the seed is done anew for each.
+
+    Args:
+        target: How the user named it.
+        builds: Every way in which it can be built.
+        options: How it is judged; their seed is that of the recognition.
+        seeds: The seeds.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    asked = asked_reference(options.reference)
+    found = _recognise(builds, options, silent, asked)
+    for seed in seeds:
+        torch.manual_seed(seed)
+        yield _audited(target, found, replace(options, seed=seed), time.monotonic(), asked=asked)
+
+
+def _audited(
+    target: str,
+    found: tuple[Recognition, list[Subject]],
+    options: FuzzOptions,
+    started: float,
+    on_event: Callable[[str], None] = lambda _: None,
+    asked: Asked | None = None,
+) -> TargetReport:
+    """Judge a target that has been recognised, or was not."""
+    recognition, subjects = found
     if not recognition.opened:
         return _rejected(target, recognition)
     if asked is not None and recognition.match is None:
@@ -259,7 +293,7 @@ def _reach(session: Session, door: Door) -> Reach:
         count for count in door.features if count == base.features or takes(replace(base, features=count))
     )
     targets = _targets(session, door, base, takes)
-    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, features=features)
+    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, space.batches, features)
     report.assume_reach(session, door, reach)
     return reach
 

@@ -48,10 +48,12 @@ class Nursery:
 
     Args:
         many: True when there will be many children: then also what only some of them need is imported beforehand.
+        folder: The current folder of the children; None for that of this process.
     """
 
-    def __init__(self, *, many: bool = False) -> None:
+    def __init__(self, *, many: bool = False, folder: Path | None = None) -> None:
         self.many = many
+        self.folder = folder
         self.lock = threading.Lock()
         self.server: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +76,7 @@ class Nursery:
     def start(self, folder: Path) -> Child:
         """Start a child on the request that lies in a folder."""
         if not can_fork():
-            return _spawn(folder)
+            return _spawn(folder, self.folder)
         with self.lock:
             try:
                 server = self._running()
@@ -82,9 +84,9 @@ class Nursery:
                 server.stdin.write(f"{folder}\n".encode())
                 server.stdin.flush()
             except OSError:
-                return _spawn(folder)
+                return _spawn(folder, self.folder)
         pid = _await_pid(folder, server)
-        return _Forked(folder, pid) if pid is not None else _spawn(folder)
+        return _Forked(folder, pid) if pid is not None else _spawn(folder, self.folder)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.server is None or self.server.poll() is not None:
@@ -95,6 +97,7 @@ class Nursery:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=environment(),
+                cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
             )
         return self.server
@@ -113,7 +116,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0", **threads}
 
 
-def _spawn(folder: Path) -> Child:
+def _spawn(folder: Path, current: Path | None) -> Child:
     """A child that is an interpreter of its own."""
     with (folder / wire.OUTPUT).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 (our own module)
@@ -122,6 +125,7 @@ def _spawn(folder: Path) -> Child:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(),
+            cwd=current,
             start_new_session=True,
         )
 
