@@ -295,7 +295,7 @@ def _reach(session: Session, door: Door) -> Reach:
         count for count in door.features if count == base.features or takes(replace(base, features=count))
     )
     targets = _targets(session, door, base, takes)
-    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, features=features)
+    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, space.batches, features)
     report.assume_reach(session, door, reach)
     return reach
 

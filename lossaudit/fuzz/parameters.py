@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Guess = Literal["declared", "numbers", "complements"]
 MOST_COMBINATIONS = 200
+MOST_CLASSES = 1000
+"""A longer vector holds no weights of classes but the window of a filter, say."""
 LARGEST_LOGARITHM = 100.0
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
@@ -32,12 +34,12 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
     """The class counts to draw: the one that the target is made for, if it says so."""
     for name in CLASS_COUNT_NAMES & evidence.named.keys():
         value = evidence.named[name]
-        if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1000:
+        if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_CLASSES:
             return (value,)
     vectors = [
         value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1
     ]
-    lengths = {int(vector.numel()) for vector in vectors if vector.numel() > 1}
+    lengths = {int(vector.numel()) for vector in vectors if 1 < vector.numel() <= MOST_CLASSES}
     return tuple(lengths) if len(lengths) == 1 else usual
 
 

@@ -510,6 +510,8 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
+    if len(_settled(door.comparable, spec)) < LEAST_TOLD:
+        return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
@@ -549,7 +551,7 @@ def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:
 def _variants_with(
     door: Door, spec: ReferenceSpec, search: _Search, combined: list[tuple[Mistake, ...]]
 ) -> Iterator[Variant]:
-    if search.asked is None and not _tells([seen.value for _, seen in door.comparable]):
+    if search.asked is None and not _tells([seen.value for _, seen in _settled(door.comparable, spec)]):
         return
     plain = list(_plain_variants(door, spec, search.asked))
     for mistakes in combined:
@@ -586,6 +588,11 @@ def distort(
         yield variant.with_mistakes(*mistakes, params=assignment)
 
 
+def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
+    """The answers to inputs on which a formula has one answer: the others prove nothing."""
+    return [(case, seen) for case, seen in answers if spec.settled(case.prediction, case.target)]
+
+
 def _tells(values: list[Tensor | None]) -> bool:
     """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN.
 
@@ -609,7 +616,8 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             for first, second in zip(*rounds, strict=True)
             if search.scales.gives(variant, *first) and search.scales.gives(variant, *second)
         ]
-        telling = 2 * len(given) >= len(door.comparable) and _tells([seen.value for _, seen in given])
+        telling = 2 * len(given) >= len(door.comparable)
+        telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
         score = float(len(given)) if telling else 0.0
         related = not score and search.scales.may_relate(variant, door)
         if related and all(_is_related(variant, answers, search) for answers in rounds):

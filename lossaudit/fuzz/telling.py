@@ -174,6 +174,8 @@ class Scales:
         """As :func:`variants.reproduces`, which is only asked where the truth alone does not settle it."""
         if seen.value is None:
             return False
+        if not variant.settles(case):
+            return True
         if not variant.rounded:
             truth = self._value(variant, case)
             if truth is None:
@@ -197,6 +199,8 @@ class Scales:
 
     def _looks_like(self, variant: Variant, case: Case, seen: Observation) -> bool:
         assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
+        if not variant.settles(case):
+            return True
         value = self._value(variant, case)
         shaped = None if value is None else variants.like(seen.value, value)
         if value is None or shaped is None:

@@ -87,8 +87,8 @@ class Trial:
 
     @cached_property
     def expected(self) -> Expected | None:
-        """What the reference says; None with no reference."""
-        if self.variant is None:
+        """What the reference says; None with no reference, and where it has no one answer."""
+        if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
         if known is not None:

@@ -133,12 +133,30 @@ def of_a_prediction(trial: Trial) -> bool:
     A term that keeps depth smooth where the image is smooth takes two tensors too, and none is the other's target. Nor
     does it prove anything that a loss swallows three tensors of one shape.
     """
-    if inputs.space_named(trial.case.space).parts:
+    if inputs.space_named(trial.case.space).parts or _only_groups(trial):
         return False
     called = arguments.signature(trial.subject.build.loss)
     names = [] if called is None else list(called.parameters)[:2]
     words = {word for name in names for word in re.findall("[a-z]+", name.lower())}
     return not names or bool(words & (PREDICTION_WORDS | TARGET_WORDS | SHORT_WORDS))
+
+
+def _only_groups(trial: Trial) -> bool:
+    """Whether class indices say no more than who belongs together: with the classes renamed, the loss is the same.
+
+    So it is with a loss of embeddings, which takes whatever logits do. No row of it is right or wrong by itself.
+    """
+    space, reach = inputs.space_named(trial.case.space), trial.session.reach[trial.case.space]
+    if "indices" not in space.target:
+        return False
+    structure = Structure(
+        classes=reach.classes[0], features=reach.features[0], targets=reach.targets[0], seed=1
+    )
+    case = inputs.fill(space, structure, {})
+    renamed = replace(case, target=reach.classes[0] - 1 - case.target)
+    values = [trial.subject.observe(each, gradient=False).value for each in (case, renamed)]
+    first, second = values
+    return first is not None and second is not None and not _differs(trial, first, second)
 
 
 SHORT_WORDS = frozenset({"x", "y", "a", "b", "scores", "logit", "probs", "probabilities", "mask", "masks"})
