@@ -340,7 +340,7 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
         if not _tells([seen.value for _, seen in near_zero]):
             continue
         for variant in _plain_variants(door, spec, None, reach="declared"):
-            if search.scales.reproduces_all(variant, near_zero):
+            if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
                 return Match(door, variant, PARTIAL)
     return None
 

@@ -156,7 +156,11 @@ class Scales:
 
     def gives(self, variant: Variant, case: Case, seen: Observation) -> bool:
         """Whether a variant gives one answer, with a rough look first."""
-        return self._looks_like(variant, case, seen) and self.reproduces(variant, case, seen)
+        return (
+            seen.value is not None
+            and self._looks_like(variant, case, seen)
+            and self.reproduces(variant, case, seen)
+        )
 
     def reproduces_all(self, variant: Variant, answers: Sequence[Response]) -> bool:
         """Whether a variant gives all of these answers."""
