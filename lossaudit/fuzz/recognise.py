@@ -58,8 +58,6 @@ REACHES: tuple[parameters.Guess, ...] = ("declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
 PARTIAL = 3
 """From this tier on, a match is no agreement."""
-SAME_TERM = 1e-5
-"""How near two differences from a reference are that are one term: rounding of float32 is in them."""
 MOST_NEAREST = 24
 """The same for references that only come near."""
 
@@ -642,22 +640,22 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
     in a loss depends on what is asked of it: with the targets of other samples, the difference is another one. A constant
     that comes and goes is no penalty.
     """
-    terms: set[float] = set()
+    terms: set[float | None] = set()
+    proven = False
     for case, seen in search.scales.told(door).answers:
         if search.scales.gives(variant, case, seen):
             continue
+        added = search.scales.difference(variant, case, seen)
+        terms.add(added if added is None else round(added, 4))
         turned = replace(case, target=case.target.roll(1, 0))
         if torch.equal(turned.target, case.target):
             continue
         other = door.subject.observe(turned, gradient=False, stage="probe")
-        added = [search.scales.difference(variant, *answer) for answer in ((case, seen), (turned, other))]
-        if any(part is None or not math.isfinite(part) for part in added):
+        again = search.scales.difference(variant, turned, other)
+        if added is None or again is None or not math.isclose(added, again, rel_tol=1e-4, abs_tol=1e-4):
             return False
-        first, second = (part for part in added if part is not None)
-        if not math.isclose(first, second, rel_tol=SAME_TERM, abs_tol=SAME_TERM):
-            return False
-        terms.add(round(first, 4))
-    return len(terms) > 1
+        proven = True
+    return proven and len(terms) > 1
 
 
 def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
