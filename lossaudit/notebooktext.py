@@ -27,6 +27,8 @@ _PYTHON_CELLS = frozenset({"time", "timeit", "capture", "prun"})
 """Cell magics whose cell is Python all the same."""
 _MAGIC_LINE = re.compile(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)")
 _MAGIC_VALUE = re.compile(r"(?P<target>\s*[\w, .\[\]]+=\s*)(!|%\w)")
+_AUTOMAGIC = re.compile(r"\s*(pip|conda|mamba|cd|ls|mkdir|rmdir|rm|cp|mv|cat)\s+\S")
+"""Magics that IPython takes without their ``%`` where the line is no Python."""
 _CELL_MAGIC = re.compile(r"%%(?P<name>\w+)")
 
 
@@ -219,14 +221,16 @@ def _without_magics(lines: list[str]) -> list[str]:
     out: list[str] = []
     continues = False
     for line in lines:
-        is_magic = continues or (_is_magic(line) and not _is_open(out))
-        continues = is_magic and line.rstrip().endswith("\\")
-        out.append(_replaced(line) if is_magic else line)
+        is_magic = not continues and _is_magic(line) and not _is_open(out)
+        out.append("" if continues else _replaced(line) if is_magic else line)
+        continues = (continues or is_magic) and line.rstrip().endswith("\\")
     return out
 
 
 def _is_magic(line: str) -> bool:
-    return bool(_MAGIC_LINE.match(line) or _MAGIC_VALUE.match(line))
+    if _MAGIC_LINE.match(line) or _MAGIC_VALUE.match(line):
+        return True
+    return bool(_AUTOMAGIC.match(line)) and not _parses([line.strip()])
 
 
 def _replaced(line: str) -> str:

@@ -205,6 +205,8 @@ def _is_plain_number(term: Tensor, since: int) -> bool:
 
 def _fixed_device(term: Tensor) -> str:
     """How ``term`` fixes its device, in words; empty if it does not."""
+    if term.home:
+        return ""  # the other frameworks make a tensor on the device that was chosen for the program
     if term.op in _TAKES_A_DEVICE:
         return _made_on(term)
     if term.op == "cuda":

@@ -362,7 +362,7 @@ def apply_entry(
     if isinstance(entry, LayerClass):
         args = {**bind(entry.layer.call, arguments), **callee.bound}
         first = next(iter(args.values()), UNKNOWN)
-        op = interp.contracts.ops[entry.layer.op]
+        op = entry.op
         named = (
             args
             if "input" in args or "query" in args or "x1" in args or "input1" in args
