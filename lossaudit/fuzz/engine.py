@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def audit(
     """
     started = time.monotonic()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked or asked_reference(options.reference)
     return _audited(target, _recognise(builds, options, announce, asked), options, started, on_event, asked)
 
@@ -110,11 +112,11 @@ def audit_seeds(
         seeds: The seeds.
     """
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked_reference(options.reference)
     found = _recognise(builds, options, silent, asked)
     for seed in seeds:
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield _audited(target, found, replace(options, seed=seed), time.monotonic(), asked=asked)
 
 
@@ -175,7 +177,7 @@ def replay(
         TargetError: The input cannot be judged any more: the target takes other inputs now, or is not recognised.
     """
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked_reference(options.reference)
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
@@ -382,17 +384,23 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
     return findings
 
 
+@functools.cache
+def _checks_at(frequencies: frozenset[str], *, has_reference: bool) -> tuple[Check, ...]:
+    return tuple(
+        check
+        for check in all_checks()
+        if check.frequency in frequencies and (has_reference or not check.needs_reference)
+    )
+
+
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
     plain = (
         trial.case.magnitude == "ordinary"
         and trial.case.dtype == "float32"
         and trial.observed.value is not None
     )
-    for check in all_checks():
-        if check.frequency == "diverging" or (check.needs_reference and trial.variant is None):
-            continue
-        if check.frequency != "every" and (not plain or budget[check.frequency] <= 0):
-            continue
+    wanted = {"every", *(frequency for frequency, left in budget.items() if plain and left > 0)}
+    for check in _checks_at(frozenset(wanted), has_reference=trial.variant is not None):
         if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
             continue
         failure = check.run(trial)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PID, EXIT = "pid", "exit"
 START_SECONDS = 120.0
 POLL_SECONDS = 0.01
+OWNER_SECONDS = 1.0
+"""How often a keeper looks whether the process that wants the child still runs."""
 
 
 class Child(Protocol):
@@ -173,11 +175,12 @@ def _await_pid(folder: Path, server: subprocess.Popen[bytes]) -> int | None:
 
 def _serve(*, many: bool) -> None:
     """Import once, then fork a keeper for each line."""
+    owner = os.getppid()
     _prepare(many=many)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers end unmourned
     for folder in _lines():
         if os.fork() == 0:
-            _keep(Path(folder))
+            _keep(Path(folder), owner)
 
 
 def _prepare(*, many: bool) -> None:
@@ -206,14 +209,22 @@ def _lines() -> Iterator[str]:
         yield line.decode().rstrip("\n")
 
 
-def _keep(folder: Path) -> None:
-    """Fork the child of one request, and leave word of how it ended. Does not return."""
+def _keep(folder: Path, owner: int) -> None:
+    """Fork the child of one request, and leave word of how it ended. Does not return.
+
+    Nobody watches a child whose owner was killed, so it is ended: a loss that hangs would run for ever.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         _become_child(folder)
     _leave(folder / PID, str(pid))
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if not _runs(owner):
+            os.kill(pid, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, OWNER_SECONDS)  # it comes at once when the child ends
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(
             pid, signal.SIGKILL
@@ -221,6 +232,17 @@ def _keep(folder: Path) -> None:
     _, status = os.waitpid(pid, 0)
     _leave(folder / EXIT, str(os.waitstatus_to_exitcode(status)))
     os._exit(0)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _leave(path: Path, text: str) -> None:

@@ -156,7 +156,11 @@ class Scales:
 
     def gives(self, variant: Variant, case: Case, seen: Observation) -> bool:
         """Whether a variant gives one answer, with a rough look first."""
-        return self._looks_like(variant, case, seen) and self.reproduces(variant, case, seen)
+        return (
+            seen.value is not None
+            and self._looks_like(variant, case, seen)
+            and self.reproduces(variant, case, seen)
+        )
 
     def reproduces_all(self, variant: Variant, answers: Sequence[Response]) -> bool:
         """Whether a variant gives all of these answers."""
@@ -179,6 +183,11 @@ class Scales:
             if variants.equals_plainly(seen.value, truth, case.dtype):
                 return True
         return variants.reproduces(variant, case, seen)
+
+    def difference(self, variant: Variant, case: Case, seen: Observation) -> float | None:
+        """How much more a target gives than a variant, the losses added up; None where one of them gives nothing."""
+        due = self._value(variant, case)
+        return None if due is None or seen.value is None else float(seen.value.sum() - due.sum())
 
     def may_relate(self, variant: Variant, door: Door) -> bool:
         """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""

@@ -18,6 +18,7 @@ from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import arrange, single, tensors
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import plain
 
@@ -347,7 +348,7 @@ def order_of_calls(trial: Trial) -> Failure | None:
     if trial.observed.value is None or subject.interface.arrays:
         return None
     space = all_spaces()[case.space]
-    torch.manual_seed(0)
+    seed_torch(0)
     first = subject.observe(case, gradient=False).value
     between = [replace(case, dtype=name) for name in reach.dtypes if name != case.dtype]
     for count in reach.classes:
@@ -355,7 +356,7 @@ def order_of_calls(trial: Trial) -> Failure | None:
         between.append(inputs.fill(space, structure, {} if trial.variant is None else trial.variant.params))
     for other in between:
         subject.observe(other, gradient=False)
-        torch.manual_seed(0)
+        seed_torch(0)
         again = subject.observe(case, gradient=False)
         if first is None or (
             again.value is not None
