@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from lossaudit.findings import Finding, Position, Span, TrailStep
+from lossaudit.findings import Edit, Finding, Position, Span, TrailStep
 
 SUFFIX = ".ipynb"
 
@@ -27,6 +27,8 @@ _PYTHON_CELLS = frozenset({"time", "timeit", "capture", "prun"})
 """Cell magics whose cell is Python all the same."""
 _MAGIC_LINE = re.compile(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)")
 _MAGIC_VALUE = re.compile(r"(?P<target>\s*[\w, .\[\]]+=\s*)(!|%\w)")
+_AUTOMAGIC = re.compile(r"\s*(pip|conda|mamba|cd|ls|mkdir|rmdir|rm|cp|mv|cat)\s+\S")
+"""Magics that IPython takes without their ``%`` where the line is no Python."""
 _CELL_MAGIC = re.compile(r"%%(?P<name>\w+)")
 
 
@@ -63,6 +65,33 @@ class Notebook:
         cell = max(bisect_right(self.starts, row), 1)
         return cell, row - (self.starts[cell - 1] if self.starts else 1) + 1
 
+    def end(self, cell: int) -> Position:
+        """The end of the text of a cell."""
+        lines = self.cells[cell - 1]
+        return Position(len(lines), len(lines[-1]) + 1)
+
+    def is_plain(self, cell: int, first: int, last: int) -> bool:
+        """Whether these rows are in the cell, and are Python as they stand."""
+        lines = self.cells[cell - 1] if 0 < cell <= len(self.cells) else ()
+        return last <= len(lines) and lines[first - 1 : last] == self.python[cell - 1][first - 1 : last]
+
+    def locate(self, position: Position) -> tuple[int, Position]:
+        """The cell of a place in :attr:`source`, and the place in it: after a line end comes the beginning of the next line."""
+        cell, row = self.place(position.row)
+        lines = self.cells[cell - 1]
+        if row > len(lines) or position.column <= len(lines[row - 1]) + 1:
+            return cell, Position(row, position.column)
+        is_last = row == len(lines) and cell < len(self.cells)
+        return (cell + 1, Position(1, 1)) if is_last else (cell, Position(row + 1, 1))
+
+    def cell_ending_at(self, cell: int, place: Position) -> int | None:
+        """The cell that ends where ``place`` in ``cell`` is the beginning of a line, if its last row is Python as it stands."""
+        before = cell if place.row > len(self.cells[cell - 1]) else cell - 1 if place.row == 1 else 0
+        if place.column > 1 or not before or not self.cells[before - 1][-1].strip():
+            return None
+        last = len(self.cells[before - 1])
+        return before if self.is_plain(before, last, last) else None
+
 
 def is_notebook(filename: str | PurePath) -> bool:
     """Whether a file is a notebook, by its name."""
@@ -84,11 +113,11 @@ def read_notebook(data: bytes) -> Notebook:
     return Notebook(cells, tuple(tuple(_without_magics(list(cell))) for cell in cells), tuple(starts))
 
 
-def in_cells(finding: Finding, notebook: Notebook) -> Finding:
-    """A finding whose spans in this notebook count rows of its module, told by cells. It has no fix: notebooks are not edited."""
+def in_cells(finding: Finding, filename: str, notebook: Notebook) -> Finding:
+    """A finding whose spans in this notebook count rows of its module, told by cells; without its fix if that cannot be."""
 
     def moved(span: Span) -> Span:
-        if span.filename != finding.span.filename or span.cell is not None:
+        if span.filename != filename or span.cell is not None:
             return span
         cell, row = notebook.place(span.start.row)
         length = span.end.row - span.start.row
@@ -97,7 +126,39 @@ def in_cells(finding: Finding, notebook: Notebook) -> Finding:
         )
 
     trail = tuple(TrailStep(moved(step.span), step.message) for step in finding.trail)
-    return replace(finding, span=moved(finding.span), trail=trail, fix=None)
+    edits = [
+        edit_in_cell(edit, notebook) if edit.span.filename == filename and edit.span.cell is None else edit
+        for edit in (finding.fix.edits if finding.fix else ())
+    ]
+    known = tuple(edit for edit in edits if edit is not None)
+    fix = replace(finding.fix, edits=known) if finding.fix and len(known) == len(edits) else None
+    return replace(finding, span=moved(finding.span), trail=trail, fix=fix)
+
+
+def edit_in_cell(edit: Edit, notebook: Notebook) -> Edit | None:
+    """An edit of the module as one of a single cell; None where it concerns several cells, or a line with a magic.
+
+    The end of a cell and the beginning of the next are one place in the module. A whole line that is put there goes to the end
+    of the cell before; a whole line that is taken from there goes with the line end before it.
+    """
+    if not notebook.cells:
+        return None
+    cell, start = notebook.locate(edit.span.start)
+    last_cell, end = notebook.locate(edit.span.end)
+    content = edit.content
+    is_line = content.endswith("\n")
+    before = notebook.cell_ending_at(cell, start) if edit.span.start == edit.span.end and is_line else None
+    if before is not None:
+        cell = last_cell = before
+        start = end = notebook.end(before)
+        content = f"\n{content[:-1]}"
+    elif notebook.cell_ending_at(last_cell, end) == cell and (is_line or not content):
+        last_cell, end, content = cell, notebook.end(cell), content.removesuffix("\n")
+        if not content and start.column == 1 and start.row > 1:
+            start = Position(start.row - 1, len(notebook.cells[cell - 1][start.row - 2]) + 1)
+    if last_cell != cell or not notebook.is_plain(cell, start.row, end.row):
+        return None
+    return Edit(Span(edit.span.filename, start, end, cell), content)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -117,7 +178,7 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _code_cells(document: dict[str, Any]) -> Iterator[str]:
-    if not _is_python(document.get("metadata")):
+    if not is_python_notebook(document):
         return
     sheets = document.get("worksheets", [document])  # nbformat 3 has worksheets
     for sheet in sheets if isinstance(sheets, list) else []:
@@ -127,8 +188,9 @@ def _code_cells(document: dict[str, Any]) -> Iterator[str]:
                 yield _text(cell.get("source", cell.get("input", "")))
 
 
-def _is_python(metadata: object) -> bool:
-    """What does not say its language is taken for Python, as Jupyter does."""
+def is_python_notebook(document: dict[str, Any]) -> bool:
+    """Whether the document of a notebook is about Python; what does not say its language is taken for it, as Jupyter does."""
+    metadata = document.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     for table, key in (("language_info", "name"), ("kernelspec", "language")):
         about = known.get(table)
@@ -159,14 +221,16 @@ def _without_magics(lines: list[str]) -> list[str]:
     out: list[str] = []
     continues = False
     for line in lines:
-        is_magic = continues or (_is_magic(line) and not _is_open(out))
-        continues = is_magic and line.rstrip().endswith("\\")
-        out.append(_replaced(line) if is_magic else line)
+        is_magic = not continues and _is_magic(line) and not _is_open(out)
+        out.append("" if continues else _replaced(line) if is_magic else line)
+        continues = (continues or is_magic) and line.rstrip().endswith("\\")
     return out
 
 
 def _is_magic(line: str) -> bool:
-    return bool(_MAGIC_LINE.match(line) or _MAGIC_VALUE.match(line))
+    if _MAGIC_LINE.match(line) or _MAGIC_VALUE.match(line):
+        return True
+    return bool(_AUTOMAGIC.match(line)) and not _parses([line.strip()])
 
 
 def _replaced(line: str) -> str:

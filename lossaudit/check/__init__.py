@@ -12,7 +12,7 @@ from lossaudit.findings import Finding
 if TYPE_CHECKING:
     from lossaudit.check.contracts.user import Declared
 
-__all__ = ["CheckOptions", "CheckResult", "Declared", "ExecutorError", "check_files"]
+__all__ = ["CheckOptions", "CheckResult", "Declared", "check_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,6 @@ class CheckResult:
     checked: int
     unreadable: int
     interrupted: bool = False
-
-
-class ExecutorError(Exception):
-    """The executor that was asked for is unknown or cannot be reached; the message says why."""
 
 
 def __getattr__(name: str) -> object:

@@ -90,9 +90,8 @@ def _key(finding: Finding, folder: Path, sources: Mapping[Path, bytes] | None = 
     path = Path(finding.span.filename)
     filename = Path(os.path.relpath(path, folder)).as_posix()
     try:
-        source = (sources or {}).get(path)
-        source = python_of(path, path.read_bytes()) if source is None else source
-        lines = split_lines(decode(source)[0])
+        data = (sources or {}).get(path)
+        lines = split_lines(decode(python_of(path, path.read_bytes() if data is None else data))[0])
     except (OSError, SyntaxError, UnicodeDecodeError, SourceError):
         lines = []
     row = finding.span.start.row

@@ -9,13 +9,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lossaudit import __version__
-from lossaudit.check import CheckOptions, ExecutorError
+from lossaudit.check import CheckOptions
 from lossaudit.check.units import (
     Batch,
     Report,
@@ -27,6 +26,7 @@ from lossaudit.check.units import (
     pack,
     with_deep_stack,
 )
+from lossaudit.crews import Crew, cluster, cluster_address, submit
 
 LITTLE = 100_000
 """So many bytes of code are analysed before other processes would have started."""
@@ -34,20 +34,8 @@ CHUNKS = 12
 """How many portions of work there are for each process: the last ones must not keep one of them busy alone."""
 CLUSTER_CHUNK = 200_000
 """How many bytes of code go to a worker of a cluster at a time."""
-SCHEME = "dask"
-CONNECT_SECONDS = 10
 
 Chunk = tuple[Task, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """Workers that are at hand, and what is raised if one of them was lost."""
-
-    executor: Executor
-    losses: tuple[type[Exception], ...] = (BrokenExecutor,)
-
-
 Opens = Callable[[], AbstractContextManager[Crew]]
 
 
@@ -80,7 +68,7 @@ def execute(setup: Setup, tasks: Sequence[Task], options: CheckOptions) -> Done:
         if options.executor is not None:
             chunks = portions(tasks, sum(task.size for task in tasks) // CLUSTER_CHUNK + 1)
             address = cluster_address(options.executor)
-            _spread(setup, chunks, done, lambda: _cluster(address))
+            _spread(setup, chunks, done, lambda: cluster(address))
         elif options.jobs > 1 and sum(task.size for task in tasks if task.is_analysed) > LITTLE:
             _spread(setup, portions(tasks, CHUNKS * options.jobs), done, lambda: _processes(options.jobs))
         elif tasks:
@@ -119,22 +107,13 @@ def _attempt(packed: bytes, chunks: Sequence[Chunk], done: Done, opens: Opens) -
     """Have portions done, and return the files of those that were lost."""
     lost: list[Task] = []
     with opens() as crew:
-        futures = {_submit(crew, packed, chunk): chunk for chunk in chunks}
+        futures = {submit(crew, analyse, packed, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):
             try:
                 done.add(future.result())
             except crew.losses:
                 lost += futures[future]
     return lost
-
-
-def _submit(crew: Crew, packed: bytes, chunk: Chunk) -> Future[Batch]:
-    try:
-        return crew.executor.submit(analyse, packed, chunk)
-    except crew.losses as error:  # a worker was lost while we handed out work
-        broken: Future[Batch] = Future()
-        broken.set_exception(error)
-        return broken
 
 
 # Processes
@@ -149,7 +128,7 @@ def _processes(jobs: int) -> Iterator[Crew]:
     method = _start_method(multiprocessing.get_all_start_methods())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context(method), _start)
     try:
-        yield Crew(pool)
+        yield Crew(pool, (BrokenExecutor,))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
@@ -168,44 +147,3 @@ def _start_method(known: Sequence[str]) -> str:
 def _start() -> None:
     """A worker ends without a word when the user interrupts the run."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-# Clusters
-
-
-def cluster_address(name: str) -> str:
-    """Where the scheduler listens that ``--executor`` names.
-
-    Raises:
-        ExecutorError: It names none.
-    """
-    scheme, _, address = name.partition(":")
-    if scheme != SCHEME or not address:
-        raise ExecutorError(
-            f"{name!r} names no executor: it is {SCHEME}:ADDRESS, as in {SCHEME}:tcp://127.0.0.1:8786"
-        )
-    return address
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Crew]:
-    try:
-        from distributed import Client, KilledWorker  # noqa: PLC0415 (an extra, and slow to import)
-    except ImportError as error:
-        raise ExecutorError(
-            f"{SCHEME}:{address} needs an extra: pip install 'lossaudit[{SCHEME}]'"
-        ) from error
-    try:
-        client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:
-        raise ExecutorError(f"{SCHEME}:{address}: no scheduler answers there") from error
-    try:
-        with client:
-            yield Crew(client.get_executor(pure=False), (BrokenExecutor, KilledWorker))
-    except CancelledError as error:
-        raise ExecutorError(f"{SCHEME}:{address}: the scheduler has gone") from error
-    except (ImportError, RuntimeError) as error:  # what arrives there cannot be read
-        reason = str(error).partition("\n")[0]
-        raise ExecutorError(
-            f"{SCHEME}:{address}: lossaudit {__version__} is needed there too ({reason})"
-        ) from error

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lossaudit.check.cell_edits import edit_notebook
+from lossaudit.check.notebooks import python_of
 from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.findings import Applicability, Edit, Finding, Position, Severity
+from lossaudit.notebooktext import is_notebook, read_notebook
 from lossaudit.rulebook import load_rules
 from lossaudit.sourcetext import decode, split_lines
 
@@ -30,13 +33,27 @@ class FixedFile:
     applied: tuple[Finding, ...]
 
     def diff(self) -> str:
-        """The change as a unified diff, as ``git apply`` reads it."""
-        before, after = (split_lines(decode(source)[0]) for source in (self.before, self.after))
+        """The change as a unified diff, as ``git apply`` reads it; of a notebook cell by cell, for people."""
         name = self.path.as_posix()
-        lines = difflib.unified_diff(before, after, name, name)
+        if not is_notebook(self.path):
+            before, after = (split_lines(decode(source)[0]) for source in (self.before, self.after))
+            return _diff(before, after, name)
+        cells = zip(read_notebook(self.before).cells, read_notebook(self.after).cells, strict=True)
         return "".join(
-            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+            _diff(_ended(before), _ended(after), f"{name}:cell {number}")
+            for number, (before, after) in enumerate(cells, 1)
         )
+
+
+def _ended(lines: Sequence[str]) -> list[str]:
+    return [f"{line}\n" for line in lines]
+
+
+def _diff(before: Sequence[str], after: Sequence[str], name: str) -> str:
+    lines = difflib.unified_diff(before, after, name, name)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
 
 
 def applicable(finding: Finding, *, unsafe: bool) -> bool:
@@ -59,8 +76,8 @@ def fix_sources(
     changed: dict[str, bytes] = {}
     for filename in sorted({edit.span.filename for finding in chosen for edit in _edits(finding)}):
         edits = {edit for finding in chosen for edit in _edits(finding) if edit.span.filename == filename}
-        after = apply_edits(sources[filename], sorted(edits, key=lambda edit: edit.span))
-        if parses(after):
+        after = edited(filename, sources[filename], edits)
+        if after is not None:
             changed[filename] = after
     applied = [
         finding for finding in chosen if all(edit.span.filename in changed for edit in _edits(finding))
@@ -70,6 +87,20 @@ def fix_sources(
     ):  # a fix that spans files was lost in one of them: leave its other files alone
         return fix_sources(sources, applied, unsafe=unsafe) if applied else ({}, [])
     return changed, applied
+
+
+def edited(filename: str, data: bytes, edits: Iterable[Edit]) -> bytes | None:
+    """What a file holds with every edit made; None if it would not parse any more. The edits do not overlap."""
+    in_order = sorted(edits, key=lambda edit: edit.span)
+    if not is_notebook(filename):
+        after = apply_edits(data, in_order)
+        return after if _parses(filename, after) else None
+    notebook = edit_notebook(data, in_order)
+    if notebook is None or not _parses(filename, notebook):
+        return None
+    modules = (read_notebook(notebook).source, apply_edits(read_notebook(data).source, in_order))
+    same = [[line for line in module.splitlines() if line.strip()] for module in modules]
+    return notebook if same[0] == same[1] else None
 
 
 def apply_edits(source: bytes, edits: Sequence[Edit]) -> bytes:
@@ -124,12 +155,12 @@ Analyse = Callable[[Mapping[Path, bytes]], tuple[Finding, ...]]
 """The findings of a project, given what files are taken to hold instead of what is on the disk."""
 
 
-def settle_fixes(analyse: Analyse, *, unsafe: bool) -> Settled:
+def settle_fixes(analyse: Analyse, *, unsafe: bool, given: Mapping[Path, bytes] | None = None) -> Settled:
     """Fix and analyse again, in memory, until nothing changes any more.
 
-    A fix after which another finding appears is taken back: it would only move the mistake.
+    ``given`` is what files hold, instead of what is on the disk. A fix after which another finding appears is taken back: it would only move the mistake.
     """
-    bench = _Bench(analyse, unsafe=unsafe)
+    bench = _Bench(analyse, given or {}, unsafe=unsafe)
     for _ in range(MAX_ROUNDS):
         if not bench.advance():
             break
@@ -139,10 +170,10 @@ def settle_fixes(analyse: Analyse, *, unsafe: bool) -> Settled:
 class _Bench:
     """The state of a series of rounds."""
 
-    def __init__(self, analyse: Analyse, *, unsafe: bool) -> None:
+    def __init__(self, analyse: Analyse, given: Mapping[Path, bytes], *, unsafe: bool) -> None:
         self._analyse = analyse
         self._unsafe = unsafe
-        self._before: dict[Path, bytes] = {}
+        self._before = dict(given)
         self._sources: dict[Path, bytes] = {}
         self._applied: dict[Path, list[Finding]] = {}
         self._refused: set[tuple[str, str, str]] = set()
@@ -206,7 +237,8 @@ class _Bench:
 
     def _key(self, finding: Finding) -> tuple[str, str, str]:
         """A finding by its file, its code and the text that it is about: its place moves."""
-        lines = split_lines(decode(self._source(Path(finding.span.filename)))[0])
+        path = Path(finding.span.filename)
+        lines = split_lines(decode(python_of(path, self._source(path)))[0])
         return finding.span.filename, finding.code, lines[finding.span.start.row - 1].strip()
 
 
@@ -267,10 +299,10 @@ def _overlap(one: Edit, other: Edit) -> bool:
     return one.span.start < other.span.end and other.span.start < one.span.end
 
 
-def parses(source: bytes) -> bool:
+def _parses(filename: str, data: bytes) -> bool:
     """Whether a file may be written: it is Python still."""
     try:
-        check_syntax(source)
+        check_syntax(python_of(Path(filename), data))
     except (SourceError, RecursionError):
         return False
     return True

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lossaudit.check.fix import Analyse, FixedFile, Settled, apply_edits, fix_sources, parses
+from lossaudit.check.fix import Analyse, FixedFile, Settled, edited, fix_sources
+from lossaudit.check.notebooks import python_of
+from lossaudit.check.source import SourceError
 from lossaudit.check.suppress import UNUSED_SUPPRESSION, Comments
 from lossaudit.findings import Edit, Finding, Position, Span
-from lossaudit.notebooktext import is_notebook
 from lossaudit.sourcetext import decode, split_lines
 
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
-def settle_ignores(analyse: Analyse) -> Settled:
-    """Write a comment for every finding, and take away the comments that suppress nothing. Files that cannot be read stay."""
+def settle_ignores(analyse: Analyse, given: Mapping[Path, bytes]) -> Settled:
+    """Write a comment for every finding, and take away the comments that suppress nothing. Files that cannot be read stay.
+
+    ``given`` is what files hold, instead of what is on the disk.
+    """
     findings = analyse({})
+    paths = {Path(finding.span.filename) for finding in findings}
     before = {
-        Path(name): Path(name).read_bytes()
-        for name in {finding.span.filename for finding in findings}
-        if Path(name).is_file() and not is_notebook(name)
+        path: given[path] if path in given else path.read_bytes()
+        for path in paths
+        if path in given or path.is_file()
     }
     after = {path: _commented(path, source, findings) for path, source in before.items()}
     remaining = analyse(after)
@@ -51,14 +56,15 @@ def _gone(filename: str, before: Sequence[Finding], after: Sequence[Finding]) ->
                 yield finding
 
 
-def _commented(path: Path, source: bytes, findings: Sequence[Finding]) -> bytes:
-    """The text with a comment for each finding in it; as it was where that would not parse."""
+def _commented(path: Path, data: bytes, findings: Sequence[Finding]) -> bytes:
+    """The file with a comment for each finding in it; as it was where that would not parse."""
     try:
+        source = python_of(path, data)
         lines = [line.rstrip("\r\n") for line in split_lines(decode(source)[0])]
-    except (SyntaxError, UnicodeDecodeError):
-        return source
+    except (SourceError, SyntaxError, UnicodeDecodeError):
+        return data
     if _LONE_RETURN.search(source):
-        return source  # rows of comments and of findings are not counted alike
+        return data  # rows of comments and of findings are not counted alike
     comments = Comments(str(path), source)
     wanted: dict[int, list[str]] = {}
     for finding in findings:
@@ -70,8 +76,8 @@ def _commented(path: Path, source: bytes, findings: Sequence[Finding]) -> bytes:
         for row, codes in sorted(wanted.items())
         if UNUSED_SUPPRESSION not in codes or len(set(codes)) > 1
     ]
-    result = apply_edits(source, edits)
-    return result if parses(result) else source
+    result = edited(str(path), data, edits)
+    return data if result is None else result
 
 
 def _edit(comments: Comments, row: int, line: str, codes: Iterable[str]) -> Edit:

@@ -175,7 +175,7 @@ class Library:
         """
         given = self._sources.get(path)
         if given is not None:
-            return given
+            return python_of(path, given)
         try:
             data = read(path)
         except SourceError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lossaudit.check.source import SourceError, check_syntax
@@ -24,17 +25,23 @@ def python_of(path: Path, data: bytes) -> bytes:
     return notebook.source
 
 
-def told_by_cells(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings as they are reported: those in notebooks by cell and row in the cell."""
-    return tuple(_told(finding) if is_notebook(finding.span.filename) else finding for finding in findings)
+def told_by_cells(findings: Sequence[Finding], sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
+    """The findings as they are reported: places in notebooks by cell and row in the cell.
+
+    ``sources`` is what files are taken to hold instead of what is on the disk.
+    """
+    return tuple(_told(finding, sources) for finding in findings)
 
 
-def _told(finding: Finding) -> Finding:
-    try:
-        notebook = _notebook(Path(finding.span.filename).read_bytes())
-    except (OSError, SourceError):
-        return finding
-    return in_cells(finding, notebook)
+def _told(finding: Finding, sources: Mapping[Path, bytes]) -> Finding:
+    edits = finding.fix.edits if finding.fix else ()
+    spans = (finding.span, *(step.span for step in finding.trail), *(edit.span for edit in edits))
+    for filename in sorted({span.filename for span in spans if is_notebook(span.filename)}):
+        path = Path(filename)
+        with suppress(OSError, SourceError):
+            data = sources[path] if path in sources else path.read_bytes()
+            finding = in_cells(finding, filename, _notebook(data))
+    return finding
 
 
 def _notebook(data: bytes) -> Notebook:

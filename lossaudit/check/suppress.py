@@ -177,7 +177,7 @@ def apply_suppressions(
 def _of_file(filename: str, sources: Mapping[Path, bytes]) -> list[Suppression]:
     path = Path(filename)
     try:
-        source = sources[path] if path in sources else python_of(path, path.read_bytes())
+        source = python_of(path, sources[path] if path in sources else path.read_bytes())
     except (OSError, SourceError):
         return []  # it has been reported
     return read_suppressions(filename, source)

@@ -31,7 +31,6 @@ from lossaudit.check.project import Project
 from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.check.values import Site
 from lossaudit.findings import Finding, Fix, Position, Span, TrailStep
-from lossaudit.notebooktext import is_notebook
 
 _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 60_000
@@ -251,8 +250,7 @@ class Placer:
         self._library = library
         self._files: dict[str, Positions] = {}
         self._given = frozenset(library.given.values())
-        editable = (filename for filename in self._given if not is_notebook(filename))
-        self._desk = Desk(self._source, editable, contracts)
+        self._desk = Desk(self._source, self._given, contracts)
 
     def findings(self, hits: Iterable[Hit]) -> list[Finding]:
         """The findings in the files that were asked about. A fix must mend every way in which a finding came about."""

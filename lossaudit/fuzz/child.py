@@ -42,15 +42,13 @@ class Announcer:
         state = {"stage": stage, **describe(case, interface)}
         if self.avoid:
             key = wire.avoid_key(state)
-            if key in self.avoid or (stage != "probe" and state["size"] >= self.largest):
+            if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):
                 raise Avoided(key)
         self.board.write(state)
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
-    import numpy as np
-
     from lossaudit.fuzz.spaces import all_spaces
 
     space = all_spaces()[case.space]
@@ -67,7 +65,6 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
         "shape": list(case.prediction.shape),
         "layout": case.layout,
         "space": case.space,
-        "size": float(np.abs(case.prediction.numpy()).max(initial=0.0)),
         "magnitude": case.magnitude,
         "targets": case.targets,
         "interface": None if interface is None else _named(interface),

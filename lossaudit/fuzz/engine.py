@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Session, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lossaudit.fuzz import FuzzOptions
     from lossaudit.fuzz.diagnose import Cause
@@ -91,9 +93,43 @@ def audit(
     """
     started = time.monotonic()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked or asked_reference(options.reference)
-    recognition, subjects = _recognise(builds, options, announce, asked)
+    return _audited(target, _recognise(builds, options, announce, asked), options, started, on_event, asked)
+
+
+def audit_seeds(
+    target: str, builds: Sequence[Build], options: FuzzOptions, seeds: Iterable[int]
+) -> Iterator[TargetReport]:
+    """What :func:`audit` says with each of many seeds, for the price of one recognition.
+
+    Recognition asks the same of a loss whatever the seed; all that rests on the seed is done anew for each.
+
+    Args:
+        target: How the user named it.
+        builds: Every way in which it can be built.
+        options: How it is judged; their seed is that of the recognition.
+        seeds: The seeds.
+    """
+    torch.set_num_threads(1)
+    seed_torch(options.seed)
+    asked = asked_reference(options.reference)
+    found = _recognise(builds, options, silent, asked)
+    for seed in seeds:
+        seed_torch(seed)
+        yield _audited(target, found, replace(options, seed=seed), time.monotonic(), asked=asked)
+
+
+def _audited(
+    target: str,
+    found: tuple[Recognition, list[Subject]],
+    options: FuzzOptions,
+    started: float,
+    on_event: Callable[[str], None] = lambda _: None,
+    asked: Asked | None = None,
+) -> TargetReport:
+    """Judge a target that has been recognised, or was not."""
+    recognition, subjects = found
     if not recognition.opened:
         return _rejected(target, recognition)
     if asked is not None and recognition.match is None:
@@ -141,7 +177,7 @@ def replay(
         TargetError: The input cannot be judged any more: the target takes other inputs now, or is not recognised.
     """
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed)
     asked = asked_reference(options.reference)
     recognition, subjects = _recognise(builds, options, announce, asked)
     if not recognition.opened:
@@ -259,7 +295,7 @@ def _reach(session: Session, door: Door) -> Reach:
         count for count in door.features if count == base.features or takes(replace(base, features=count))
     )
     targets = _targets(session, door, base, takes)
-    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, features=features)
+    reach = Reach(classes, extras, targets, tuple(dtypes), layouts, space.batches, features)
     report.assume_reach(session, door, reach)
     return reach
 
@@ -348,17 +384,23 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
     return findings
 
 
+@functools.cache
+def _checks_at(frequencies: frozenset[str], *, has_reference: bool) -> tuple[Check, ...]:
+    return tuple(
+        check
+        for check in all_checks()
+        if check.frequency in frequencies and (has_reference or not check.needs_reference)
+    )
+
+
 def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
     plain = (
         trial.case.magnitude == "ordinary"
         and trial.case.dtype == "float32"
         and trial.observed.value is not None
     )
-    for check in all_checks():
-        if check.frequency == "diverging" or (check.needs_reference and trial.variant is None):
-            continue
-        if check.frequency != "every" and (not plain or budget[check.frequency] <= 0):
-            continue
+    wanted = {"every", *(frequency for frequency, left in budget.items() if plain and left > 0)}
+    for check in _checks_at(frozenset(wanted), has_reference=trial.variant is not None):
         if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
             continue
         failure = check.run(trial)

@@ -27,6 +27,8 @@ HALF_SCALE = 8.0
 FILLINGS = 12
 """How many times a structure that was drawn is filled: numbers cost a tenth of drawing."""
 SEED_STEP = 7919
+FEW_CLASSES = 10
+"""Where there are more classes than this, a batch larger than the small ones is none of their counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +167,15 @@ def probe_structures(
 ) -> list[Structure]:
     """A handful of plain inputs of several shapes, for recognition."""
     shapes = ((0, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
+    if max(classes) and max(
+        features
+    ):  # embeddings with classes: two of each of two, or there is nothing to compare
+        shapes = ((0, 0), (6, 1), (4, 2), (1, 0), (5, 1), (8, 0))
     # The first decides whether the target takes such inputs at all: its batch is no class count, lest broadcasting
-    # makes sense of what is none.
+    # makes sense of what is none, and no larger than it must be: a thousand classes are a thousand numbers in each row.
     return [
         Structure(
-            batch=batch or classes[0] + 2,
+            batch=batch or min(classes[0], FEW_CLASSES) + 2,
             classes=classes[pick % len(classes)],
             features=features[pick % len(features)],
             targets=targets,

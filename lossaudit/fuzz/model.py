@@ -89,6 +89,8 @@ class ReferenceSpec:
         reducers: Reductions that the family does in a way of its own, by name.
         bind: For a function of the user's own, which is called like the target: the formula on one space.
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
+        settled: Whether there is one answer that all right forms give. Where the formula has nothing to say (no negative
+            in the batch, no positive for an anchor), authors differ on purpose, and nothing is compared.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
             has a reference of its own, so a target is not recognised as this one.
     """
@@ -109,6 +111,7 @@ class ReferenceSpec:
     degree: int = 1
     bind: Callable[[Space], Formula] | None = None
     reducers: Mapping[str, Reducer] = field(default_factory=dict)
+    settled: Callable[[Tensor, Tensor], bool] = lambda _, __: True
     essential: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
@@ -236,6 +239,7 @@ class Space:
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
+        batches: How many samples are drawn.
         parts: The arguments of the call, where they are not prediction and target.
         cut: Makes them of prediction and target, in the order of ``parts``.
         domain: Whether shrinking may go there; None where every number is valid.
@@ -258,6 +262,7 @@ class Space:
     recodes: str = ""
     alike: bool = False
     features: tuple[int, ...] = (0,)
+    batches: tuple[int, ...] = (1, 2, 4)
     parts: tuple[Part, ...] = ()
     cut: Cut = lambda prediction, target: (prediction, target)
     domain: Callable[[Tensor, Tensor], bool] | None = None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PID, EXIT = "pid", "exit"
 START_SECONDS = 120.0
 POLL_SECONDS = 0.01
+OWNER_SECONDS = 1.0
+"""How often a keeper looks whether the process that wants the child still runs."""
 
 
 class Child(Protocol):
@@ -48,10 +50,12 @@ class Nursery:
 
     Args:
         many: True when there will be many children: then also what only some of them need is imported beforehand.
+        folder: The current folder of the children; None for that of this process.
     """
 
-    def __init__(self, *, many: bool = False) -> None:
+    def __init__(self, *, many: bool = False, folder: Path | None = None) -> None:
         self.many = many
+        self.folder = folder
         self.lock = threading.Lock()
         self.server: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +78,7 @@ class Nursery:
     def start(self, folder: Path) -> Child:
         """Start a child on the request that lies in a folder."""
         if not can_fork():
-            return _spawn(folder)
+            return _spawn(folder, self.folder)
         with self.lock:
             try:
                 server = self._running()
@@ -82,9 +86,9 @@ class Nursery:
                 server.stdin.write(f"{folder}\n".encode())
                 server.stdin.flush()
             except OSError:
-                return _spawn(folder)
+                return _spawn(folder, self.folder)
         pid = _await_pid(folder, server)
-        return _Forked(folder, pid) if pid is not None else _spawn(folder)
+        return _Forked(folder, pid) if pid is not None else _spawn(folder, self.folder)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.server is None or self.server.poll() is not None:
@@ -95,6 +99,7 @@ class Nursery:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=environment(),
+                cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
             )
         return self.server
@@ -113,7 +118,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0", **threads}
 
 
-def _spawn(folder: Path) -> Child:
+def _spawn(folder: Path, current: Path | None) -> Child:
     """A child that is an interpreter of its own."""
     with (folder / wire.OUTPUT).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 (our own module)
@@ -122,6 +127,7 @@ def _spawn(folder: Path) -> Child:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(),
+            cwd=current,
             start_new_session=True,
         )
 
@@ -169,11 +175,12 @@ def _await_pid(folder: Path, server: subprocess.Popen[bytes]) -> int | None:
 
 def _serve(*, many: bool) -> None:
     """Import once, then fork a keeper for each line."""
+    owner = os.getppid()
     _prepare(many=many)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers end unmourned
     for folder in _lines():
         if os.fork() == 0:
-            _keep(Path(folder))
+            _keep(Path(folder), owner)
 
 
 def _prepare(*, many: bool) -> None:
@@ -202,14 +209,22 @@ def _lines() -> Iterator[str]:
         yield line.decode().rstrip("\n")
 
 
-def _keep(folder: Path) -> None:
-    """Fork the child of one request, and leave word of how it ended. Does not return."""
+def _keep(folder: Path, owner: int) -> None:
+    """Fork the child of one request, and leave word of how it ended. Does not return.
+
+    Nobody watches a child whose owner was killed, so it is ended: a loss that hangs would run for ever.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     pid = os.fork()
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         _become_child(folder)
     _leave(folder / PID, str(pid))
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if not _runs(owner):
+            os.kill(pid, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, OWNER_SECONDS)  # it comes at once when the child ends
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(
             pid, signal.SIGKILL
@@ -217,6 +232,17 @@ def _keep(folder: Path) -> None:
     _, status = os.waitpid(pid, 0)
     _leave(folder / EXIT, str(os.waitstatus_to_exitcode(status)))
     os._exit(0)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _leave(path: Path, text: str) -> None:

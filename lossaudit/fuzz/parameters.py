@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Guess = Literal["declared", "numbers", "complements"]
 MOST_COMBINATIONS = 200
+MOST_CLASSES = 1000
+"""A longer vector holds no weights of classes but the window of a filter, say."""
 LARGEST_LOGARITHM = 100.0
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
@@ -32,12 +34,12 @@ def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:
     """The class counts to draw: the one that the target is made for, if it says so."""
     for name in CLASS_COUNT_NAMES & evidence.named.keys():
         value = evidence.named[name]
-        if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1000:
+        if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_CLASSES:
             return (value,)
     vectors = [
         value for value in evidence.named.values() if isinstance(value, torch.Tensor) and value.ndim == 1
     ]
-    lengths = {int(vector.numel()) for vector in vectors if vector.numel() > 1}
+    lengths = {int(vector.numel()) for vector in vectors if 1 < vector.numel() <= MOST_CLASSES}
     return tuple(lengths) if len(lengths) == 1 else usual
 
 
@@ -95,8 +97,9 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
     for alias in parameter.inverses:
         value = evidence.named.get(alias)
         number = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
-        if isinstance(number, float) and number != 0 and abs(number) < LARGEST_LOGARITHM:
-            found += [v for v in (math.exp(-number), 1 / number) if _fits(parameter, v)]
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and number != 0:
+            logarithm = [math.exp(-number)] if abs(number) < LARGEST_LOGARITHM else []
+            found += [v for v in (*logarithm, 1 / number) if _fits(parameter, v)]
     return found
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import parameters, relations
+from lossaudit.fuzz import arguments, parameters, relations
 from lossaudit.fuzz.doors import Door, Response, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -217,6 +217,10 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if sure is not None:
         return sure
     asked = search.asked
+    if asked is None:
+        doors = [
+            door for door in doors if door.space.parts or not arguments.are_rivals(door.subject.build.loss)
+        ]
     distorted = None if asked is not None else _distorted_match(doors, search, _with_conventions)
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
@@ -334,7 +338,7 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
         if not _tells([seen.value for _, seen in near_zero]):
             continue
         for variant in _plain_variants(door, spec, None, reach="declared"):
-            if search.scales.reproduces_all(variant, near_zero):
+            if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
                 return Match(door, variant, PARTIAL)
     return None
 
@@ -510,6 +514,8 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
+    if len(_settled(door.comparable, spec)) < LEAST_TOLD:
+        return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
@@ -549,7 +555,7 @@ def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:
 def _variants_with(
     door: Door, spec: ReferenceSpec, search: _Search, combined: list[tuple[Mistake, ...]]
 ) -> Iterator[Variant]:
-    if search.asked is None and not _tells([seen.value for _, seen in door.comparable]):
+    if search.asked is None and not _tells([seen.value for _, seen in _settled(door.comparable, spec)]):
         return
     plain = list(_plain_variants(door, spec, search.asked))
     for mistakes in combined:
@@ -586,6 +592,11 @@ def distort(
         yield variant.with_mistakes(*mistakes, params=assignment)
 
 
+def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
+    """The answers to inputs on which a formula has one answer: the others prove nothing."""
+    return [(case, seen) for case, seen in answers if spec.settled(case.prediction, case.target)]
+
+
 def _tells(values: list[Tensor | None]) -> bool:
     """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN.
 
@@ -609,7 +620,9 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             for first, second in zip(*rounds, strict=True)
             if search.scales.gives(variant, *first) and search.scales.gives(variant, *second)
         ]
-        telling = 2 * len(given) >= len(door.comparable) and _tells([seen.value for _, seen in given])
+        telling = 2 * len(given) >= len(door.comparable)
+        telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
+        telling = telling and not _only_adds(door, variant, search)
         score = float(len(given)) if telling else 0.0
         related = not score and search.scales.may_relate(variant, door)
         if related and all(_is_related(variant, answers, search) for answers in rounds):
@@ -618,6 +631,31 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             best = (score, variant)
     if best is not None:
         yield Match(door, best[1], PARTIAL, best[0])
+
+
+def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
+    """Whether a target is a reference plus a term of the prediction alone, wherever it is not the reference.
+
+    Such a term is put there on purpose: a penalty on the weights of a hinge, or on too small a variance. What goes wrong
+    in a loss depends on what is asked of it: with the targets of other samples, the difference is another one. A constant
+    that comes and goes is no penalty.
+    """
+    terms: set[float | None] = set()
+    proven = False
+    for case, seen in search.scales.told(door).answers:
+        if search.scales.gives(variant, case, seen):
+            continue
+        added = search.scales.difference(variant, case, seen)
+        terms.add(added if added is None else round(added, 4))
+        turned = replace(case, target=case.target.roll(1, 0))
+        if torch.equal(turned.target, case.target):
+            continue
+        other = door.subject.observe(turned, gradient=False, stage="probe")
+        again = search.scales.difference(variant, turned, other)
+        if added is None or again is None or not math.isclose(added, again, rel_tol=1e-4, abs_tol=1e-4):
+            return False
+        proven = True
+    return proven and len(terms) > 1
 
 
 def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:

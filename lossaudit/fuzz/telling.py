@@ -156,7 +156,11 @@ class Scales:
 
     def gives(self, variant: Variant, case: Case, seen: Observation) -> bool:
         """Whether a variant gives one answer, with a rough look first."""
-        return self._looks_like(variant, case, seen) and self.reproduces(variant, case, seen)
+        return (
+            seen.value is not None
+            and self._looks_like(variant, case, seen)
+            and self.reproduces(variant, case, seen)
+        )
 
     def reproduces_all(self, variant: Variant, answers: Sequence[Response]) -> bool:
         """Whether a variant gives all of these answers."""
@@ -170,6 +174,8 @@ class Scales:
         """As :func:`variants.reproduces`, which is only asked where the truth alone does not settle it."""
         if seen.value is None:
             return False
+        if not variant.settles(case):
+            return True
         if not variant.rounded:
             truth = self._value(variant, case)
             if truth is None:
@@ -177,6 +183,11 @@ class Scales:
             if variants.equals_plainly(seen.value, truth, case.dtype):
                 return True
         return variants.reproduces(variant, case, seen)
+
+    def difference(self, variant: Variant, case: Case, seen: Observation) -> float | None:
+        """How much more a target gives than a variant, the losses added up; None where one of them gives nothing."""
+        due = self._value(variant, case)
+        return None if due is None or seen.value is None else float(seen.value.sum() - due.sum())
 
     def may_relate(self, variant: Variant, door: Door) -> bool:
         """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
@@ -193,6 +204,8 @@ class Scales:
 
     def _looks_like(self, variant: Variant, case: Case, seen: Observation) -> bool:
         assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
+        if not variant.settles(case):
+            return True
         value = self._value(variant, case)
         shaped = None if value is None else variants.like(seen.value, value)
         if value is None or shaped is None:

@@ -87,8 +87,8 @@ class Trial:
 
     @cached_property
     def expected(self) -> Expected | None:
-        """What the reference says; None with no reference."""
-        if self.variant is None:
+        """What the reference says; None with no reference, and where it has no one answer."""
+        if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
         if known is not None:
@@ -200,10 +200,16 @@ class Trial:
 
 
 def _within(seen: torch.Tensor, exact: torch.Tensor, tolerance: torch.Tensor, factor: float) -> bool:
-    # NumPy: on a few numbers it takes a third of the time that torch takes. An infinite tolerance (the reference itself
-    # overflows there) is no yes to an infinite value.
+    # An infinite tolerance (the reference itself overflows there) is no yes to an infinite value.
+    if seen.ndim == 0:
+        off_by = abs(seen.item() - exact.item())
+        return off_by <= tolerance.item() * factor and off_by < math.inf
+    # NumPy: on a few numbers it takes a third of the time that torch takes.
     off = np.abs(seen.numpy() - exact.numpy())
-    return bool((off <= tolerance.numpy() * factor).all() and (off < np.inf).all())
+    room = tolerance.numpy()
+    return bool((off <= (room if factor == 1 else room * factor)).all()) and bool(
+        off.max(initial=0.0) < math.inf
+    )
 
 
 def plain(tensor: torch.Tensor) -> Any:

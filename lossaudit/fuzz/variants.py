@@ -76,6 +76,10 @@ class Variant:
         """Whether it must be evaluated at the dtype of the target."""
         return any(change.rounded is not None for change in self.changes)
 
+    def settles(self, case: Case) -> bool:
+        """Whether the formula has one answer to a case."""
+        return self.spec.settled(case.prediction, case.target)
+
     def terms(self, prediction: Tensor, target: Tensor, nudge: float = 0.0) -> Terms:
         """The losses before reduction, at the dtype of the prediction."""
         formula: Formula = self.spec.formula
@@ -236,7 +240,9 @@ def informative(value: Tensor) -> bool:
 
 
 def reproduces(variant: Variant, case: Case, observation: Observation) -> bool:
-    """Whether a variant gives exactly what was observed, non-finite values included."""
+    """Whether a variant gives exactly what was observed, non-finite values included; anything is right where none is settled."""
+    if not variant.settles(case):
+        return observation.value is not None
     try:
         return observation.value is not None and _reproduces(variant, case, observation)
     except UNDEFINED:
@@ -284,9 +290,11 @@ def _reproduces_rounded(variant: Variant, case: Case, observed: Tensor) -> bool:
         ]
         has_nan = variant.reduce(Terms(stacked.isnan().any(0).double(), shares), case.prediction) > 0
         has_nan |= bounds[0].isnan()  # infinities of both signs in one sum
+        # A number that is NaN however it is rounded opens no band: what rests on it is NaN, not anything.
+        only_nan = variant.reduce(Terms(stacked.isnan().all(0).double(), shares), case.prediction) > 0
     shaped = like(observed, bounds[0])
     if shaped is None:
         return False
     low, high = torch.minimum(bounds[1], bounds[2]), torch.maximum(bounds[1], bounds[2])
-    inside = (shaped >= low) & (shaped <= high)
+    inside = (shaped >= low) & (shaped <= high) & ~only_nan
     return bool((inside | (shaped.isnan() & has_nan)).all())

@@ -103,6 +103,23 @@ def read_blackboard(folder: Path) -> dict[str, Any]:
     return {**state, "count": count} if isinstance(state, dict) else {}
 
 
+def prediction_of(state: dict[str, Any]) -> Any:
+    """What is learned of an input, as nested lists."""
+    return state["packed"][0] if "packed" in state else state["arguments"]["prediction"]
+
+
+def largest_number(state: dict[str, Any]) -> float:
+    """The largest number of a prediction, whatever its sign. Asked where a child has crashed only: a call must cost little."""
+    waiting, largest = [prediction_of(state)], 0.0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        else:
+            largest = max(largest, abs(value))
+    return largest
+
+
 def avoid_key(state: dict[str, Any]) -> str:
     """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
     stage = str(state.get("stage", "start"))
@@ -110,8 +127,8 @@ def avoid_key(state: dict[str, Any]) -> str:
         return stage
     if stage == "probe":
         return f"probe {state['interface']}"
-    if state["magnitude"] in {"right", "wrong", "large"} and state["size"] > 4:
-        return f"{SIZE_KEY}{state['size']!r}"
+    if state["magnitude"] in {"right", "wrong", "large"} and largest_number(state) > 4:
+        return f"{SIZE_KEY}{largest_number(state)!r}"
     single = state["shape"][:1] == [1]
     return f"call {state['space']} {state['targets']} {state['dtype']} {state['layout']} {single}"
 

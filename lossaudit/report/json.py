@@ -47,7 +47,12 @@ def as_json(finding: Finding) -> dict[str, Any]:
             "applicability": finding.fix.applicability.value,
             "message": finding.fix.message,
             "edits": [
-                {"filename": edit.span.filename, "content": edit.content, **_locations(edit.span)}
+                {
+                    "filename": edit.span.filename,
+                    **_cell(edit.span),
+                    "content": edit.content,
+                    **_locations(edit.span),
+                }
                 for edit in finding.fix.edits
             ],
         },

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.check import CheckOptions, CheckResult, ExecutorError, check_files
+from lossaudit.check import CheckOptions, CheckResult, check_files
 from lossaudit.check.executors import portions
 from lossaudit.check.plan import plan
 from lossaudit.check.units import Task, Workshop, with_deep_stack
+from lossaudit.crews import ExecutorError
 from lossaudit.report.json import render_check
 from lossaudit.rulebook import load_rules
 from tests.marks import FIXTURES
@@ -206,7 +207,7 @@ def test_a_cluster_finds_what_one_process_finds(
 
 def test_a_scheduler_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    script = "from lossaudit.check import executors; executors.CONNECT_SECONDS = 1; from lossaudit.cli import main; main()"
+    script = "from lossaudit import crews; crews.CONNECT_SECONDS = 1; from lossaudit.cli import main; main()"
     command = [
         sys.executable,
         "-c",

@@ -353,6 +353,19 @@ def test_functions_that_call_the_next_two_cost_little() -> None:
     assert steps < 5 * SHARED_STEPS
 
 
+def test_methods_are_judged_although_their_constructor_is_too_long_to_be_followed() -> None:
+    """What it left on the object is then not known: nothing that rests on it is told."""
+    long = "        x = F.cross_entropy(x.a, x.b)\n" * MAX_STEPS
+    text = HEAD + (
+        "class Task:\n    def __init__(self, x):\n"
+        + long
+        + "        self.act, self.raw = torch.sigmoid, None\n\n"
+        "    def wrong(self, x, y):\n        return F.cross_entropy(torch.softmax(x, 1), y)\n\n"
+        "    def open(self, x, y):\n        return F.binary_cross_entropy_with_logits(self.act(x), y)\n"
+    )
+    assert [finding.code for finding in check(text).findings] == ["LA101"]
+
+
 def test_every_root_has_steps_of_its_own() -> None:
     """However much the first ones take."""
     budget = Budget()

@@ -16,6 +16,8 @@ pytest.importorskip("hypothesis")
 from lossaudit.fuzz import FuzzOptions  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lossaudit.findings import TargetReport
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,13 +62,18 @@ def ids(losses: list[Planted]) -> list[str]:
 
 def audit_here(target: str, options: FuzzOptions | None = None) -> TargetReport:
     """Fuzz in this process: the same engine without a child, for speed."""
-    from lossaudit.fuzz.engine import audit
+    used = options or FuzzOptions(max_examples=25)
+    return next(audits_here(target, used, [used.seed]))
+
+
+def audits_here(target: str, options: FuzzOptions, seeds: Sequence[int]) -> Iterator[TargetReport]:
+    """The same with each seed; the loss is recognised once, for that does not depend on the seed."""
+    from lossaudit.fuzz.engine import audit_seeds
     from lossaudit.fuzz.target import builds, load, parse_target
 
-    used = options or FuzzOptions(max_examples=25)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a target may warn: torch does of a broadcast, and of kl_div's mean
-        return audit(target, builds(load(parse_target(target)), used.init), used)
+        yield from audit_seeds(target, builds(load(parse_target(target)), options.init), options, seeds)
 
 
 @pytest.fixture(autouse=True)

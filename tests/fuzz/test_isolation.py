@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import FIXTURES, ROOT
 
 from lossaudit.fuzz import FuzzOptions, fuzz_target
+from lossaudit.fuzz.nursery import can_fork, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CRASHES = FIXTURES / "crashes" / "crashes.py"
 QUICK = FuzzOptions(max_examples=5, call_time=1.5, memory_limit_mb=1024)
@@ -34,6 +42,38 @@ def test_a_target_that_always_crashes_is_reported_with_its_input(name: str, word
     assert words in finding.message
     assert finding.counterexample["prediction"]
     assert "import torch" in finding.repro
+
+
+HANGS = """
+import os, pathlib, time
+
+def hangs(prediction, target):
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not can_fork(), reason="elsewhere the child is a plain subprocess")
+def test_a_child_whose_owner_was_killed_ends(tmp_path: Path) -> None:
+    (tmp_path / "losses.py").write_text(HANGS)
+    code = "from lossaudit.fuzz import FuzzOptions as O, fuzz_target; fuzz_target('losses.py:hangs', O(call_time=500))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment()) as owner:
+        pid = _awaited(lambda: int((tmp_path / "pid").read_text()))
+        owner.kill()
+    assert pid is not None
+    assert _awaited(lambda: None if Path(f"/proc/{pid}").exists() else True)
+
+
+def _awaited(ask: Callable[[], Any]) -> Any:
+    """The answer, once there is one."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError):
+            answer = ask()
+            if answer is not None:
+                return answer
+        time.sleep(0.1)
+    return None
 
 
 def test_the_run_goes_on_after_a_crash() -> None:

@@ -55,6 +55,15 @@ UNKNOWN = [
     "slightly_confident",
     "precision_at_each",
     "smooth_where_the_image_is",
+    "spectral_convergence",
+    "circle",
+    "angular",
+    "filtered_by_a_window",
+    "next_token",
+    "ordinal",
+    "critic",
+    "wants_scores_of_one",
+    "keeps_the_variance",
 ]
 
 

@@ -48,9 +48,10 @@ class LossFunction:
 
 @dataclass(frozen=True, slots=True)
 class LayerClass:
-    """A module class that is an operation."""
+    """A module class that is an operation, as its own framework has it."""
 
     layer: Layer
+    op: Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,14 @@ class Contracts:
             self.ops.setdefault(op.name, op)
             spellings = [places[letter] + op.name for letter in op.where if letter != "m"]
             self.entries |= dict.fromkeys([*spellings, *op.also], OpFunction(op))
-            own = (op.name,) if "m" in op.where else ()
-            self.methods = dict.fromkeys((*own, *op.methods), op) | self.methods
+            method = (op.name,) if "m" in op.where else ()
+            self.methods = dict.fromkeys((*method, *op.methods), op) | self.methods
+        own = {op.name: op for op in reversed(framework.ops)}
         for layer in framework.layers:
-            self.entries |= dict.fromkeys(layer.names, LayerClass(layer))
+            op = (
+                own.get(layer.op) or self.ops[layer.op]
+            )  # frameworks share names: a dense layer is not the same everywhere
+            self.entries |= dict.fromkeys(layer.names, LayerClass(layer, op))
         for loss in framework.losses:
             self.entries |= dict.fromkeys(loss.classes, LossClass(loss))
             self.entries |= dict.fromkeys(loss.functions, LossFunction(loss))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing, When
 
 # Places: k is the backend module, o the ops, a the activations
@@ -185,7 +187,7 @@ FRAMEWORK = Framework(
         *((f"keras.metrics.{name}", f"keras.losses.{name}") for name in (
             "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy", "mean_squared_error")),
     ),
-    ops=_OPS,
+    ops=tuple(replace(op, home="keras") for op in _OPS),
     layers=_LAYERS,
     losses=_LOSSES,
     tensor_types=("keras.KerasTensor",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, When
 
 # p = paddle, f = paddle.nn.functional, l = paddle.fluid.layers, m = a method of the tensor
@@ -233,7 +235,7 @@ FRAMEWORK = Framework(
         ("paddle.nn.layer.", "paddle.nn."),
         ("paddle.tensor.", "paddle."),
     ),
-    ops=_OPS,
+    ops=tuple(replace(op, home="paddle") for op in _OPS),
     layers=_LAYERS,
     losses=_LOSSES,
     tensor_types=("paddle.Tensor", "paddle.Variable", "paddle.fluid.Variable"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossaudit.check.contracts.schema import Framework, Loss, Op
 
 # Places: t is the top level, n the module nn, h the module math
@@ -124,7 +126,7 @@ FRAMEWORK = Framework(
         ("tensorflow.compat.v1.", _T),
         ("tensorflow.losses.", "keras.losses."),
     ),
-    ops=_OPS,
+    ops=tuple(replace(op, home="tensorflow") for op in _OPS),
     losses=_LOSSES,
     tensor_types=("tensorflow.Tensor", "tensorflow.Variable"),
     module_bases=(("tensorflow.Module", "__call__"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.events import LossCall
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
@@ -28,13 +29,23 @@ def is_torch(event: LossCall, frameworks: tuple[str, ...] = _FRAMEWORKS[:1]) -> 
 def removal(event: LossCall) -> Remedy | None:
     """The activation of the prediction taken away, if nothing but changes of layout stands between it and the loss."""
     prediction = sole(event.args.get(event.loss.prediction))
-    source = unchanged(prediction) if prediction is not None and is_torch(event, _FRAMEWORKS) else None
+    source = unchanged(prediction) if prediction is not None else None
     if source is None or source.op not in ("softmax", "log_softmax", "sigmoid"):
         return None
     built = () if source.module is None else (source.module.site,)
     if built and not is_built_in(source):
         return None
-    return Remedy("remove-activation", (source.site, event.site, *built))
+    return Remedy("remove-activation", (source.site, event.site, *built), _prediction_argument(event))
+
+
+def _prediction_argument(event: LossCall) -> tuple[str, str]:
+    """Which argument of the call is the prediction: its place and its name."""
+    signature = event.loss.signature if event.criterion is None else event.loss.call
+    return next(
+        (str(place), parameter.spelling)
+        for place, parameter in enumerate(parse_signature(signature))
+        if parameter.name == event.loss.prediction
+    )
 
 
 _NLL = (
@@ -71,7 +82,9 @@ def without_second_log_softmax(event: LossCall) -> Remedy | None:
     if remove is None:
         return switch
     return replace(
-        remove, words=("local",), otherwise=replace(switch, otherwise=remove) if switch else remove
+        remove,
+        words=(*remove.words, "local"),
+        otherwise=replace(switch, otherwise=remove) if switch else remove,
     )
 
 

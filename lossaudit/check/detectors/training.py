@@ -205,6 +205,8 @@ def _is_plain_number(term: Tensor, since: int) -> bool:
 
 def _fixed_device(term: Tensor) -> str:
     """How ``term`` fixes its device, in words; empty if it does not."""
+    if term.home:
+        return ""  # the other frameworks make a tensor on the device that was chosen for the program
     if term.op in _TAKES_A_DEVICE:
         return _made_on(term)
     if term.op == "cuda":
@@ -364,6 +366,8 @@ def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
                 if since_clear is None or backward is None:
                     return
                 found[backward.site] = (backward, since_clear)
+            elif act.kind == "step" and since_clear is None:
+                backward = None  # another optimizer used those gradients
     for backward, clear in found.values():
         trail = (Step(clear.site, "these gradients are set to zero here"),)
         yield Hit(

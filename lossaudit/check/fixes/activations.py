@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from lossaudit.check.fixes.flow import assigned_name, keeps_value, reads
+from lossaudit.check.fixes.losses import argument_of
 from lossaudit.check.fixes.make import Desk, Draft, rewrite
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.fixes.text import Text, Unclear
@@ -13,15 +14,27 @@ from lossaudit.check.values import Site
 from lossaudit.findings import Edit
 
 FUNCTIONAL = "torch.nn.functional."
-_NAMESPACES = ("torch.", FUNCTIONAL, "torch.special.")
+_NAMESPACES = (
+    "torch.",
+    FUNCTIONAL,
+    "torch.special.",
+    "paddle.nn.functional.",
+    "jax.nn.",
+    "flax.linen.",
+    "flax.nnx.",
+)
+"""Where ``softmax`` and ``log_softmax`` stand side by side and take the same arguments."""
 _NAMES = ("softmax", "log_softmax", "sigmoid")
+_FUNCTIONS = (*_NAMES, "expit")
+_OPERANDS = ("input", "x", "logits")
+"""What the frameworks call the argument of an activation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """An activation applied in the text: the whole call, what it is applied to, and how it is written.
 
-    ``spelling`` is ``function``, ``method`` (of the tensor) or ``module``.
+    ``spelling`` is ``function``, ``method`` (of the tensor), ``module``, or ``layer`` for one that is built there with an activation.
     """
 
     call: ast.Call
@@ -46,10 +59,33 @@ def applied(text: Text, site: Site, *, is_module: bool) -> Applied:
             return Applied(call, func.value, "method")
         if func.attr in _NAMES or not call.args:
             raise Unclear  # a function that an object keeps, or a method: the text does not tell
-    operand = call.args[0] if call.args else _keyword(call, "input")
+    if isinstance(func, ast.Call):
+        activation = text.keyword(func, "activation")
+        if activation is None or len(call.args) != 1:
+            raise Unclear
+        return Applied(call, call.args[0], "layer")
+    dotted = text.dotted(func)
+    if dotted.rpartition(".")[2] not in _FUNCTIONS if dotted else _may_do_more(text):
+        raise Unclear
+    named = (keyword.value for keyword in call.keywords if keyword.arg in _OPERANDS)
+    operand = call.args[0] if call.args else next(named, None)
     if operand is None:
         raise Unclear
     return Applied(call, operand, "function")
+
+
+def _may_do_more(text: Text) -> bool:
+    """Whether what yields an activation may be a layer with one, or a whole model that is applied to its parameters."""
+    return any(text.imports(package) for package in ("keras", "tensorflow", "jax", "flax"))
+
+
+def family(text: Text, *functions: ast.expr) -> str:
+    """The framework of the first function that an import names; of methods alone PyTorch, unless the file imports Paddle."""
+    for function in functions:
+        dotted = text.dotted(function)
+        if dotted:
+            return dotted.partition(".")[0]
+    return "" if text.imports("paddle") else "torch"
 
 
 def _only_settings(call: ast.Call) -> bool:
@@ -64,16 +100,14 @@ def _is_integer(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int
 
 
-def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    return next((one.value for one in call.keywords if one.arg == name), None)
-
-
 def logarithmic(text: Text, one: Applied) -> tuple[Edit, ...]:
     """``softmax`` becomes ``log_softmax``, its arguments stay."""
-    if one.spelling == "module":
+    if one.spelling in ("module", "layer"):
         raise Unclear
     func = one.call.func
     if one.spelling == "method":
+        if family(text) != "torch":
+            raise Unclear
         assert isinstance(func, ast.Attribute)  # noqa: S101 (so `applied` made it)
         end = text.end(func)
         return (text.replace(end - len(func.attr), end, "log_softmax"),)
@@ -88,7 +122,8 @@ def _beside(text: Text, func: ast.expr, old: str, new: str) -> tuple[str, tuple[
         raise Unclear
     if isinstance(func, ast.Attribute):
         return f"{text.source(func.value)}.{new}", ()
-    return text.name_of(FUNCTIONAL + new, func)
+    namespace = FUNCTIONAL if family(text, func) == "torch" else dotted[: -len(old)]
+    return text.name_of(namespace + new, func)
 
 
 def chain_top(text: Text, node: ast.expr, within: ast.AST) -> ast.expr:
@@ -119,42 +154,47 @@ def is_local(text: Text, one: Applied, use: ast.expr) -> bool:
     return bool(found) and all(text.contains(use, read) for read in found)
 
 
-def prediction_argument(text: Text, site: Site) -> ast.expr:
-    """What a loss call gets as its prediction: the first argument, or ``input=``."""
-    call = text.node(site.node, ast.Call)
-    found = call.args[0] if call.args else _keyword(call, "input")
-    if found is None or isinstance(found, ast.Starred):
-        raise Unclear
-    return found
+def _use(text: Text, remedy: Remedy) -> ast.expr | None:
+    """What the loss call, the second site, gets as its prediction: by its place or its name, the words. None in another file."""
+    site = remedy.sites[1]
+    return (
+        argument_of(text, site, int(remedy.words[0]), remedy.words[1]) if site.path == text.filename else None
+    )
 
 
 @rewrite("remove-activation")
 def remove_activation(desk: Desk, remedy: Remedy) -> Draft:
     """``softmax(z)`` becomes ``z`` where its value goes into the loss and nowhere else.
 
-    Sites: the activation, the loss call, and, for a module, its constructor.
+    Sites: the activation, the loss call, and, for a module, its constructor. Words: the place and the name of the prediction
+    among the arguments of the loss; ``local`` where nothing else may be changed.
     """
-    site, use_site, *built = remedy.sites
+    site, _, *built = remedy.sites
     text = desk.text(site)
     if built and built[0] == site:
         return _remove_layer(text, site)
     one = applied(text, site, is_module=bool(built))
     message = f"Remove `{_label(one)}`"
-    use = prediction_argument(text, use_site) if use_site.path == site.path else None
+    use = _use(text, remedy)
     if use is not None and is_local(text, one, use):
         return Draft(message, _taken_away(text, one))
     if use is not None and _reads_it(text, one, use):
-        if not keeps_value(text, one.operand, one.call, use):
+        if one.spelling == "layer" or not keeps_value(text, one.operand, one.call, use):
             raise Unclear
         name = text.source(one.operand)
         return Draft(f"Pass `{name}` to the loss", (text.replace_node(use, text.operand(one.operand)),))
-    if remedy.words == ("local",) or not _is_handed_out(text, one):
+    if "local" in remedy.words or not _is_handed_out(text, one):
         raise Unclear
     return Draft(message, _taken_away(text, one), elsewhere=True)
 
 
 def _taken_away(text: Text, one: Applied) -> tuple[Edit, ...]:
-    """Only the operand is left; nothing of ``x = softmax(x)``."""
+    """Only the operand is left; nothing of ``x = softmax(x)``. A layer loses its activation."""
+    layer = one.call.func
+    if one.spelling == "layer" and isinstance(layer, ast.Call):
+        return tuple(
+            text.remove_argument(layer, keyword) for keyword in layer.keywords if keyword.arg == "activation"
+        )
     named = assigned_name(text, one.call)
     if named is not None and isinstance(one.operand, ast.Name) and one.operand.id == named[0]:
         return (text.delete_lines(named[1]),)
@@ -163,8 +203,8 @@ def _taken_away(text: Text, one: Applied) -> tuple[Edit, ...]:
 
 @rewrite("log-activation")
 def log_activation(desk: Desk, remedy: Remedy) -> Draft:
-    """``softmax(z)`` becomes ``log_softmax(z)`` where its value goes into the loss and nowhere else. Sites: as above."""
-    site, use_site, *built = remedy.sites
+    """``softmax(z)`` becomes ``log_softmax(z)`` where its value goes into the loss and nowhere else. Sites and words: as above."""
+    site, _, *built = remedy.sites
     message = "Use `log_softmax`"
     if built:
         text = desk.text(built[0])
@@ -177,7 +217,7 @@ def log_activation(desk: Desk, remedy: Remedy) -> Draft:
         )
     text = desk.text(site)
     one = applied(text, site, is_module=False)
-    use = prediction_argument(text, use_site) if use_site.path == site.path else None
+    use = _use(text, remedy)
     if (use is None or not is_local(text, one, use)) and not _is_handed_out(text, one):
         raise Unclear
     return Draft(message, logarithmic(text, one), elsewhere=True)
@@ -190,12 +230,15 @@ def set_dimension(desk: Desk, remedy: Remedy) -> Draft:
     dim = remedy.words[0]
     text = desk.text(site)
     call = text.node(site.node, ast.Call)
-    message = f"Use `dim={dim}`"
-    keyword = next((one for one in call.keywords if one.arg == "dim"), None)
+    keyword = next((one for one in call.keywords if one.arg in ("dim", "axis")), None)
+    name = "dim" if family(text, call.func) == "torch" else "axis"
+    message = f"Use `{name if keyword is None else keyword.arg}={dim}`"
     if keyword is not None:
         return Draft(message, (text.replace_node(keyword.value, dim),), elsewhere=True)
-    is_alone = remedy.words[1:] == ("module",) or applied(text, site, is_module=False).spelling == "method"
-    place = 0 if is_alone else 1
+    spelling = "module" if remedy.words[1:] == ("module",) else applied(text, site, is_module=False).spelling
+    if spelling == "layer":
+        raise Unclear
+    place = 1 if spelling == "function" else 0
     if any(one.arg is None for one in call.keywords) or any(
         isinstance(one, ast.Starred) for one in call.args
     ):
@@ -204,11 +247,13 @@ def set_dimension(desk: Desk, remedy: Remedy) -> Draft:
         if not _is_integer(call.args[place]):
             raise Unclear
         return Draft(message, (text.replace_node(call.args[place], dim),), elsewhere=True)
-    return Draft(message, (text.add_argument(call, f"dim={dim}"),), elsewhere=True)
+    return Draft(message, (text.add_argument(call, f"{name}={dim}"),), elsewhere=True)
 
 
 def _label(one: Applied) -> str:
     func = one.call.func
+    if one.spelling == "layer":
+        return "activation"
     return (
         func.attr
         if isinstance(func, ast.Attribute)

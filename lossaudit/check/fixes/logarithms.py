@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
+from contextlib import suppress
 
 from lossaudit.check.fixes.activations import (
     FUNCTIONAL,
     Applied,
     applied,
     chain_top,
+    family,
     is_local,
     logarithmic,
 )
@@ -18,17 +21,26 @@ from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.fixes.text import Text, Unclear
 from lossaudit.findings import Edit
 
+LOG_SIGMOID = {
+    "torch": (f"{FUNCTIONAL}logsigmoid",),
+    "jax": ("jax.nn.log_sigmoid", "flax.linen.log_sigmoid", "flax.nnx.log_sigmoid"),
+    "paddle": ("paddle.nn.functional.log_sigmoid",),
+}
+"""The function in each framework; of several the first that the imports of the file can name."""
+_SELECTIONS = ("gather", "take_along_axis", "take_along_dim", "index_select")
+
 
 def logarithm(text: Text, call: ast.Call) -> ast.expr:
-    """What a call of ``log`` is applied to: ``torch.log(x)`` or ``x.log()``."""
+    """What a call of ``log`` is applied to: ``torch.log(x)``, ``torch.log(input=x)`` or ``x.log()``."""
     func = call.func
-    if call.keywords:
+    if not text.is_imported(func):
+        if isinstance(func, ast.Attribute) and not call.args and not call.keywords:
+            return func.value
         raise Unclear
-    if not call.args and isinstance(func, ast.Attribute) and not text.is_imported(func):
-        return func.value
-    if len(call.args) == 1 and text.dotted(func).startswith("torch."):
-        return call.args[0]
-    raise Unclear
+    values = [*call.args, *(one.value for one in call.keywords if one.arg in ("input", "x"))]
+    if len(values) != 1 or len(call.args) + len(call.keywords) != 1 or not text.dotted(func):
+        raise Unclear
+    return values[0]
 
 
 @rewrite("log-softmax")
@@ -51,15 +63,22 @@ def log_softmax(desk: Desk, remedy: Remedy) -> Draft:
 def _refuse_other_parts(text: Text, one: Applied, argument: ast.expr) -> None:
     """The logarithm must be of the value itself or of entries of it, not of the parts of an expression."""
     if text.contains(argument, one.call):
-        top = chain_top(text, one.call, argument)
-        if top is not argument:
+        if not _selects(text, chain_top(text, one.call, argument), argument):
             raise Unclear
         return
     names = [node for node in ast.walk(argument) if isinstance(node, ast.Name)]
     named = assigned_name(text, chain_top(text, one.call, text.tree))
     read = [node for node in names if named is not None and node.id == named[0]]
-    if len(read) != 1 or chain_top(text, read[0], argument) is not argument:
+    if len(read) != 1 or not _selects(text, chain_top(text, read[0], argument), argument):
         raise Unclear
+
+
+def _selects(text: Text, value: ast.expr, argument: ast.expr) -> bool:
+    """Whether ``argument`` is ``value``, or a call that picks entries of it: ``gather(value, 1, index)``."""
+    if value is argument:
+        return True
+    is_call = isinstance(argument, ast.Call) and text.dotted(argument.func).rpartition(".")[2] in _SELECTIONS
+    return is_call and isinstance(argument, ast.Call) and bool(argument.args) and argument.args[0] is value
 
 
 def _again(text: Text, one: Applied, call: ast.Call, argument: ast.expr, name: str) -> Edit:
@@ -94,9 +113,12 @@ def log_sigmoid(desk: Desk, remedy: Remedy) -> Draft:
     call = text.node(site.node, ast.Call)
     argument = logarithm(text, call)
     one = applied(text, made, is_module=remedy.words[1:] == ("module",))
+    if one.spelling == "layer":
+        raise Unclear
     is_complement = remedy.words[0] == "complement"
     inner = _complemented(argument) if is_complement else argument
-    name, imports = text.name_of(FUNCTIONAL + "logsigmoid", call)
+    names = LOG_SIGMOID.get(family(text, call.func, one.call.func), ())
+    name, imports = _first_name(text, names, call)
     sign = "-" if is_complement else ""
     message = f"Use `logsigmoid({sign}x)`"
     if inner is one.call:
@@ -111,10 +133,16 @@ def log_sigmoid(desk: Desk, remedy: Remedy) -> Draft:
         return Draft(message, (text.replace_node(call, f"{name}({sign}{operand})"), *left_over, *imports))
     if not is_only_reader:
         raise Unclear
-    rewritten = _call_of(
-        text, one.call, one.operand, text.name_of(FUNCTIONAL + "logsigmoid", one.call)[0], sign
-    )
+    rewritten = _call_of(text, one.call, one.operand, _first_name(text, names, one.call)[0], sign)
     return Draft(message, (*rewritten, *text.unwrap(call, inner), *imports))
+
+
+def _first_name(text: Text, names: Iterable[str], place: ast.AST) -> tuple[str, tuple[Edit, ...]]:
+    """How to write the first of some functions that can be written at ``place``, and the import that this needs."""
+    for name in names:
+        with suppress(Unclear):
+            return text.name_of(name, place)
+    raise Unclear
 
 
 def _complemented(node: ast.expr) -> ast.expr:

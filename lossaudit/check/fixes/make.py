@@ -12,6 +12,7 @@ from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.fixes.text import Text, Unclear
 from lossaudit.check.values import Site
 from lossaudit.findings import Applicability, Edit, Fix
+from lossaudit.notebooktext import SUFFIX
 from lossaudit.rulebook import load_rules
 
 MODULES = ("activations", "arguments", "logarithms", "losses", "training", "written_out")
@@ -38,7 +39,7 @@ class Desk:
 
     def text(self, site: Site) -> Text:
         """The file of a site."""
-        if site.path not in self._editable or not site.path.endswith((".py", ".pyw")):
+        if site.path not in self._editable or not site.path.endswith((".py", ".pyw", SUFFIX)):
             raise Unclear
         if site.path not in self._texts:
             self._texts[site.path] = _parsed(site.path, self._read(site.path))

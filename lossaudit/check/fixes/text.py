@@ -325,6 +325,14 @@ class Text:
             for name, statement in bound_names(self.tree)
         )
 
+    def imports(self, package: str) -> bool:
+        """Whether the file imports anything of a package."""
+        return any(
+            _imports(node, package)
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+        )
+
     def name_of(self, dotted: str, place: ast.AST) -> tuple[str, tuple[Edit, ...]]:
         """How to write a function of the framework at ``place``, and the import that this needs."""
         spellings = [
@@ -349,9 +357,8 @@ class Text:
         """An import after the first one of the framework, else after the imports at the top of the file."""
         body = self.tree.body
         imports = [one for one in body if isinstance(one, (ast.Import, ast.ImportFrom))]
-        torch = [one for one in imports if _imports_torch(one)]
-        everywhere = (one for one in ast.walk(self.tree) if isinstance(one, (ast.Import, ast.ImportFrom)))
-        if not torch and any(_imports_torch(one) for one in everywhere):
+        torch = [one for one in imports if _imports(one, "torch")]
+        if not torch and self.imports("torch"):
             raise Unclear  # the file imports the framework late, on purpose
         head = list(_head(body))
         after = torch[0] if torch else head[-1] if head else None
@@ -385,9 +392,9 @@ def _is_bracketed(node: ast.expr) -> bool:
     return isinstance(node, ast.Subscript) and node.value.lineno == node.value.end_lineno
 
 
-def _imports_torch(node: ast.Import | ast.ImportFrom) -> bool:
+def _imports(node: ast.Import | ast.ImportFrom, package: str) -> bool:
     names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-    return any(name.partition(".")[0] == "torch" for name in names) and not getattr(node, "level", 0)
+    return any(name.partition(".")[0] == package for name in names) and not getattr(node, "level", 0)
 
 
 def _head(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

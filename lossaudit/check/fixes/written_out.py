@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from lossaudit.check.fixes.activations import family
 from lossaudit.check.fixes.flow import assigned_name, reads
 from lossaudit.check.fixes.logarithms import logarithm
 from lossaudit.check.fixes.make import Desk, Draft, rewrite
@@ -130,13 +131,19 @@ def _denominator(text: Text, node: ast.expr) -> ast.expr:
     raise Unclear
 
 
+def _of_torch(text: Text, call: ast.Call) -> ast.expr:
+    if family(text, call.func) != "torch":
+        raise Unclear
+    return logarithm(text, call)
+
+
 @rewrite("softplus")
 def softplus(desk: Desk, remedy: Remedy) -> Draft:
     """``log(1 + exp(x))`` and ``log1p(exp(x))`` become ``softplus(x)``. Sites: the logarithm."""
     (site,) = remedy.sites
     text = desk.text(site)
     whole = text.node(site.node, ast.Call)
-    argument = logarithm(text, whole)
+    argument = _of_torch(text, whole)
     func = whole.func
     leaf = func.attr if isinstance(func, ast.Attribute) else text.dotted(func).rpartition(".")[2]
     score = exponential(text, argument if leaf == "log1p" else one_plus(argument))
@@ -183,7 +190,7 @@ def logsumexp(desk: Desk, remedy: Remedy) -> Draft:
     (site,) = remedy.sites
     text = desk.text(site)
     whole = text.node(site.node, ast.Call)
-    argument = logarithm(text, whole)
+    argument = _of_torch(text, whole)
     name, imports = text.name_of("torch.logsumexp", whole)
     message = "Use `torch.logsumexp`"
     total: ast.expr = argument

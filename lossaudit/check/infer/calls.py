@@ -148,6 +148,9 @@ def run_function(
     receiver: Value | None = None,
 ) -> Value:
     """Interpret the body with these arguments; recursion and great depth end in unknown."""
+    if receiver is None and _is_method_on(function, arguments):
+        receiver, *others = arguments.positional
+        arguments = replace(arguments, positional=others)
     key = (id(function.node), id(receiver))
     if _is_too_deep(interp, key):
         acts.opaque(interp, site)
@@ -207,6 +210,14 @@ def run_function(
         ),
     )
     return value
+
+
+def _is_method_on(function: Function, arguments: Arguments) -> bool:
+    """Whether a method is called with its object as an argument: through the class, or by a decorator that hands it on."""
+    if function.owner is None or function.kind != "function" or arguments.open_from is not None:
+        return False
+    first = next(iter(arguments.positional), None)
+    return isinstance(first, Instance) and isinstance(first.cls, ClassVal) and function.owner in first.cls.mro
 
 
 def _is_too_deep(interp: Interpreter, key: tuple[int, int]) -> bool:
@@ -374,7 +385,7 @@ def apply_entry(
     if isinstance(entry, LayerClass):
         args = {**bind(entry.layer.call, arguments), **callee.bound}
         first = next(iter(args.values()), UNKNOWN)
-        op = interp.contracts.ops[entry.layer.op]
+        op = entry.op
         named = (
             args
             if "input" in args or "query" in args or "x1" in args or "input1" in args

@@ -683,6 +683,10 @@ class Interpreter:
         made: list[Value] = []
         self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
         self.instances.pop(id(cls.node), None)
+        if not made and not any(base in self.contracts.entries for base in cls.externals):
+            made.append(
+                objects.of_unknown_state(self, cls, site)
+            )  # the constructor was more than the budget allows
         found = [one for one in made if isinstance(one, Instance)]
         self._tried += found  # kept: what is remembered of an object goes by its identity
         return found

@@ -488,8 +488,9 @@ def _view_shape(args: Args, shape: Shape) -> Shape:
         isinstance(dim, (Tensor, Union)) and tensors(dim) and _is_shape_like(dim) for dim in dims
     ):
         return ANY_SHAPE
-    if any(isinstance(dim, Unknown) and not dim.origin.startswith("size") and len(dims) == 1 for dim in dims):
-        return ANY_SHAPE  # one unknown argument may be a whole shape
+    if len(dims) == 1 and isinstance(dims[0], Unknown):
+        whole = dims[0].of  # one unknown argument may be a whole shape
+        return ANY_SHAPE if whole is None else common_shape(whole)
     known = tuple(_dim(dim) for dim in dims)
     return Shape(tuple(None if dim == -1 else dim for dim in known), exact=True)
 

@@ -30,12 +30,18 @@ def no_gradient(trial: Trial) -> Failure | None:
 
 
 def finite_differences(trial: Trial) -> Failure | None:
-    """Along one direction, autograd's slope is that of the values. Only asked where no reference can tell."""
+    """Along one direction, a hand-written backward's slope is that of the values. Only asked where no reference can tell.
+
+    Without a hand-written backward the two differ only where something is detached, which may be meant: the weights of
+    the circle loss are no part of its gradient, nor is a teacher.
+    """
     case = trial.case
     reach = trial.session.reach[case.space]
     if trial.variant is not None or trial.subject.interface.arrays or case.magnitude != "ordinary":
         return None
     if "float64" not in reach.dtypes or not trial.observed.differentiable:
+        return None
+    if not trial.subject.custom_backward(case):
         return None
     wide = replace(case, dtype="float64")
     here = trial.subject.observe(wide)

@@ -13,6 +13,7 @@ from lossaudit.fuzz import devices, variants
 from lossaudit.fuzz.inputs import HALF
 from lossaudit.fuzz.model import Check, Failure
 from lossaudit.fuzz.subject import loss_state
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import changes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def repeatable(trial: Trial) -> Failure | None:
     observed = []
     sizes = [_sizes(fresh.build.loss)]
     for _ in range(3):
-        torch.manual_seed(0)
+        seed_torch(0)
         observed.append(fresh.observe(case))
         sizes.append(_sizes(fresh.build.loss))
     first, second = observed[0], observed[1]

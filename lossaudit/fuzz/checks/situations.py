@@ -6,6 +6,8 @@ it (``ReferenceSpec.lacks``).
 
 from __future__ import annotations
 
+import copy
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Check, Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import arrange, single, tensors
+from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import plain
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.trial import Trial
     from lossaudit.fuzz.variants import Variant
 
@@ -329,13 +333,22 @@ def _right_and_wrong(trial: Trial, name: str) -> tuple[Case, Case] | None:
     return inputs.fill(space, right, {}), inputs.fill(space, wrong, {})
 
 
+def _own_copy(subject: Subject) -> Subject:
+    """A copy of the target that is one object for every dtype, as under autocast: what it keeps stays with it, and reaches no other check."""
+    try:
+        loss = copy.deepcopy(subject.build.loss)
+    except Exception:  # noqa: BLE001 (it may hold anything)
+        return subject
+    return subject.with_loss(functools.partial(loss))
+
+
 def order_of_calls(trial: Trial) -> Failure | None:
     """A call gives the same before and after calls in another dtype and with other shapes."""
-    case, subject, reach = trial.case, trial.subject, trial.session.reach[trial.case.space]
+    case, subject, reach = trial.case, _own_copy(trial.subject), trial.session.reach[trial.case.space]
     if trial.observed.value is None or subject.interface.arrays:
         return None
     space = all_spaces()[case.space]
-    torch.manual_seed(0)
+    seed_torch(0)
     first = subject.observe(case, gradient=False).value
     between = [replace(case, dtype=name) for name in reach.dtypes if name != case.dtype]
     for count in reach.classes:
@@ -343,7 +356,7 @@ def order_of_calls(trial: Trial) -> Failure | None:
         between.append(inputs.fill(space, structure, {} if trial.variant is None else trial.variant.params))
     for other in between:
         subject.observe(other, gradient=False)
-        torch.manual_seed(0)
+        seed_torch(0)
         again = subject.observe(case, gradient=False)
         if first is None or (
             again.value is not None

@@ -53,17 +53,6 @@ def _scaled(factor: float) -> Callable[[Formula], Formula]:
     return wrong
 
 
-def _nothing_without_negatives(formula: Formula) -> Formula:
-    """0 for a batch of one class alone."""
-
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        terms = formula(prediction, target, params)
-        one_class = bool((target == target.flatten()[0]).all())
-        return Terms(terms.losses * 0 if one_class else terms.losses, terms.shares)
-
-    return changed
-
-
 def _without_log(formula: Formula) -> Formula:
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         terms = formula(prediction, target, params)
@@ -200,13 +189,6 @@ MISTAKES = (
         ("info_nce",),
         "leaves the positive out of the denominator (Yeh et al. 2022, Decoupled contrastive learning, equation 6)",
         wrong=_decoupled_pairs,
-        convention=True,
-    ),
-    Mistake(
-        "no-loss-without-negatives",
-        CLASSES,
-        "is 0 for a batch of one class alone, in which there are no negatives",
-        wrong=_nothing_without_negatives,
         convention=True,
     ),
     Mistake(

@@ -124,6 +124,13 @@ def supervised_contrastive(prediction: Tensor, target: Tensor, params: Params) -
     return Terms(losses, torch.ones_like(losses))
 
 
+def is_a_contrast(prediction: Tensor, labels: Tensor) -> bool:
+    """Whether each embedding has another of its own class, be it a view of the same sample, and one of another class."""
+    own = (labels[:, None] == labels[None]).sum(1)
+    alone = prediction.ndim == 2 and bool((own == 1).any())
+    return not alone and bool((own < len(labels)).all())
+
+
 _LAWS = frozenset({"permutation", "minimum"})
 _MEAN_OR_SUM = ("mean", "sum", "none")
 
@@ -177,5 +184,6 @@ REFERENCES = (
         parameters=(TEMPERATURE, BASE_TEMPERATURE),
         reductions=("mean", "sum"),
         laws=frozenset({"permutation"}),
+        settled=is_a_contrast,
     ),
 )

@@ -43,7 +43,8 @@ def _scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tens
     shape = _shape(structure)
     if profile == "zeros":
         return torch.zeros(shape, dtype=torch.float64), target
-    return fill.ordinary(shape, generator) * (structure.scale if profile == "large" else 1.0), target
+    scores = fill.ordinary(shape, generator)
+    return scores * structure.scale if profile == "large" else scores, target
 
 
 def _probabilities(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:

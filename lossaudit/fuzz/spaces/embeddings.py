@@ -236,6 +236,8 @@ NEGATIVE_KEYS = Part(
     "negative_keys", ("negative_keys", "negative", "negatives", "neg", "queue", "n", "memory", "bank")
 )
 CLASS_PROFILES = ("random", "all-equal")
+CLASSED_BATCHES = (1, 2, 4, 5)
+"""Two of each of two classes, and three of one of them: where each has one positive, their sum is their mean."""
 PAIR_PROFILES = ("random", "all zero", "all one")
 
 SPACES = (
@@ -320,6 +322,7 @@ SPACES = (
         target_profiles=CLASS_PROFILES,
         classes=(2, 3),
         features=FEATURES,
+        batches=CLASSED_BATCHES,
         scales=SCALES,
         domain=_nonzero,
     ),
@@ -332,6 +335,7 @@ SPACES = (
         target_profiles=CLASS_PROFILES,
         classes=(2, 3),
         features=FEATURES,
+        batches=CLASSED_BATCHES,
         scales=SCALES,
         domain=_nonzero,
     ),

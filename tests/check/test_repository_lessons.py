@@ -1,0 +1,166 @@
+"""What reading findings in public repositories taught: accused wrongly once, and what must still be found beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+from lossaudit.check import CheckOptions, check_files
+from lossaudit.check.detectors import registered_codes
+
+
+def found(folder: Path, **sources: str) -> list[str]:
+    """The codes of all findings in a project of these modules."""
+    paths = []
+    for name, source in sources.items():
+        path = folder / f"{name}.py"
+        path.write_text(dedent(source), encoding="utf-8")
+        paths.append(path)
+    codes = frozenset(registered_codes()) - {"LA205"}
+    return [finding.code for finding in check_files(paths, CheckOptions(select=codes)).findings]
+
+
+KERAS_HEAD = """
+import keras
+from keras import layers
+
+inputs = keras.Input((128, 128, 3))
+hidden = layers.Conv2D(16, 3, activation="relu")(inputs)
+outputs = layers.Conv2D(1, 1, activation={activation})(hidden)
+model = keras.Model(inputs, outputs)
+model.compile(optimizer="adam", loss="binary_crossentropy")
+"""
+
+FLAX_MODULE = """
+import flax.linen as nn
+
+class Head(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Conv(1, (1, 1))(x)
+"""
+
+PADDLE_NET = """
+import paddle
+net = paddle.fluid.layers.fc(paddle.ones([4, 3]), 2, act="relu")
+"""
+
+
+def test_a_layer_is_that_of_its_own_framework(tmp_path: Path) -> None:
+    """Keras's convolution applies its activation whatever other frameworks call a convolution."""
+    right = KERAS_HEAD.format(activation='"sigmoid"')
+    assert found(tmp_path, head=FLAX_MODULE, net=PADDLE_NET, unet=right) == []
+    wrong = KERAS_HEAD.format(activation="None")
+    assert found(tmp_path, head=FLAX_MODULE, net=PADDLE_NET, unet=wrong) == ["LA104"]
+
+
+def test_a_view_with_the_size_of_another_tensor_has_its_shape(tmp_path: Path) -> None:
+    source = """
+    import torch
+    from torch import nn
+
+    def squared(predicted, y):
+        return (predicted - y.{form}) ** 2 / 2
+
+    net = nn.Linear(20, 1)
+    for x, y in torch.utils.data.DataLoader([]):
+        squared(net(x), y).mean().backward()
+    """
+    for form in ("view(predicted.size())", "reshape(predicted.shape)", "view_as(predicted)"):
+        assert "LA308" not in found(tmp_path, loss=dedent(source).format(form=form)), form
+    assert "LA308" in found(tmp_path, loss=dedent(source).format(form="view(-1)"))
+
+
+def test_paddle_makes_tensors_on_the_device_of_the_program(tmp_path: Path) -> None:
+    source = """
+    import paddle
+    import paddle.nn.functional as F
+
+    def loss(logits, target):
+        weights = paddle.ones([10, 4])
+        return (F.cross_entropy(logits, target, reduction="none") * weights).mean()
+    """
+    assert found(tmp_path, loss=source) == []
+
+
+def test_a_decorated_constructor_configures_its_own_object(tmp_path: Path) -> None:
+    source = """
+    from functools import wraps
+    from torch import nn
+
+    def alias(original, *others):
+        def decorator(func):
+            @wraps(func)
+            def wrapper(*args, **kwargs):
+                for other in others:
+                    if other in kwargs:
+                        kwargs[original] = kwargs.pop(other)
+                return func(*args, **kwargs)
+            return wrapper
+        return decorator
+
+    class Several(nn.Module):
+        @alias("reduction", "target_reduction")
+        def __init__(self, {parameters}reduction="mean"):
+            super().__init__()
+            {target}.reduction = reduction
+
+        def forward(self, predicted, target):
+            return ((predicted - target) ** 2).mean()
+
+    loss = Several({arguments}reduction="sum")
+    """
+    own = dedent(source).format(parameters="", target="self", arguments="")
+    assert found(tmp_path, loss=own) == []
+    other = dedent(source).format(
+        parameters="criterion, ", target="criterion", arguments="nn.CrossEntropyLoss(), "
+    )
+    assert found(tmp_path, loss=other) == ["LA306"]
+
+
+def test_a_term_that_is_meant_to_have_no_gradient(tmp_path: Path) -> None:
+    """A count under ``no_grad`` that is added to the loss, as for the record."""
+    source = """
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Criterion(nn.Module):
+        {decorator}
+        def count_error(self, outputs, counts):
+            return F.l1_loss((outputs.argmax(-1) != 3).sum(1).float(), counts)
+
+        def forward(self, outputs, labels, counts):
+            return F.cross_entropy(outputs.transpose(1, 2), labels) + self.count_error(outputs, counts)
+
+    net, criterion = nn.Linear(8, 4), Criterion()
+    optimizer = torch.optim.SGD(net.parameters())
+    for x, labels, counts in torch.utils.data.DataLoader([]):
+        optimizer.zero_grad()
+        criterion(net(x), labels, counts).backward()
+        optimizer.step()
+    """
+    assert found(tmp_path, loss=dedent(source).format(decorator="@torch.no_grad()")) == []
+    assert found(tmp_path, loss=dedent(source).format(decorator="")) == ["LA112"]
+
+
+def test_gradients_that_another_optimizer_used_are_not_lost(tmp_path: Path) -> None:
+    """One step for two optimizers: where the second loss is left out, the first one's gradients were used all the same."""
+    source = """
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    net, temperature = nn.Linear(8, 4), nn.Linear(8, 1)
+    first = torch.optim.Adam(net.parameters())
+    second = torch.optim.Adam(temperature.parameters())
+    for x, y in torch.utils.data.DataLoader([]):
+        first.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        {between}
+        second.zero_grad()
+        second.step()
+        first.zero_grad()
+    """
+    assert found(tmp_path, loss=dedent(source).format(between="first.step()")) == []
+    assert found(tmp_path, loss=dedent(source).format(between="pass")) == ["LA506"]
