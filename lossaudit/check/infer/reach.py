@@ -258,6 +258,8 @@ class _Search:
     modules: list[Module] = field(default_factory=list)
     containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
+    looked_up: set[str] = field(default_factory=set)
+    sizes: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> _Search:
         """A search that goes on from here with another start."""
@@ -265,7 +267,7 @@ class _Search:
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), signs, dict(self.seen), [], tables,
-            list(self.objects), list(self.modules), list(self.containers), list(self.scopes),
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
@@ -507,12 +509,14 @@ class _Search:
     def _look_up(self) -> None:
         """What the words that were mentioned mean to the objects, classes and modules in sight, and what came to these since."""
         words, seen = self.words, self.seen
+        fresh = words - self.looked_up
+        self.looked_up = set(words)
         for container in self.containers:
             self.queue += [one for one in parts(container) if id(one) not in seen]
         for names, mentioned in self.scopes:
             self.queue += [names[name] for name in names.keys() & mentioned if id(names[name]) not in seen]
         for table, done in self.tables:
-            for name in table.keys() & words if done else table.keys():
+            for name in table.keys() & fresh if done else table.keys():
                 if (
                     name not in done
                     and name not in _CONSTRUCTORS
@@ -523,17 +527,19 @@ class _Search:
             done.add("")
         for one in self.objects:
             for held in (one.attrs, one.bound):
-                self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in self.seen]
+                self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in seen]
         for module in self.modules:
-            self.queue += [one for one in self._of_module(module) if id(one) not in self.seen]
+            names = module.scope.vars
+            is_known = self.sizes.get(id(module)) == len(names)
+            self._of_module(module, fresh if is_known else words)
+            self.sizes[id(module)] = len(names)
 
-    def _of_module(self, module: Module) -> Iterator[Value]:
-        interp = self.reach.interp
-        for name in module.scope.vars.keys() & self.words:
-            yield module.scope.vars[name]
+    def _of_module(self, module: Module, words: set[str]) -> None:
+        names, interp = module.scope.vars, self.reach.interp
+        self.queue += [names[name] for name in names.keys() & words if id(names[name]) not in self.seen]
         for other in interp.starred_modules(module):
             self._add_module(other)
-        for name in interp.project.submodule_names(module) & self.words:
+        for name in interp.project.submodule_names(module) & words if words else ():
             below = interp.project.submodule(module, name)
             if below is not None:
                 self._add_module(below)
