@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -124,6 +127,16 @@ def cli() -> None:
 )
 @click.option("--add-ignore", is_flag=True, help="Write a suppression comment for every finding.")
 @click.option("--exit-zero", is_flag=True, help="Leave with 0 even if something was found.")
+@click.option(
+    "--statistics", is_flag=True, help="Show how often each rule was broken instead of the findings."
+)
+@click.option("--show-files", is_flag=True, help="List the files that would be checked, and check none.")
+@click.option(
+    "--stdin-filename",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The name of what is read from standard input, if the path is '-'.",
+)
 @click.option("--no-cache", is_flag=True, help="Analyse every file anew and remember nothing.")
 @click.option(
     "--cache-dir",
@@ -148,7 +161,7 @@ def cli() -> None:
 def check(paths: tuple[Path, ...], **options: Any) -> None:
     """Read Python files and report broken loss contracts. Nothing is imported or run.
 
-    PATHS are files or folders; without any, the current folder is checked.
+    PATHS are files or folders; without any, the current folder is checked. '-' is standard input.
 
     \b
     Examples:
@@ -159,12 +172,13 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
       lossaudit check --output-format json  for another program
     """  # noqa: D301 (click keeps the lines after the character \b as they are)
     from lossaudit.check import Declared
-    from lossaudit.check.audit import Request, run
+    from lossaudit.check.audit import Request, files_of, run
     from lossaudit.check.baseline import BaselineError
     from lossaudit.check.fix import WriteError
     from lossaudit.crews import ExecutorError
 
     change = _change(options)
+    paths, stdin = _from_stdin(paths, options)
     configuration = _configuration(paths, options)
     settings = configuration.settings
     request = Request(
@@ -187,7 +201,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         unsafe=options["unsafe_fixes"],
         jobs=options["jobs"] or _cores(),
         executor=options["executor"],
+        stdin=stdin,
     )
+    if options["show_files"]:
+        click.echo("".join(f"{path}\n" for path in files_of(request)), nl=False)
+        return
     try:
         outcome = run(request)
     except (BaselineError, WriteError, ExecutorError) as error:
@@ -312,6 +330,11 @@ def rule(code_or_name: str, output_format: str, color: str) -> None:
     _print(render_rule(found, output_format, wants_colour=_wants_colour(color)), color)
 
 
+explain = copy.copy(rule)
+explain.hidden = True
+cli.add_command(explain, "explain")
+
+
 @cli.command()
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -402,12 +425,20 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(EXIT_CLEAN)
     except Exception as error:
-        from lossaudit.rulebook import RulebookError
-
-        if not isinstance(error, RulebookError):
+        message = _mendable(error)
+        if message is None:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {message}", err=True)
         sys.exit(EXIT_UNABLE)
+
+
+def _mendable(error: Exception) -> str | None:
+    """What to tell of an error that is no defect of the code; None of any other."""
+    from lossaudit.rulebook import RulebookError
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the output cannot be written: {error.strerror}"
+    return str(error) if isinstance(error, RulebookError) else None
 
 
 def _cores() -> int:
@@ -574,28 +605,64 @@ def _change(options: dict[str, Any]) -> Literal["none", "fix", "diff", "ignore"]
     return "ignore" if options["add_ignore"] else "fix" if options["fix"] else "none"
 
 
+def _from_stdin(paths: tuple[Path, ...], options: dict[str, Any]) -> tuple[tuple[Path, ...], bytes | None]:
+    """The paths, and what standard input holds if they name it."""
+    if Path("-") not in paths:
+        if options["stdin_filename"] is not None:
+            raise Unable("--stdin-filename names what the path '-' brings; there is no such path")
+        return paths, None
+    if len(paths) > 1:
+        raise Unable("'-' is standard input, and goes with no other path")
+    if options["write_baseline"] is not None:
+        raise Unable("- and --write-baseline do not go together")
+    from lossaudit.report.source import show_instead
+
+    path = options["stdin_filename"] or Path("stdin.py")
+    data = sys.stdin.buffer.read()
+    show_instead(str(path), data)
+    return (path,), data
+
+
 def _tell_check(outcome: CheckRun, change: str, options: dict[str, Any]) -> None:
     """The report on stdout. What was changed is told there too, unless another program reads it: then on stderr."""
     from lossaudit.report.changes import render_changes, render_diff
+    from lossaudit.report.source import show_instead
 
     said = render_changes(outcome.changes, change, listed=options["show_fixes"])
+    if outcome.text is not None:
+        for one in outcome.changes:
+            show_instead(one.filename, outcome.text)
+        sys.stdout.buffer.write(outcome.text)
+        click.echo(_render_check(outcome, options) + said, nl=False, err=True)
+        return
     if change == "diff":
         _print(render_diff(outcome.changes), options["color"])
     else:
-        _print(_render_check(outcome, options["output_format"]), options["color"])
+        _print(_render_check(outcome, options), options["color"])
     is_for_people = change != "diff" and options["output_format"] in ("full", "concise")
     click.echo(said, nl=False, err=not is_for_people)
 
 
-def _render_check(outcome: CheckRun, output_format: str) -> str:
+def _render_check(outcome: CheckRun, options: dict[str, Any]) -> str:
+    output_format = options["output_format"]
+    if options["statistics"]:
+        from lossaudit.report.statistics import render_statistics
+
+        return render_statistics(outcome.findings, outcome.checked, output_format)
     if output_format == "json":
         from lossaudit.report.json import render_check
 
         return render_check(outcome.findings)
     from lossaudit.report import check_text
 
-    render = check_text.render_concise if output_format == "concise" else check_text.render_full
-    return render(outcome.findings, outcome.checked)
+    if output_format == "concise":
+        return check_text.render_concise(outcome.findings, outcome.checked)
+    return check_text.render_full(outcome.findings, outcome.checked, _terminal_width())
+
+
+def _terminal_width() -> int | None:
+    """The cells of a row of the terminal; None where the output goes elsewhere, and nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from pathspec import GitIgnoreSpec
 
 from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.baseline import without_baseline, write_baseline
-from lossaudit.check.files import DEFAULT_EXCLUDE, Exclusion, discover
+from lossaudit.check.files import DEFAULT_EXCLUDE, Discovery, Exclusion, discover
 from lossaudit.check.fix import settle_fixes, write_all
 from lossaudit.check.ignores import settle_ignores
 from lossaudit.check.notebooks import python_of, told_by_cells
@@ -36,7 +36,8 @@ class Request:
     """What the user asked for. Patterns are relative to ``base``, the folder of the configuration.
 
     ``change`` says what happens to the files: nothing, fixes are made, their ``diff`` is shown, or comments that ``ignore`` the
-    findings are written. ``unsafe`` admits fixes that change what is computed.
+    findings are written. ``unsafe`` admits fixes that change what is computed. ``stdin`` is what the only path is taken to hold,
+    whether there is such a file or not; it is never written.
     """
 
     paths: tuple[Path, ...]
@@ -57,6 +58,7 @@ class Request:
     executor: str | None = None
     change: Literal["none", "fix", "diff", "ignore"] = "none"
     unsafe: bool = False
+    stdin: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class CheckRun:
     """The findings in the order of files, rows, columns and codes; how many files of those ``given`` were checked; the exit code.
 
     ``changes`` is what was changed, or would be; the findings are then those that remain. If the run was ``interrupted``,
-    they are what was found until then.
+    they are what was found until then. ``text`` is what ``stdin`` became.
     """
 
     findings: tuple[Finding, ...]
@@ -73,6 +75,7 @@ class CheckRun:
     changes: tuple[FileChange, ...] = ()
     interrupted: bool = False
     given: int = 0
+    text: bytes | None = None
 
 
 def run(request: Request) -> CheckRun:
@@ -87,13 +90,23 @@ def run(request: Request) -> CheckRun:
     if request.change == "none":
         return audit.outcome(audit.findings({}))
     if request.change == "ignore":
-        settled = settle_ignores(audit.findings)
+        settled = settle_ignores(audit.findings, audit.given)
     else:
-        settled = settle_fixes(audit.findings, unsafe=request.unsafe)
-    if request.change != "diff":
+        settled = settle_fixes(audit.findings, unsafe=request.unsafe, given=audit.given)
+    if request.change != "diff" and request.stdin is None:
         write_all(settled.files)
     changes = tuple(FileChange(str(one.path), one.applied, one.diff()) for one in settled.files)
-    return audit.outcome(settled.findings, changes)
+    if request.change == "diff" or request.stdin is None:
+        return audit.outcome(settled.findings, changes)
+    audit.given |= {one.path: one.after for one in settled.files}
+    return replace(
+        audit.outcome(settled.findings, changes), text=audit.given.get(request.paths[0], request.stdin)
+    )
+
+
+def files_of(request: Request) -> tuple[Path, ...]:
+    """The files that a run would check, in their order."""
+    return tuple(_Audit(request).files)
 
 
 class _Audit:
@@ -102,16 +115,15 @@ class _Audit:
     def __init__(self, request: Request) -> None:
         self.request = request
         exclude = tuple(DEFAULT_EXCLUDE if request.exclude is None else request.exclude)
-        self.discovery = discover(
-            request.paths,
-            Exclusion(
-                request.base,
-                exclude + request.extend_exclude,
-                request.respect_gitignore,
-                request.force_exclude,
-            ),
+        exclusion = Exclusion(
+            request.base, exclude + request.extend_exclude, request.respect_gitignore, request.force_exclude
         )
-        self.large = {path: size for path in self.discovery.files if (size := _size(path)) > MAX_BYTES}
+        if request.stdin is None:
+            self.discovery, self.given = discover(request.paths, exclusion), {}
+        else:
+            self.discovery = Discovery([path for path in request.paths if not exclusion.refuses(path)])
+            self.given = dict.fromkeys(self.discovery.files, request.stdin)
+        self.large = {path: size for path in self.discovery.files if (size := self._size(path)) > MAX_BYTES}
         self.files = [path for path in self.discovery.files if path not in self.large]
         self.checked = self.unreadable = 0
         self.interrupted = False
@@ -119,6 +131,7 @@ class _Audit:
     def findings(self, sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
         """What is found, and not accepted by a comment, the configuration or the baseline."""
         request = self.request
+        sources = {**self.given, **sources}
         options = CheckOptions(
             select=request.select,
             roots=request.src,
@@ -162,11 +175,22 @@ class _Audit:
             if _names_a_loss(path)
         ]
         in_order = sorted([*findings, *problems], key=lambda finding: (finding.span, finding.code))
-        everything = told_by_cells(in_order)
+        everything = told_by_cells(in_order, self.given)
         code = _exit_code(everything, len(self.files) - self.unreadable)
         if self.request.change == "diff" and code != EXIT_UNABLE:
             code = EXIT_FINDINGS if changes else EXIT_CLEAN
         return CheckRun(everything, self.checked, code, changes, self.interrupted, len(self.files))
+
+    def _size(self, path: Path) -> int:
+        """The size of the code in a file: the pictures in a notebook do not count."""
+        given = self.given.get(path)
+        try:
+            size = path.stat().st_size if given is None else len(given)
+            if size <= MAX_BYTES or not is_notebook(path):
+                return size
+            return len(python_of(path, path.read_bytes() if given is None else given))
+        except (OSError, SourceError):
+            return 0  # the analysis will say why it cannot be read
 
 
 def _names_a_loss(path: Path) -> bool:
@@ -181,15 +205,6 @@ def _exit_code(findings: Sequence[Finding], readable: int) -> int:
         return EXIT_CLEAN
     only_problems = all(finding.code.startswith("E") for finding in findings)
     return EXIT_UNABLE if only_problems and readable == 0 else EXIT_FINDINGS
-
-
-def _size(path: Path) -> int:
-    """The size of the code in a file: the pictures in a notebook do not count."""
-    try:
-        size = path.stat().st_size
-        return len(python_of(path, path.read_bytes())) if size > MAX_BYTES and is_notebook(path) else size
-    except (OSError, SourceError):
-        return 0  # the analysis will say why it cannot be read
 
 
 def _about_file(code: str, path: Path, message: str) -> Finding:

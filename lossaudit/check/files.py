@@ -37,6 +37,10 @@ class Exclusion:
         """The compiled patterns."""
         return GitIgnoreSpec.from_lines(self.exclude)
 
+    def refuses(self, path: Path) -> bool:
+        """Whether a file is left out although it was named."""
+        return self.force and self.spec().match_file(_relative(path, self.base))
+
 
 @dataclass(slots=True)
 class Discovery:
@@ -59,7 +63,7 @@ def discover(paths: Sequence[Path], exclusion: Exclusion) -> Discovery:
             continue
         if is_directory:
             candidates = _walk(path, spec, exclusion, found)
-        elif exclusion.force and spec.match_file(_relative(path, exclusion.base)):
+        elif exclusion.refuses(path):
             continue
         else:
             candidates = iter([path])

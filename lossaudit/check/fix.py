@@ -155,12 +155,12 @@ Analyse = Callable[[Mapping[Path, bytes]], tuple[Finding, ...]]
 """The findings of a project, given what files are taken to hold instead of what is on the disk."""
 
 
-def settle_fixes(analyse: Analyse, *, unsafe: bool) -> Settled:
+def settle_fixes(analyse: Analyse, *, unsafe: bool, given: Mapping[Path, bytes] | None = None) -> Settled:
     """Fix and analyse again, in memory, until nothing changes any more.
 
-    A fix after which another finding appears is taken back: it would only move the mistake.
+    ``given`` is what files hold, instead of what is on the disk. A fix after which another finding appears is taken back: it would only move the mistake.
     """
-    bench = _Bench(analyse, unsafe=unsafe)
+    bench = _Bench(analyse, given or {}, unsafe=unsafe)
     for _ in range(MAX_ROUNDS):
         if not bench.advance():
             break
@@ -170,10 +170,10 @@ def settle_fixes(analyse: Analyse, *, unsafe: bool) -> Settled:
 class _Bench:
     """The state of a series of rounds."""
 
-    def __init__(self, analyse: Analyse, *, unsafe: bool) -> None:
+    def __init__(self, analyse: Analyse, given: Mapping[Path, bytes], *, unsafe: bool) -> None:
         self._analyse = analyse
         self._unsafe = unsafe
-        self._before: dict[Path, bytes] = {}
+        self._before = dict(given)
         self._sources: dict[Path, bytes] = {}
         self._applied: dict[Path, list[Finding]] = {}
         self._refused: set[tuple[str, str, str]] = set()

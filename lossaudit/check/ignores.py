@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lossaudit.check.fix import Analyse, FixedFile, Settled, edited, fix_sources
@@ -17,13 +17,17 @@ from lossaudit.sourcetext import decode, split_lines
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
-def settle_ignores(analyse: Analyse) -> Settled:
-    """Write a comment for every finding, and take away the comments that suppress nothing. Files that cannot be read stay."""
+def settle_ignores(analyse: Analyse, given: Mapping[Path, bytes]) -> Settled:
+    """Write a comment for every finding, and take away the comments that suppress nothing. Files that cannot be read stay.
+
+    ``given`` is what files hold, instead of what is on the disk.
+    """
     findings = analyse({})
+    paths = {Path(finding.span.filename) for finding in findings}
     before = {
-        Path(name): Path(name).read_bytes()
-        for name in {finding.span.filename for finding in findings}
-        if Path(name).is_file()
+        path: given[path] if path in given else path.read_bytes()
+        for path in paths
+        if path in given or path.is_file()
     }
     after = {path: _commented(path, source, findings) for path, source in before.items()}
     remaining = analyse(after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,17 +25,22 @@ def python_of(path: Path, data: bytes) -> bytes:
     return notebook.source
 
 
-def told_by_cells(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings as they are reported: places in notebooks by cell and row in the cell."""
-    return tuple(_told(finding) for finding in findings)
+def told_by_cells(findings: Sequence[Finding], sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
+    """The findings as they are reported: places in notebooks by cell and row in the cell.
+
+    ``sources`` is what files are taken to hold instead of what is on the disk.
+    """
+    return tuple(_told(finding, sources) for finding in findings)
 
 
-def _told(finding: Finding) -> Finding:
+def _told(finding: Finding, sources: Mapping[Path, bytes]) -> Finding:
     edits = finding.fix.edits if finding.fix else ()
     spans = (finding.span, *(step.span for step in finding.trail), *(edit.span for edit in edits))
     for filename in sorted({span.filename for span in spans if is_notebook(span.filename)}):
+        path = Path(filename)
         with suppress(OSError, SourceError):
-            finding = in_cells(finding, filename, _notebook(Path(filename).read_bytes()))
+            data = sources[path] if path in sources else path.read_bytes()
+            finding = in_cells(finding, filename, _notebook(data))
     return finding
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Part, Space
 
 WORD = re.compile(r"[a-z]+|[0-9]+")
+SIDES = frozenset(
+    {"real", "fake", "generated", "pos", "neg", "positive", "negative", "positives", "negatives"}
+    | {"chosen", "rejected", "preferred", "winner", "loser", "better", "worse"}
+)
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -51,6 +55,17 @@ def orders(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) 
     if any(place is None for place in places[required:]):
         return []  # an optional argument is only filled when its name says with what
     return [order for order in every if _respects(order, places)]
+
+
+def are_rivals(loss: Callable[..., Any]) -> bool:
+    """Whether the first two arguments are called sides of which neither is the other's target: real and fake, say.
+
+    A critic's mean of one minus the mean of the other is right, and would be a squared error without the square.
+    """
+    known = signature(loss)
+    names = [] if known is None else list(known.parameters)[:2]
+    sides = [set(WORD.findall(name.lower())) & SIDES for name in names]
+    return len(sides) == 2 and all(sides) and not sides[0] & sides[1]
 
 
 def signature(loss: Callable[..., Any]) -> inspect.Signature | None:

@@ -97,8 +97,9 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
     for alias in parameter.inverses:
         value = evidence.named.get(alias)
         number = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
-        if isinstance(number, float) and number != 0 and abs(number) < LARGEST_LOGARITHM:
-            found += [v for v in (math.exp(-number), 1 / number) if _fits(parameter, v)]
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and number != 0:
+            logarithm = [math.exp(-number)] if abs(number) < LARGEST_LOGARITHM else []
+            found += [v for v in (*logarithm, 1 / number) if _fits(parameter, v)]
     return found
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import parameters, relations
+from lossaudit.fuzz import arguments, parameters, relations
 from lossaudit.fuzz.doors import Door, Response, open_doors, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -217,6 +217,10 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if sure is not None:
         return sure
     asked = search.asked
+    if asked is None:
+        doors = [
+            door for door in doors if door.space.parts or not arguments.are_rivals(door.subject.build.loss)
+        ]
     distorted = None if asked is not None else _distorted_match(doors, search, _with_conventions)
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
@@ -618,6 +622,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         ]
         telling = 2 * len(given) >= len(door.comparable)
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
+        telling = telling and not _only_adds(door, variant, search)
         score = float(len(given)) if telling else 0.0
         related = not score and search.scales.may_relate(variant, door)
         if related and all(_is_related(variant, answers, search) for answers in rounds):
@@ -626,6 +631,31 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             best = (score, variant)
     if best is not None:
         yield Match(door, best[1], PARTIAL, best[0])
+
+
+def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
+    """Whether a target is a reference plus a term of the prediction alone, wherever it is not the reference.
+
+    Such a term is put there on purpose: a penalty on the weights of a hinge, or on too small a variance. What goes wrong
+    in a loss depends on what is asked of it: with the targets of other samples, the difference is another one. A constant
+    that comes and goes is no penalty.
+    """
+    terms: set[float | None] = set()
+    proven = False
+    for case, seen in search.scales.told(door).answers:
+        if search.scales.gives(variant, case, seen):
+            continue
+        added = search.scales.difference(variant, case, seen)
+        terms.add(added if added is None else round(added, 4))
+        turned = replace(case, target=case.target.roll(1, 0))
+        if torch.equal(turned.target, case.target):
+            continue
+        other = door.subject.observe(turned, gradient=False, stage="probe")
+        again = search.scales.difference(variant, turned, other)
+        if added is None or again is None or not math.isclose(added, again, rel_tol=1e-4, abs_tol=1e-4):
+            return False
+        proven = True
+    return proven and len(terms) > 1
 
 
 def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:

@@ -184,6 +184,11 @@ class Scales:
                 return True
         return variants.reproduces(variant, case, seen)
 
+    def difference(self, variant: Variant, case: Case, seen: Observation) -> float | None:
+        """How much more a target gives than a variant, the losses added up; None where one of them gives nothing."""
+        due = self._value(variant, case)
+        return None if due is None or seen.value is None else float(seen.value.sum() - due.sum())
+
     def may_relate(self, variant: Variant, door: Door) -> bool:
         """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
         pairs = [(case, seen, self._value(variant, case)) for case, seen in self.told(door).answers]

@@ -81,3 +81,86 @@ def test_paddle_makes_tensors_on_the_device_of_the_program(tmp_path: Path) -> No
         return (F.cross_entropy(logits, target, reduction="none") * weights).mean()
     """
     assert found(tmp_path, loss=source) == []
+
+
+def test_a_decorated_constructor_configures_its_own_object(tmp_path: Path) -> None:
+    source = """
+    from functools import wraps
+    from torch import nn
+
+    def alias(original, *others):
+        def decorator(func):
+            @wraps(func)
+            def wrapper(*args, **kwargs):
+                for other in others:
+                    if other in kwargs:
+                        kwargs[original] = kwargs.pop(other)
+                return func(*args, **kwargs)
+            return wrapper
+        return decorator
+
+    class Several(nn.Module):
+        @alias("reduction", "target_reduction")
+        def __init__(self, {parameters}reduction="mean"):
+            super().__init__()
+            {target}.reduction = reduction
+
+        def forward(self, predicted, target):
+            return ((predicted - target) ** 2).mean()
+
+    loss = Several({arguments}reduction="sum")
+    """
+    own = dedent(source).format(parameters="", target="self", arguments="")
+    assert found(tmp_path, loss=own) == []
+    other = dedent(source).format(
+        parameters="criterion, ", target="criterion", arguments="nn.CrossEntropyLoss(), "
+    )
+    assert found(tmp_path, loss=other) == ["LA306"]
+
+
+def test_a_term_that_is_meant_to_have_no_gradient(tmp_path: Path) -> None:
+    """A count under ``no_grad`` that is added to the loss, as for the record."""
+    source = """
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Criterion(nn.Module):
+        {decorator}
+        def count_error(self, outputs, counts):
+            return F.l1_loss((outputs.argmax(-1) != 3).sum(1).float(), counts)
+
+        def forward(self, outputs, labels, counts):
+            return F.cross_entropy(outputs.transpose(1, 2), labels) + self.count_error(outputs, counts)
+
+    net, criterion = nn.Linear(8, 4), Criterion()
+    optimizer = torch.optim.SGD(net.parameters())
+    for x, labels, counts in torch.utils.data.DataLoader([]):
+        optimizer.zero_grad()
+        criterion(net(x), labels, counts).backward()
+        optimizer.step()
+    """
+    assert found(tmp_path, loss=dedent(source).format(decorator="@torch.no_grad()")) == []
+    assert found(tmp_path, loss=dedent(source).format(decorator="")) == ["LA112"]
+
+
+def test_gradients_that_another_optimizer_used_are_not_lost(tmp_path: Path) -> None:
+    """One step for two optimizers: where the second loss is left out, the first one's gradients were used all the same."""
+    source = """
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    net, temperature = nn.Linear(8, 4), nn.Linear(8, 1)
+    first = torch.optim.Adam(net.parameters())
+    second = torch.optim.Adam(temperature.parameters())
+    for x, y in torch.utils.data.DataLoader([]):
+        first.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        {between}
+        second.zero_grad()
+        second.step()
+        first.zero_grad()
+    """
+    assert found(tmp_path, loss=dedent(source).format(between="first.step()")) == []
+    assert found(tmp_path, loss=dedent(source).format(between="pass")) == ["LA506"]

@@ -59,6 +59,11 @@ UNKNOWN = [
     "circle",
     "angular",
     "filtered_by_a_window",
+    "next_token",
+    "ordinal",
+    "critic",
+    "wants_scores_of_one",
+    "keeps_the_variance",
 ]
 
 

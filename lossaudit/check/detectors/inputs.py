@@ -380,7 +380,9 @@ def non_differentiable_prediction(event: Backward) -> Iterator[Hit]:
 
 
 def _hard_loss(call: Tensor) -> Iterator[Hit]:
-    """A library's loss whose prediction is a decision on what a layer computed."""
+    """A library's loss whose prediction is a decision on what a layer computed, and which was meant to have a gradient."""
+    if call.unrecorded:
+        return
     prediction = next(iter(call.args.values()), None)
     options = tensors(prediction)
     cuts = [cut for one in options for cut in gradient_cuts(one)]

@@ -366,6 +366,8 @@ def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
                 if since_clear is None or backward is None:
                     return
                 found[backward.site] = (backward, since_clear)
+            elif act.kind == "step" and since_clear is None:
+                backward = None  # another optimizer used those gradients
     for backward, clear in found.values():
         trail = (Step(clear.site, "these gradients are set to zero here"),)
         yield Hit(

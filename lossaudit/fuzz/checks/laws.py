@@ -15,9 +15,12 @@ from lossaudit.fuzz.recognise import PREDICTION_WORDS, TARGET_WORDS
 from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.trial import Trial
 
 SHIFTS = (2.0, 50.0)
@@ -112,19 +115,41 @@ def minimum(trial: Trial) -> Failure | None:
     for name, subject in trial.session.subjects.items():
         case = trial.case if name == trial.case.space else None
         ranking = _ranking(trial, name, case)
-        values = [subject.observe(part, gradient=False).value for part in ranking]
-        if not ranking or any(value is None for value in values):
+        costs = _costs(subject, ranking)
+        if not costs:
             return None
-        costs = [float(value.sum()) for value in values if value is not None]
         if not all(math.isfinite(cost) for cost in costs):
             continue  # outside its domain: says nothing
         turned = [(k, k + 1) for k in range(2) if costs[k] > costs[k + 1] + 1e-3 * (1 + abs(costs[k + 1]))]
-        if not turned:
+        if not turned or (trial.variant is None and not _prefers_wrong(trial, name)):
             return None
         lower, upper = turned[0]
         message = f"the {RANKS[lower]} prediction costs {costs[lower]:.6g}, the {RANKS[upper]} one {costs[upper]:.6g}"
         found = found or Failure("LF504", message, ranking[lower], dict(zip(RANKS, costs, strict=True)))
     return found
+
+
+def _costs(subject: Subject, cases: Sequence[Case]) -> list[float]:
+    """What each case costs; nothing where one of them costs nothing that can be compared."""
+    values = [subject.observe(case, gradient=False).value for case in cases]
+    numbers = [float(value.sum()) for value in values if value is not None]
+    return numbers if len(numbers) == len(values) else []
+
+
+def _prefers_wrong(trial: Trial, space: str) -> bool:
+    """Whether a loss of unknown formula costs less for the wrong prediction, whatever the size of both.
+
+    Scores far on the right side are no better than near ones for a loss that wants them to be 1, as a squared one.
+    """
+    subject = trial.session.subjects[space]
+    pairs = [
+        _costs(subject, [_ranked(trial, space, magnitude, scale) for magnitude in ("right", "wrong")])
+        for scale in (UNSURE, CONFIDENT)
+    ]
+    return all(
+        pair and all(map(math.isfinite, pair)) and pair[0] > pair[1] + 1e-3 * (1 + abs(pair[1]))
+        for pair in pairs
+    )
 
 
 def of_a_prediction(trial: Trial) -> bool:
@@ -133,7 +158,7 @@ def of_a_prediction(trial: Trial) -> bool:
     A term that keeps depth smooth where the image is smooth takes two tensors too, and none is the other's target. Nor
     does it prove anything that a loss swallows three tensors of one shape.
     """
-    if inputs.space_named(trial.case.space).parts or _only_groups(trial):
+    if inputs.space_named(trial.case.space).parts or _only_groups(trial) or not _exchangeable(trial):
         return False
     called = arguments.signature(trial.subject.build.loss)
     names = [] if called is None else list(called.parameters)[:2]
@@ -146,17 +171,44 @@ def _only_groups(trial: Trial) -> bool:
 
     So it is with a loss of embeddings, which takes whatever logits do. No row of it is right or wrong by itself.
     """
-    space, reach = inputs.space_named(trial.case.space), trial.session.reach[trial.case.space]
-    if "indices" not in space.target:
+    case, count = _plain_case(trial)
+    return _has_indices(trial) and _is_same(trial, case, replace(case, target=count - 1 - case.target))
+
+
+def _exchangeable(trial: Trial) -> bool:
+    """Whether samples and classes have no order, so that a row is right if its own class has the largest score.
+
+    Of tokens of which each is to predict the next, or of classes in a row (ordinal regression), it need not be.
+    """
+    case, count = _plain_case(trial)
+    turned = replace(case, prediction=case.prediction.flip(0), target=case.target.flip(0))
+    if not _is_same(trial, case, turned):
         return False
-    structure = Structure(
-        classes=reach.classes[0], features=reach.features[0], targets=reach.targets[0], seed=1
+    if not _has_indices(trial):
+        return True
+    return _is_same(
+        trial, case, replace(case, prediction=case.prediction.roll(1, 1), target=(case.target + 1) % count)
     )
-    case = inputs.fill(space, structure, {})
-    renamed = replace(case, target=reach.classes[0] - 1 - case.target)
-    values = [trial.subject.observe(each, gradient=False).value for each in (case, renamed)]
-    first, second = values
-    return first is not None and second is not None and not _differs(trial, first, second)
+
+
+def _has_indices(trial: Trial) -> bool:
+    return "indices" in inputs.space_named(trial.case.space).target
+
+
+def _plain_case(trial: Trial) -> tuple[Case, int]:
+    """An ordinary case of the space with as many classes as there can be, and their number."""
+    space, reach = inputs.space_named(trial.case.space), trial.session.reach[trial.case.space]
+    classes = max(reach.classes)
+    structure = Structure(classes=classes, features=reach.features[0], targets=reach.targets[0], seed=1)
+    return inputs.fill(space, structure, {}), classes
+
+
+def _is_same(trial: Trial, case: Case, other: Case) -> bool:
+    """Whether two cases cost the same, or neither of them can be run."""
+    first, second = (_observe(trial, each).value for each in (case, other))
+    if first is None or second is None or first.shape != second.shape:
+        return first is None and second is None
+    return not _differs(trial, first.sum(), second.sum())
 
 
 SHORT_WORDS = frozenset({"x", "y", "a", "b", "scores", "logit", "probs", "probabilities", "mask", "masks"})
@@ -169,17 +221,23 @@ def _ranking(trial: Trial, space: str, case: Case | None) -> tuple[Case, ...]:
     used = inputs.space_named(space)
     if not {"right", "wrong"} <= set(used.magnitudes):
         return ()
+    batch = case.target.shape[0] if case is not None and case.target.shape[0] > 1 else 4
+    profiles = (("right", CONFIDENT), ("wrong", UNSURE), ("wrong", CONFIDENT))
+    return tuple(_ranked(trial, space, magnitude, scale, batch) for magnitude, scale in profiles)
+
+
+def _ranked(trial: Trial, space: str, magnitude: str, scale: float, batch: int = 4) -> Case:
+    """A right or a wrong prediction of one size, always for the same target."""
     reach = trial.session.reach[space]
     structure = Structure(
-        classes=reach.classes[0], features=reach.features[0], targets=reach.targets[0], scale=CONFIDENT
+        batch=batch,
+        classes=reach.classes[0],
+        features=reach.features[0],
+        magnitude=magnitude,
+        targets=reach.targets[0],
+        scale=scale,
     )
-    if case is not None and case.target.shape[0] > 1:
-        structure = replace(structure, batch=case.target.shape[0])
-    profiles = (("right", CONFIDENT), ("wrong", UNSURE), ("wrong", CONFIDENT))
-    return tuple(
-        inputs.fill(used, replace(structure, magnitude=magnitude, scale=scale), {})
-        for magnitude, scale in profiles
-    )
+    return inputs.fill(inputs.space_named(space), structure, {})
 
 
 def neutral(trial: Trial) -> Failure | None:

@@ -67,6 +67,16 @@ def _without_entropy_of_logs(_: Formula) -> Formula:
     return lambda prediction, target, _params: _elements(-target.exp() * prediction)
 
 
+def _without_entropy_of_teacher(_: Formula) -> Formula:
+    """T^2 times the cross-entropy of the student against the softened teacher."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        heat = params["temperature"]
+        return _elements(-(heat**2) * (target / heat).softmax(1) * (prediction / heat).log_softmax(1))
+
+    return changed
+
+
 def _of_probabilities(transform: Callable[[Tensor], Tensor]) -> Callable[[Formula], Formula]:
     """What must be a log-probability is something else."""
 
@@ -217,14 +227,23 @@ MISTAKES = (
     Mistake(
         "cross-entropy-for-kl",
         ("kl_div", "kl_div_of_probabilities", "kl_div_of_logits"),
-        "leaves out y log y: it is the cross-entropy, which is not 0 where the two distributions are equal",
+        "leaves out y log y, which no gradient sees: it is the cross-entropy, not 0 where the two distributions are equal",
         wrong=_without_entropy,
+        convention=True,
     ),
     Mistake(
         "cross-entropy-for-kl",
         ("kl_div_of_logs",),
-        "leaves out y log y: it is the cross-entropy, which is not 0 where the two distributions are equal",
+        "leaves out y log y, which no gradient sees: it is the cross-entropy, not 0 where the two distributions are equal",
         wrong=_without_entropy_of_logs,
+        convention=True,
+    ),
+    Mistake(
+        "cross-entropy-for-kl",
+        ("distillation_loss",),
+        "leaves out the entropy of the teacher, which no gradient sees: it is the cross-entropy of the two distributions",
+        wrong=_without_entropy_of_teacher,
+        convention=True,
     ),
     Mistake(
         "zero-log-zero",
