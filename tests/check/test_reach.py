@@ -154,6 +154,105 @@ def test_only_modules_that_make_tensors_are_built_for_what_they_store(
     assert (roots(tmp_path, monkeypatch, text, "LA208") != []) is is_run
 
 
+_NORM = "import torch\ndef norm(x):\n    return torch.sqrt((x * x).sum(1))\n"
+_USER = """
+import torch.nn as nn
+from norms import norm
+from means import mean_of
+
+class Head(nn.Module):  # loss
+    def {method}(self, x, y):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "is_run"),
+    [
+        ("forward", "norm(x)", True),
+        ("distance", "norm(x - y).mean()", True),
+        ("distance", "mean_of(norm(x - y))", False),
+    ],
+)
+def test_a_file_is_run_for_what_is_optimised_if_it_has_a_part_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, value: str, is_run: bool
+) -> None:
+    """Where the operation and what optimises it stand in other files, those tell of it."""
+    (tmp_path / "norms.py").write_text(_NORM)
+    (tmp_path / "means.py").write_text("def mean_of(x):\n    return x.mean()\n")
+    text = _USER.format(method=method, value=value)
+    assert (method in roots(tmp_path, monkeypatch, text, "LA408")) is is_run
+
+
+@pytest.mark.parametrize(
+    ("text", "is_run"),
+    [
+        ("import torch\ndef f(softmax, y):  # loss\n    return softmax + y\n", False),
+        ("from torch import softmax\ndef f(x, y):  # loss\n    return softmax(x) + y\n", True),
+        ("from torch import *\ndef f(x, y):  # loss\n    return softmax(x) + y\n", True),
+        ("import torch\ndef f(x):  # loss\n    from torch import softmax\n    return softmax(x)\n", True),
+        ("import torch\ndef softmax(y):  # loss\n    return y\n", False),
+        ("import torch\ndef f(y):  # loss\n    return y.softmax(0)\n", True),
+    ],
+)
+def test_a_word_that_is_a_local_name_is_no_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_run: bool
+) -> None:
+    assert (roots(tmp_path, monkeypatch, text, "LA110") != []) is is_run
+
+
+_OBJECTS = """
+import torch
+from torch import nn
+from steps import Step
+
+class Net(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, 1)
+
+step = Step({given})
+"""
+_STEP = """
+import torch.nn.functional as F
+
+class Step:
+    def __init__(self, model):
+        self.model = model
+
+    def run(self, x, y):
+        return F.cross_entropy(self.model(x), y)
+"""
+
+
+@pytest.mark.parametrize(("given", "runs"), [("Net()", ["run"]), ("3", [])])
+def test_objects_of_other_files_are_run_if_they_are_given_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, runs: list[str]
+) -> None:
+    (tmp_path / "steps.py").write_text(_STEP)
+    found = roots(tmp_path, monkeypatch, _OBJECTS.format(given=given), "LA101")
+    assert [name for name in found if name == "run"] == runs
+
+
+def test_a_search_that_is_gone_on_with_sees_what_came_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is empty when the first function is searched, which finds nothing."""
+    text = """
+import torch.nn as nn
+CRITERIA = []  # loss
+
+def first(x, y):
+    return [one for one in CRITERIA]
+
+def fill():
+    CRITERIA.append(nn.CrossEntropyLoss())
+
+def last(x, y):
+    return [first(x, y), CRITERIA[0](x.softmax(1), y)]
+"""
+    assert roots(tmp_path, monkeypatch, text, "LA101") == ["fill", "last"]
+
+
 def recorded_roots(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the functions that are run as roots from now on."""
     run: list[str] = []

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossaudit.check import CheckOptions, CheckResult, check_files
-from lossaudit.check.infer.budget import MAX_STEPS, OWN_STEPS, SHARED_STEPS, Budget
+from lossaudit.check.infer.budget import MAX_STEPS, OWN_STEPS, PLAIN_STEPS, SHARED_STEPS, Budget
 from lossaudit.check.infer.frame import OutOfBudget
 from lossaudit.check.project import Project
 from lossaudit.check.source import TOO_DEEP, refuse_deep_nesting
@@ -353,6 +353,19 @@ def test_functions_that_call_the_next_two_cost_little() -> None:
     assert steps < 5 * SHARED_STEPS
 
 
+def test_methods_are_judged_although_their_constructor_is_too_long_to_be_followed() -> None:
+    """What it left on the object is then not known: nothing that rests on it is told."""
+    long = "        x = F.cross_entropy(x.a, x.b)\n" * MAX_STEPS
+    text = HEAD + (
+        "class Task:\n    def __init__(self, x):\n"
+        + long
+        + "        self.act, self.raw = torch.sigmoid, None\n\n"
+        "    def wrong(self, x, y):\n        return F.cross_entropy(torch.softmax(x, 1), y)\n\n"
+        "    def open(self, x, y):\n        return F.binary_cross_entropy_with_logits(self.act(x), y)\n"
+    )
+    assert [finding.code for finding in check(text).findings] == ["LA101"]
+
+
 def test_every_root_has_steps_of_its_own() -> None:
     """However much the first ones take."""
     budget = Budget()
@@ -368,12 +381,73 @@ def test_what_interrupts_a_root_takes_none_of_its_steps() -> None:
     budget = Budget()
     budget.begin()
     take(budget, MAX_STEPS - 1)
-    before = budget.interrupt()
-    take(budget, MAX_STEPS - 1)
-    budget.resume(before)
+    with budget.apart():
+        take(budget, MAX_STEPS - 1)
     budget.take()
     with pytest.raises(OutOfBudget):
         budget.take()
+
+
+def test_a_call_with_a_share_of_its_own_ends_before_its_root() -> None:
+    budget = Budget()
+    budget.begin()
+    with pytest.raises(OutOfBudget), budget.at_most(10):
+        take(budget, 11)
+    assert not budget.is_spent
+    take(budget, OWN_STEPS - 11)
+
+
+_LONG = "def prepare(x):\n{}    return x\n"
+_CALLER = """
+import torch
+import torch.nn as nn
+from helpers import {imported}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return torch.softmax(self.head(x), 1)
+
+def train(loader):
+    model = Net()
+    criterion = nn.CrossEntropyLoss()
+    for x, y in loader:
+        {call}
+"""
+_FIT = "def fit(model, criterion, x, y):\n{}    return criterion(model(x), y)\n"
+
+
+@pytest.mark.parametrize(
+    ("helper", "call"),
+    [
+        (_LONG, "criterion(model(prepare(x)), y).backward()"),
+        (_FIT, "fit(model, criterion, x, y).backward()"),
+    ],
+)
+def test_long_code_of_another_file_hides_nothing_of_the_home(tmp_path: Path, helper: str, call: str) -> None:
+    """What prepares plain data is given up; what is given the model and the criterion is followed to its end."""
+    steps = "".join(f"    x = x + {i}\n" for i in range(2 * PLAIN_STEPS))
+    (tmp_path / "helpers.py").write_text(helper.format(steps))
+    imported = "prepare" if helper is _LONG else "fit"
+    (tmp_path / "train.py").write_text(_CALLER.format(imported=imported, call=call))
+    result = check_files([tmp_path / "train.py", tmp_path / "helpers.py"], CheckOptions())
+    assert [finding.code for finding in result.findings] == ["LA101"]
+
+
+def test_a_constructor_that_is_given_up_leaves_nothing_half_built(tmp_path: Path) -> None:
+    """What the rest of it would have set is not known: the flag that says which loss it is, for one."""
+    filler = "".join(f"        self.a{i} = {i}\n" for i in range(2 * PLAIN_STEPS))
+    (tmp_path / "settings.py").write_text(
+        f"class Settings:\n    soft = True\n    def __init__(self, soft):\n{filler}        self.soft = soft\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import torch\nimport torch.nn.functional as F\nfrom settings import Settings\n"
+        "def loss(x, y):\n    if Settings(False).soft:\n        x = torch.softmax(x, 1)\n    return F.cross_entropy(x, y)\n"
+    )
+    assert not check_files([tmp_path / "train.py", tmp_path / "settings.py"], CheckOptions()).findings
 
 
 def take(budget: Budget, steps: int) -> None:

@@ -47,6 +47,10 @@ Judge = Callable[[Any], Iterable[Hit]]
 Needs = frozenset[frozenset[str]]
 """Alternatives, each of which is a set of signs that must come together (:mod:`lossaudit.check.infer.reach`)."""
 
+TRAINED = "trained"
+"""The sign of something that is optimised."""
+HERE, HOME = "here:", "home:"
+"""Begin a sign that stands in the text of the root itself, and one that stands in its file."""
 _USUAL_NEEDS: dict[type[Event], str] = {
     LossCall: "loss", Backward: "backward", LoopDone: "backward", Construct: "loss", PartialCall: "loss", ExternalCall: "loss",
 }  # fmt: skip
@@ -76,6 +80,7 @@ def detector(
     of_definitions: bool = False,
     needs: str | None = None,
     ops: Iterable[str] = (),
+    is_wired: bool = False,
 ) -> Callable[[J], J]:
     """Register a function as the detector of ``code`` for one kind of event.
 
@@ -83,17 +88,29 @@ def detector(
     what happens when a class is run with unknown constructor arguments. ``needs`` names what the code must mention for the rule to
     fire: ``log exp | sqrt`` is both of the first two operations, or the third. Code that does not is never run. Left out, it is what
     the kind of event needs; where that is nothing, all code is run. ``ops`` names the operations that it judges, where the event is
-    about one: of others it is not told.
+    about one: of others it is not told. ``is_wired`` says of a rule on what is optimised that its parts are found apart, a softmax
+    in one file and its logarithm in another, so that even a file that only brings the two together has to be run.
     """
     wanted = _USUAL_NEEDS.get(event, "") if needs is None else needs
-    always = ["trained"] if event is TrainedOp else []
-    alternatives = frozenset(frozenset([*one.split(), *always]) for one in wanted.split("|"))
+    alternatives = frozenset(frozenset(one.split()) for one in wanted.split("|"))
+    if event is TrainedOp:
+        alternatives = frozenset(_trained(alternatives, is_wired=is_wired))
 
     def register(judge: J) -> J:
         _REGISTRY.append(Detector(code, event, judge, of_definitions, alternatives, frozenset(ops)))
         return judge
 
     return register
+
+
+def _trained(alternatives: Needs, *, is_wired: bool) -> Iterator[frozenset[str]]:
+    """The same for what is optimised: an operation, or what optimises it, stands in the file that is looked at.
+
+    Where both stand in other files, those files are looked at for themselves.
+    """
+    for one in alternatives:
+        whole = one | {TRAINED}
+        yield from (whole | {f"{HOME}{sign}"} for sign in whole) if not is_wired else (whole,)
 
 
 def _either(detectors: Iterable[Detector]) -> Needs:

@@ -67,7 +67,7 @@ def _trail(event: TrainedOp, term: Tensor) -> tuple[Step, ...]:
 # LA401, LA402, LA409: logarithms of what underflows ------------------------------------------------------------------
 
 
-@detector("LA401", TrainedOp, needs="log softmax | log exp", ops=("log",))
+@detector("LA401", TrainedOp, needs="log softmax | log exp", ops=("log",), is_wired=True)
 def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
     found = selected(event.term.arg("input"))
@@ -81,7 +81,13 @@ def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
         )
 
 
-@detector("LA402", TrainedOp, needs="log sigmoid | log1p sigmoid | log exp | log1p exp", ops=("log", "log1p"))
+@detector(
+    "LA402",
+    TrainedOp,
+    needs="log sigmoid | log1p sigmoid | log exp | log1p exp",
+    ops=("log", "log1p"),
+    is_wired=True,
+)
 def log_of_sigmoid(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a sigmoid, or of one minus a sigmoid."""
     argument = event.term.arg("input")

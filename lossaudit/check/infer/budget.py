@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lossaudit.check import ir
@@ -12,19 +14,25 @@ MAX_STEPS = 5_000
 OWN_STEPS = 1_000
 """Those that every root may run; more of them come out of what the roots of the file share."""
 SHARED_STEPS = 6_000
+PLAIN_STEPS = 150
+"""Those of a call into another file that is given plain data."""
+MODEL_STEPS = 600
+"""Those of building or calling a model of another file."""
 
 
 @dataclass(slots=True)
 class Budget:
     """The steps of one file's roots.
 
-    A function in which a root came to the end of its share is remembered: where another root calls it, it is not followed again.
+    A function in which a root, or a call into another file, came to the end of its share is remembered: where another root calls it,
+    it is not followed again.
     """
 
     _taken: int = 0
     _limit: int = MAX_STEPS
     _shared: int = SHARED_STEPS
     _costly: dict[int, ir.Node] = field(default_factory=dict)
+    _is_narrow: bool = False
 
     @property
     def taken(self) -> int:
@@ -34,18 +42,41 @@ class Budget:
     def begin(self) -> None:
         """A root begins."""
         self._shared -= max(0, self._taken - OWN_STEPS)
-        self._taken = 0
+        self._taken, self._is_narrow = 0, False
         self._limit = min(MAX_STEPS, OWN_STEPS + max(0, self._shared))
 
-    def interrupt(self) -> int:
-        """Something else is run first, on a share of its own; what :meth:`resume` needs to go on."""
-        before = self._taken
-        self._taken = 0
-        return before
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Something else is run first, on a share of its own."""
+        before = self._taken, self._limit, self._is_narrow
+        self._taken, self._limit, self._is_narrow = 0, MAX_STEPS, False
+        try:
+            yield
+        finally:
+            self._taken, self._limit, self._is_narrow = before
 
-    def resume(self, before: int) -> None:
-        """The interrupted root goes on."""
-        self._taken = before
+    @property
+    def is_narrow(self) -> bool:
+        """Whether a call is open that has a share of its own."""
+        return self._is_narrow
+
+    @contextmanager
+    def at_most(self, steps: int) -> Iterator[None]:
+        """A call with a share of its own.
+
+        Raises:
+            OutOfBudget: It has had its share; the root goes on, unless :attr:`is_spent`.
+        """
+        before, self._limit, self._is_narrow = self._limit, min(self._limit, self._taken + steps), True
+        try:
+            yield
+        finally:
+            self._limit, self._is_narrow = before, False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the present root has had its share."""
+        return self._taken > self._limit
 
     def take(self) -> None:
         """Count one step.
@@ -62,6 +93,10 @@ class Budget:
         if self._taken - begun > self._limit // 2:
             self._costly[id(node)] = node
 
+    def give_up(self, node: ir.Node) -> None:
+        """A call of this function had its share: it is not followed again."""
+        self._costly[id(node)] = node
+
     def is_costly(self, node: int) -> bool:
-        """Whether a call of the function at this node used up the share of a root."""
+        """Whether a call of the function at this node used up its share."""
         return node in self._costly

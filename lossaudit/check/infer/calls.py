@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, builtins, functional, methods, objects
+from lossaudit.check.infer import acts, builtins, functional, methods, objects, visits
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
@@ -181,13 +181,16 @@ def run_function(
     begun = interp.budget.taken
     try:
         with interp.recorder.call(), interp.ways.kept():
-            value = _run_body(interp, inner, function)
+            value = _run_within_share(interp, inner, function, arguments, receiver)
     except OutOfBudget:
         interp.budget.blame(function.node, begun)
         raise
     finally:
         interp.stack.pop()
         interp.forward_since = outer_forward
+    if value is None:
+        acts.opaque(interp, site)
+        return UNKNOWN
     frame.mutations += inner.mutations[:MAX_MUTATIONS]
     interp.called.add(key)
     if is_general:
@@ -226,6 +229,15 @@ def _is_too_deep(interp: Interpreter, key: tuple[int, int]) -> bool:
         return key in stack
     is_nested = sum(one == node for one, _ in stack) >= MAX_SELF_CALLS
     return is_nested or len(stack) >= MAX_CALL_DEPTH or key in stack
+
+
+def _run_within_share(
+    interp: Interpreter, frame: Frame, function: Function, arguments: Arguments, receiver: Value | None
+) -> Value | None:
+    steps = visits.share_of(interp, function, arguments, receiver)
+    if steps is None:
+        return _run_body(interp, frame, function)
+    return visits.within(interp, steps, function, receiver, lambda: _run_body(interp, frame, function))
 
 
 def _run_body(interp: Interpreter, frame: Frame, function: Function) -> Value:

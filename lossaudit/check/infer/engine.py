@@ -26,6 +26,7 @@ from lossaudit.check.infer.heap import Heap, Scope
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
+from lossaudit.check.infer.visits import is_given_code
 from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
@@ -112,6 +113,7 @@ class Interpreter:
         self._tried: list[Instance] = []
         self._forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
+        self.unfinished: dict[int, Instance] = {}
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, tools.words, tools.texts)
@@ -529,12 +531,11 @@ class Interpreter:
         another file than the home is told by the unit of that file.
         """
         outer = self._silence, self._is_abroad, self.forward_since
-        steps = self.budget.interrupt()
         stack, classes, building, journals = self.stack, self.class_stack, self.building, self.heap.journals
         self._silence, self._is_abroad, self.forward_since = int(abroad), abroad, None
         self.stack, self.class_stack, self.building, self.heap.journals = [], [], [], []
         try:
-            with self.recorder.paused():
+            with self.recorder.paused(), self.budget.apart():
                 yield
         except OutOfBudget:
             while self.heap.journals:
@@ -547,7 +548,6 @@ class Interpreter:
                 journals,
             )
             self._silence, self._is_abroad, self.forward_since = outer
-            self.budget.resume(steps)
 
     def run_root(self, body: Callable[[], object]) -> None:
         """Run something with a fresh budget; what exceeds it ends silently."""
@@ -594,9 +594,10 @@ class Interpreter:
                 place += 1
 
     def _built_of_elsewhere(self) -> Iterator[tuple[ClassVal, list[Instance]]]:
-        """The classes of other files of which the text of the home builds objects.
+        """The classes of other files of which the text of the home builds objects, and gives them something to work with.
 
-        What those build in their turn belongs to the files that say so, and is run here where a method calls it.
+        What those build in their turn belongs to the files that say so, and is run here where a method calls it. An object that
+        is given plain data only shows what the file of its class shows.
         """
         done: dict[int, int] = {}
         while True:
@@ -610,7 +611,9 @@ class Interpreter:
             for key, built in reversed(fresh):  # what was built last holds, and calls, what was built before
                 done[key] = done.get(key, 0) + len(built)
                 cls = built[0].cls
-                here = [one for one in built if one.site.path == self.home.filename]
+                here = [
+                    one for one in built if one.site.path == self.home.filename and is_given_code(one.given)
+                ]
                 if here and isinstance(cls, ClassVal) and cls.module is not self.home:
                     yield cls, here
 
@@ -680,6 +683,10 @@ class Interpreter:
         made: list[Value] = []
         self.run_root(lambda: made.append(objects.instantiate(self, frame, cls, arguments, site)))
         self.instances.pop(id(cls.node), None)
+        if not made and not any(base in self.contracts.entries for base in cls.externals):
+            made.append(
+                objects.of_unknown_state(self, cls, site)
+            )  # the constructor was more than the budget allows
         found = [one for one in made if isinstance(one, Instance)]
         self._tried += found  # kept: what is remembered of an object goes by its identity
         return found

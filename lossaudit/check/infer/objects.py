@@ -421,14 +421,26 @@ def _is_dataclass(interp: Interpreter, frame: Frame, decorator: ir.Expr) -> bool
 
 
 def annotated_fields(cls: ClassVal) -> list[tuple[str, Value | None]]:
-    """The fields that a dataclass or a typed named tuple declares, base classes first, with their defaults."""
+    """The fields that a dataclass or a typed named tuple takes, base classes first, with their defaults."""
     out: dict[str, Value | None] = {}
     for base in reversed(cls.mro):
         if isinstance(base, ClassVal):
             for statement in base.node.body:
                 if isinstance(statement, ir.AnnAssign) and isinstance(statement.target, ir.Name):
-                    out[statement.target.name] = base.scope.vars.get(statement.target.name)
+                    name = statement.target.name
+                    if _is_made_later(statement.value):
+                        out.pop(name, None)
+                    else:
+                        out[name] = base.scope.vars.get(name)
     return list(out.items())
+
+
+def _is_made_later(default: ir.Expr | None) -> bool:
+    """``field(init=False)``: the constructor does not take it, ``__post_init__`` sets it."""
+    if not isinstance(default, ir.Call):
+        return False
+    settings = (one.value for one in default.args if one.keyword == "init")
+    return any(isinstance(one, ir.Constant) and one.value is False for one in settings)
 
 
 def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arguments, site: Site) -> Value:
@@ -453,11 +465,24 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
             interp.building.pop()
     elif cls.is_dataclass or any(base in interp.contracts.record_bases for base in cls.externals):
         _fill_fields(interp, instance, arguments)
+        _finish(interp, frame, instance, site)
     else:
         construct_external(interp, instance, arguments)
+    if id(instance) in interp.unfinished:
+        return UNKNOWN
     instance.initial = dict(instance.attrs)
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
+    return instance
+
+
+def of_unknown_state(interp: Interpreter, cls: ClassVal, site: Site) -> Instance:
+    """An object of which only the class is known: every attribute that its methods assign may hold anything."""
+    instance = Instance(cls, site)
+    interp.heap.born(instance, instance.attrs)
+    for base in cls.mro:
+        if isinstance(base, ClassVal):
+            instance.attrs.update(dict.fromkeys(assigners(base), UNKNOWN))
     return instance
 
 
@@ -482,6 +507,14 @@ def _fill_fields(interp: Interpreter, instance: Instance, arguments: Arguments) 
         if value is None:
             value = UNKNOWN if arguments.is_open or default is None else default
         interp.heap.set(instance.attrs, name, value)
+
+
+def _finish(interp: Interpreter, frame: Frame, instance: Instance, site: Site) -> None:
+    """Run ``__post_init__``; what fields of the type ``InitVar`` hand to it is not known."""
+    function = lookup_class(instance.cls, "__post_init__")
+    if isinstance(function, Function):
+        arguments = Arguments(open_from=0, open_keywords=True)
+        calls.call_value(interp, frame, BoundMethod(function, instance), arguments, site)
 
 
 def construct_external(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:

@@ -8,13 +8,14 @@ root without them is not run. Signs may be there for nothing; what runs never la
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
-from lossaudit.check.detectors import Needs
+from lossaudit.check.detectors import HERE, HOME, TRAINED, Needs
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.objects import assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
@@ -22,6 +23,7 @@ from lossaudit.check.infer.transfer import NAMED_DTYPES
 from lossaudit.check.kinds import Dtype
 from lossaudit.check.mentions import DIVISION, FRACTION, FULL, POWER, SMALL, TINY, marks, mentions
 from lossaudit.check.project import Module
+from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import FORWARD, has_forward_of_two, is_called_with_two, is_criterion
 from lossaudit.check.reasoning.terms import FACTORIES
 from lossaudit.check.values import (
@@ -55,14 +57,15 @@ CRITERION = "criterion"
 STORED = "stored"
 """A tensor that a module keeps as a plain attribute."""
 HALF = "half"
-TRAINED = "trained"
-"""Something that is optimised: it comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no inherited method."""
+# TRAINED, something that is optimised, comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no
+# inherited method.
 _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
-HERE = "here:"
-"""Begins a sign that stands in the text of the root itself."""
 _REDUCING = frozenset({"mean", "sum"})
 _REFLECTION = frozenset({"globals", "import_module", "__import__", "vars", "locals"})
 """Words after which names no longer tell what is reached."""
+_SIGNS_BY_THEMSELVES = frozenset({"reduction", TINY, SMALL, FRACTION, POWER, DIVISION, *_REFLECTION})
+"""What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
+_OWN_NAME = re.compile(r"(?<=\bdef )\w+")
 _LONGEST_NAME = 60
 
 
@@ -111,6 +114,7 @@ class Reach:
     texts: Texts
     forwards: frozenset[str] = frozenset()
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
+    _barren: dict[tuple[Needs, bool], _Search] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,16 +124,28 @@ class Reach:
         """Whether the code that ``start`` reaches gives all signs of one of the alternatives.
 
         From a method, classes are reached as far as their objects are used; from elsewhere wholly, for objects that are built
-        there have their methods run as roots.
+        there have their methods run as roots. A search that came to nothing is gone on with: what it saw need not be seen again.
+        If all of that together gives the signs, ``start`` is searched alone.
         """
-        return _Search(self, needs, whole=not isinstance(start, BoundMethod)).run(start)
+        whole = not isinstance(start, BoundMethod)
+        barren = self._barren.get((needs, whole))
+        if barren is not None:
+            further = barren.copy()
+            if not further.run(start):
+                self._barren[needs, whole] = further
+                return False
+        search = _Search(self, needs, whole)
+        is_met = search.run(start)
+        if not is_met:
+            self._barren[needs, whole] = search
+        return is_met
 
     def mentioned(self, function: Function) -> frozenset[str]:
         """The words in the text of a function."""
         node = function.node
         known = self.texts.get(id(node))
         if known is None:
-            known = node, mentions(function.module.text_of(node.id))
+            known = node, mentions(_OWN_NAME.sub("", function.module.text_of(node.id), count=1))
             self.texts[id(node)] = known
         return known[1]
 
@@ -146,14 +162,24 @@ class Reach:
     def _find_signs(self, function: Function) -> Iterator[str]:
         words, bound = self.mentioned(function), function.module.scope.vars
         for word in words & self.words.keys():
-            is_of_project = isinstance(bound.get(word), (Function, ClassVal, LazyImport, Instance))
-            if "." + word in words or not (is_of_project or _is_pythons_own(function, word, words)):
+            if "." + word in words or self._is_of_framework(function, word, words):
                 yield from self.words[word]
         for word in words:
             if word.endswith(FULL):
                 owner = bound.get(word.removesuffix(FULL))
                 if not (isinstance(owner, External) and self.interp.contracts.is_foreign(owner.name)):
                     yield REDUCED
+
+    def _is_of_framework(self, function: Function, word: str, words: frozenset[str]) -> bool:
+        """Whether a word that stands alone may be the framework's, and not a local name that happens to be spelled like it."""
+        if word in _SIGNS_BY_THEMSELVES:
+            return True
+        module = function.module.scope
+        bound = module.vars.get(word)
+        if bound is not None:
+            return not isinstance(bound, (Function, ClassVal, LazyImport, Instance))
+        may_be_imported = "import" in words or bool(module.stars) or function.closure is not module
+        return may_be_imported and not _is_pythons_own(function, word, words)
 
     def members(self, cls: ClassVal) -> dict[str, list[Value]]:
         """Name -> what the class and its bases hold under it, and the methods that assign it on their object."""
@@ -222,6 +248,7 @@ class _Search:
     needs: Needs
     whole: bool
     may_reduce: bool = False
+    at_home: bool = False
     words: set[str] = field(default_factory=set)
     signs: set[str] = field(default_factory=set)
     seen: dict[int, object] = field(default_factory=dict)
@@ -229,6 +256,17 @@ class _Search:
     tables: list[tuple[dict[str, list[Value]], set[str]]] = field(default_factory=list)
     objects: list[Instance] = field(default_factory=list)
     modules: list[Module] = field(default_factory=list)
+    containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
+    scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
+
+    def copy(self) -> _Search:
+        """A search that goes on from here with another start."""
+        tables = [(table, set(done)) for table, done in self.tables]
+        signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
+        return _Search(
+            self.reach, self.needs, self.whole, False, False, set(self.words), signs, dict(self.seen), [], tables,
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes),
+        )  # fmt: skip
 
     def run(self, start: Value) -> bool:
         """Follow everything to its end, or until an alternative is complete."""
@@ -257,7 +295,7 @@ class _Search:
         """What only the methods of the class itself can show: other classes are roots as well."""
         for base in cls.mro:
             if isinstance(base, ClassVal) and not self.reach.forwards.isdisjoint(base.scope.vars):
-                self.signs.add(TRAINED)
+                self._add({TRAINED}, base.module)
         for member in cls.scope.vars.values():
             if isinstance(member, Function):
                 self._is_here(member)
@@ -268,11 +306,12 @@ class _Search:
 
     def _begin_with_object(self, value: Instance, method: Function) -> None:
         if method.name in self.reach.forwards:
-            self.signs.add(TRAINED)
+            self._add({TRAINED}, method.module)
         if method.owner is value.cls:
             self._is_here(method)
+        is_home = isinstance(value.cls, ClassVal) and value.cls.module is self.reach.interp.home
         is_called = method.name in FORWARD and has_forward_of_two(value) and is_criterion(value)
-        if is_called and self.reach.changes(value.cls):
+        if is_home and is_called and self.reach.changes(value.cls):
             self.signs.add(CRITERION)
 
     def _is_here(self, function: Function) -> None:
@@ -282,17 +321,22 @@ class _Search:
         self.may_reduce = True
 
     def _is_met(self) -> bool:
-        if self.may_reduce and REDUCED in self.signs:
-            self.signs.add(TRAINED)
+        if self.may_reduce:
+            self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
         return ANYTHING in self.signs or any(one <= self.signs for one in self.needs)
+
+    def _add(self, signs: Iterable[str], module: Module | None = None) -> None:
+        """Signs that stand in a file; of those that a value gives it is not known where."""
+        self.signs.update(signs)
+        if self.at_home or module is self.reach.interp.home:
+            self.signs.update(f"{HOME}{sign}" for sign in signs)
 
     def _mention(self, words: Iterable[str]) -> None:
         known = self.reach.words
         for word in words:
-            if word not in self.words:
+            if self.at_home or word not in self.words:
                 self.words.add(word)
-                if word in known:
-                    self.signs |= known[word]
+                self._add(known.get(word, ()))
 
     # Values
 
@@ -311,7 +355,7 @@ class _Search:
         words = self.reach.mentioned(function)
         self._declared(function)
         self.words |= words
-        self.signs |= self.reach.signs_of(function)
+        self._add(self.reach.signs_of(function), function.module)
         self._names(function, words)
         self.queue += function.defaults.values()
         if function.owner is not None:
@@ -330,16 +374,31 @@ class _Search:
     def _names(self, function: Function, words: frozenset[str]) -> None:
         """What the names in the text of a function stand for, in the scopes around it."""
         scope: Scope | None = function.closure
+        is_home = function.module is self.reach.interp.home
         while scope is not None:
-            self._from_scope(scope, words)
+            self._from_scope(scope, words, is_home=is_home)
             scope = scope.parent
-        self._from_scope(function.module.scope, words)
+        self._from_scope(function.module.scope, words, is_home=is_home)
+        if is_home:
+            self.scopes.append((function.module.scope.vars, words))
         for module in self.reach.interp.starred_modules(function.module):
             self._from_scope(module.scope, words)
 
-    def _from_scope(self, scope: Scope, words: frozenset[str]) -> None:
+    def _from_scope(self, scope: Scope, words: frozenset[str], *, is_home: bool = False) -> None:
         held = scope.vars
+        if is_home:
+            self._at_home(held[name] for name in held.keys() & words)
         self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in self.seen]
+
+    def _at_home(self, values: Iterable[Value]) -> None:
+        """What names in the home stand for gives its signs there."""
+        self.at_home = True
+        for value in values:
+            for one in (value, *parts(value)):
+                handler = _PLAIN.get(type(one))
+                if handler is not None:
+                    handler(self, one)
+        self.at_home = False
 
     def _local_imports(self, function: Function) -> None:
         for node in ir.walk((function.node,)):
@@ -367,7 +426,7 @@ class _Search:
         for name in cls.externals:
             self._name(name)
         if any(base in self.reach.interp.contracts.step_bases for base in cls.externals):
-            self.signs |= {BACKWARD, TRAINED}
+            self._add({BACKWARD, TRAINED}, cls.module)
         self.tables.append((self.reach.members(cls), set()))
 
     def of_object(self, value: Instance) -> None:
@@ -375,12 +434,15 @@ class _Search:
             self._add_class(value.cls)
         else:
             self._name(value.cls.name)
-        if isinstance(value.entry, LossClass):
-            self.signs |= {LOSS, REDUCED, TRAINED}
-        elif isinstance(value.entry, LayerClass):
-            self.signs.add(value.entry.layer.op)
+        self.of_contract(value)
         self.queue += value.items or ()
         self.objects.append(value)
+
+    def of_contract(self, value: Instance) -> None:
+        if isinstance(value.entry, LossClass):
+            self._add((LOSS, REDUCED, TRAINED))
+        elif isinstance(value.entry, LayerClass):
+            self._add((value.entry.layer.op,))
 
     def of_external(self, value: External) -> None:
         self._name(value.name)
@@ -388,11 +450,11 @@ class _Search:
     def _name(self, name: str) -> None:
         entry = self.reach.interp.contracts.entries.get(name)
         if isinstance(entry, (LossClass, LossFunction)):
-            self.signs |= {LOSS, REDUCED, TRAINED}
+            self._add((LOSS, REDUCED, TRAINED))
         last = name.rpartition(".")[2]
         self._mention((last,))
         if last in _REDUCING:
-            self.signs.add(REDUCED)
+            self._add((REDUCED,))
 
     def of_constant(self, value: Const) -> None:
         held = value.value
@@ -417,12 +479,14 @@ class _Search:
         self.queue += value.alternatives
 
     def of_sequence(self, value: TupleVal | ListVal) -> None:
+        self.containers.append(value)
         self.queue += value.items
         if value.rest is not None:
             self.queue.append(value.rest)
 
     def of_table(self, value: DictVal) -> None:
         self.reach.interp.opened(value)
+        self.containers.append(value)
         self.queue += value.entries.values()
         if value.rest is not None:
             self.queue.append(value.rest)
@@ -434,17 +498,19 @@ class _Search:
         for term in walk_terms(value):
             if value.stored is not None and term.op in FACTORIES:
                 self.signs.add(STORED)
-            self.signs.add(term.op)
-            if term.op in _REDUCING:
-                self.signs.add(REDUCED)
+            self._add((term.op, REDUCED) if term.op in _REDUCING else (term.op,))
             if term.module is not None:
                 self.queue.append(term.module)
 
     # Names
 
     def _look_up(self) -> None:
-        """What the words that were mentioned mean to the objects, classes and modules in sight."""
-        words = self.words
+        """What the words that were mentioned mean to the objects, classes and modules in sight, and what came to these since."""
+        words, seen = self.words, self.seen
+        for container in self.containers:
+            self.queue += [one for one in parts(container) if id(one) not in seen]
+        for names, mentioned in self.scopes:
+            self.queue += [names[name] for name in names.keys() & mentioned if id(names[name]) not in seen]
         for table, done in self.tables:
             for name in table.keys() & words if done else table.keys():
                 if (
@@ -479,3 +545,7 @@ _VISITS: dict[type[Value], Callable[[_Search, Any], None]] = {
     LazyImport: _Search.of_lazy, Union: _Search.of_several, TupleVal: _Search.of_sequence, ListVal: _Search.of_sequence,
     DictVal: _Search.of_table, Super: _Search.of_super, Tensor: _Search.of_tensor,
 }  # fmt: skip
+_PLAIN: dict[type[Value], Callable[[_Search, Any], None]] = {
+    External: _Search.of_external, Const: _Search.of_constant, Instance: _Search.of_contract,
+}  # fmt: skip
+"""What gives signs at once, without anything that it leads to."""

@@ -1,0 +1,92 @@
+"""Calls into other files: how far each is followed.
+
+What is wrong in another file is told by the unit of that file. Here a call into it matters for what it returns, and for what it does
+with what the home hands over. So one that is given plain data has a small share of the steps, the model of another file a larger
+one, and one that is given code to work with (a trainer its model and its criterion) goes on as if it stood in the home. A call that
+needs more than its share is taken back, and what it returns is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from lossaudit.check.infer.budget import MODEL_STEPS, PLAIN_STEPS
+from lossaudit.check.infer.frame import Arguments, OutOfBudget
+from lossaudit.check.reasoning.gradients import parts
+from lossaudit.check.values import (
+    BoundMethod,
+    ClassVal,
+    External,
+    Function,
+    Instance,
+    LazyImport,
+    Partial,
+    Tensor,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from lossaudit.check.infer.engine import Interpreter
+
+_CODE = (Instance, Function, BoundMethod, Partial, ClassVal, External, Tensor, LazyImport)
+_MAX_GIVEN = 100
+"""How many parts of what is handed over are looked at."""
+
+
+def is_given_code(given: Iterable[Value]) -> bool:
+    """Whether there is code among what is handed over, or what code made: a model, a criterion, a function, logits."""
+    stack = list(given)
+    for _ in range(_MAX_GIVEN):
+        if not stack:
+            return False
+        value = stack.pop()
+        if isinstance(value, _CODE):
+            return True
+        stack += parts(value)
+    return True
+
+
+def share_of(
+    interp: Interpreter, function: Function, arguments: Arguments, receiver: Value | None
+) -> int | None:
+    """The steps that this call may take; None for as many as its root has left."""
+    is_inner = len(interp.stack) > 1 and function.module is not interp.home
+    if not is_inner or interp.budget.is_narrow or is_given_code(arguments.all_values()):
+        return None
+    if not isinstance(receiver, Instance):
+        return PLAIN_STEPS
+    if is_given_code(receiver.given) or not isinstance(receiver.cls, ClassVal):
+        return None
+    if receiver.cls.module is interp.home:
+        return None  # what a class of the home inherits
+    names = receiver.cls.externals
+    is_model = any(interp.contracts.is_module_class(name) for name in names)
+    return MODEL_STEPS if is_model else PLAIN_STEPS
+
+
+def within(
+    interp: Interpreter, steps: int, function: Function, receiver: Value | None, body: Callable[[], Value]
+) -> Value | None:
+    """What the call returns; None if it needs more than its share.
+
+    Raises:
+        OutOfBudget: The root itself has had its share.
+    """
+    heap = interp.heap
+    depth = len(heap.journals)
+    heap.begin()
+    try:
+        with interp.budget.at_most(steps):
+            value = body()
+    except OutOfBudget:
+        while len(heap.journals) > depth:
+            heap.retreat()
+        if interp.budget.is_spent:
+            raise
+        interp.budget.give_up(function.node)
+        if isinstance(receiver, Instance) and function.name == "__init__":
+            interp.unfinished[id(receiver)] = receiver
+        return None
+    heap.merge([heap.retreat()])
+    return value
