@@ -157,6 +157,13 @@ MUTATIONS = [
     lambda text, _: text.replace("    ", "\t"),
     lambda text, _: text.rstrip("\n"),
     lambda text, _: text.replace("(", "(\n", 1),
+    lambda text, _: text.replace("softmax(", "softmax(  # of the scores\n        "),
+    lambda text, _: text.replace("return ", "return \\\n        "),
+    lambda text, _: "\ufeff" + text.removeprefix("\ufeff"),
+    lambda text, _: text.replace("from torch import nn\n", "from torch import nn\nfrom torch.nn import *\n"),
+    lambda text, _: text.replace("F.", "F . "),
+    lambda text, _: f"{text}\nF = None\n",
+    lambda text, _: text.replace("(z", "((z)").replace("(x)", "((x))"),
     lambda text, _: text.replace(
         "import torch.nn.functional as F\n", "from torch.nn import functional as F\n"
     ),
@@ -177,7 +184,7 @@ def test_mutated_programs_settle_and_parse(
     file = tmp_path_factory.mktemp("mutated") / "a.py"
     file.write_bytes(text.encode())
     try:
-        ast.parse(text)
+        ast.parse(text.encode())
     except SyntaxError:
         check(file.parent, "fix")
         assert file.read_bytes() == text.encode()
@@ -185,5 +192,15 @@ def test_mutated_programs_settle_and_parse(
     check(file.parent, "fix")
     settled = file.read_bytes()
     ast.parse(settled)
+    after = settled.decode()
+    assert comments(text.removeprefix("\ufeff")) == comments(after.removeprefix("\ufeff")), (
+        "a comment was lost"
+    )
+    assert after.startswith("\ufeff") == text.startswith("\ufeff")
+    assert after.endswith("\n") == text.endswith("\n")
+    assert {"\r\n" in after, "\n" in after.replace("\r\n", "")} == {
+        "\r\n" in text,
+        "\n" in text.replace("\r\n", ""),
+    }
     assert check(file.parent, "fix").changes == ()
     assert file.read_bytes() == settled

@@ -5,6 +5,7 @@ What is not done here goes through :class:`concurrent.futures.Executor`; what a 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -145,5 +146,16 @@ def _start_method(known: Sequence[str]) -> str:
 
 
 def _start() -> None:
-    """A worker ends without a word when the user interrupts the run."""
+    """A worker ends without a word when the user interrupts the run, and when the run is killed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    """A worker that nobody reads from would wait for ever: its siblings hold the pipe open on which it waits."""
+    import multiprocessing  # noqa: PLC0415 (see above)
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

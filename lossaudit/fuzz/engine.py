@@ -14,11 +14,11 @@ from lossaudit.fuzz import TargetError, devices, diagnose, inputs, parameters, r
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
-from lossaudit.fuzz.model import Check, Failure, Structure
+from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.recognise import Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
-from lossaudit.fuzz.trial import Session, Trial
+from lossaudit.fuzz.trial import Check, Session, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from lossaudit.fuzz.trial import Trial
-
 Params = Mapping[str, Any]
 ParameterKind = Literal[
     "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
@@ -353,22 +351,3 @@ class Failure:
     evidence: dict[str, Any] = field(default_factory=dict)
     independent: bool = False
     clear: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What is judged, by code.
-
-    Args:
-        code: The finding's code.
-        run: Judges one trial; None when it holds or does not apply.
-        frequency: ``every`` trial, a ``few`` plain ones, ``once`` in a run, or only when values ``diverge``.
-        needs_reference: False for checks that also run when no family was recognised.
-        law: The law that the reference must have.
-    """
-
-    code: str
-    run: Callable[[Trial], Failure | None]
-    frequency: Literal["every", "few", "once", "diverging"] = "every"
-    needs_reference: bool = True
-    law: str | None = None

@@ -514,7 +514,8 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
-    if len(_settled(door.comparable, spec)) < LEAST_TOLD:
+    settled = _settled(door.comparable, spec)
+    if len(settled) < LEAST_TOLD or (search.asked is None and _is_constant(settled)):
         return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
@@ -597,6 +598,11 @@ def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
     return [(case, seen) for case, seen in answers if spec.settled(case.prediction, case.target)]
 
 
+def _is_constant(answers: list[Response]) -> bool:
+    """Whether all answers are one number: a loss that answers masks without an edge alone may give 0 for each of them."""
+    return len({round(float(seen.value.sum()), 6) for _, seen in answers if seen.value is not None}) < 2
+
+
 def _tells(values: list[Tensor | None]) -> bool:
     """Whether agreement on these values proves anything: the same again and again, zero above all, does not, nor does NaN.
 
@@ -624,7 +630,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
         telling = telling and not _only_adds(door, variant, search)
         score = float(len(given)) if telling else 0.0
-        related = not score and search.scales.may_relate(variant, door)
+        related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
         if related and all(_is_related(variant, answers, search) for answers in rounds):
             score = 0.5
         if score and (best is None or score > best[0]):

@@ -318,7 +318,27 @@ def _construct(found: Any, init: Mapping[str, Any], how: str) -> list[Build]:
         close = difflib.get_close_matches(unknown[0], known, n=3)
         hint = f"did you mean {_names(close)}?" if close else f"it takes {', '.join(known)}"
         raise TargetError(f"{getattr(found, '__name__', found)} takes no argument {unknown[0]}", hint)
-    return [_build(found, init, alternative, how, known) for alternative in alternatives]
+    try:
+        return [_build(found, init, alternative, how, known) for alternative in alternatives]
+    except TargetError:
+        hidden = [name for name in _handed_on(found) if name not in init]
+        if not _known(hidden):
+            raise
+    return [_build(found, init, alternative | _known(hidden), how, known) for alternative in alternatives]
+
+
+def _handed_on(found: Any) -> list[str]:
+    """Names of the arguments that the bases of a class require, and its own constructor takes as ``**kwargs``."""
+    names: list[str] = []
+    for owner in found.__mro__ if inspect.isclass(found) else ():
+        own = vars(owner).get("__init__")
+        if own is None:
+            continue
+        required = _required(own)
+        names += (required or [])[1:]
+        if required is None or not _takes_any_keyword(own):
+            break
+    return list(dict.fromkeys(names))
 
 
 def _build(

@@ -1,11 +1,11 @@
-"""One case, what the target did with it, and what it should have done."""
+"""One case, what the target did with it, what it should have done; and what judges that."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ import torch
 from lossaudit.fuzz import batch, variants
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lossaudit.fuzz.inputs import Reach
-    from lossaudit.fuzz.model import Case, Expected, Observation
+    from lossaudit.fuzz.model import Case, Expected, Failure, Observation
     from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.variants import Variant
 
@@ -197,6 +197,25 @@ class Trial:
         if self.observed.value is not None:
             shown["actual"] = plain(self.observed.value)
         return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is judged, by code.
+
+    Args:
+        code: The finding's code.
+        run: Judges one trial; None when it holds or does not apply.
+        frequency: ``every`` trial, a ``few`` plain ones, ``once`` in a run, or only when values ``diverge``.
+        needs_reference: False for checks that also run when no family was recognised.
+        law: The law that the reference must have.
+    """
+
+    code: str
+    run: Callable[[Trial], Failure | None]
+    frequency: Literal["every", "few", "once", "diverging"] = "every"
+    needs_reference: bool = True
+    law: str | None = None
 
 
 def _within(seen: torch.Tensor, exact: torch.Tensor, tolerance: torch.Tensor, factor: float) -> bool:

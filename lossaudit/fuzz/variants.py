@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -122,10 +123,11 @@ def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expecte
     else:
         own_value, own_slope = _own(variant, case, gradient)
     with torch.no_grad():
-        tolerance = _value_tolerance(variant, case, terms) + MARGIN * _distance(own_value, value)
+        size = largest(variant, case)
+        tolerance = _value_tolerance(variant, case, terms, size) + MARGIN * _distance(own_value, value)
         slope_tolerance = None
         if slope is not None and own_slope is not None:
-            floor = _gradient_floor(variant, case, terms)
+            floor = _gradient_floor(variant, case, terms, size)
             error = _distance(own_slope, slope).max()
             slope_tolerance = MARGIN * (floor + UNIT[case.dtype] * slope.abs() + error)
     return Expected(value.detach(), slope, tolerance, slope_tolerance)
@@ -160,6 +162,7 @@ def largest(variant: Variant, case: Case) -> float:
     return math.pow(max(1.0, size), variant.spec.degree) * largest_weight(variant)
 
 
+@functools.lru_cache(maxsize=64)
 def largest_weight(variant: Variant) -> float:
     """The greatest weight or factor among the parameters, 1 at least."""
     weights = [
@@ -176,20 +179,20 @@ def largest_weight(variant: Variant) -> float:
     return max(1.0, *weights, 1.0) * max(1.0, *small, 1.0)
 
 
-def _value_tolerance(variant: Variant, case: Case, terms: Terms) -> Tensor:
+def _value_tolerance(variant: Variant, case: Case, terms: Terms, size: float) -> Tensor:
     losses = terms.losses.detach()
-    allowed = MARGIN * UNIT[case.dtype] * (largest(variant, case) + losses.abs().nan_to_num(posinf=0.0))
+    allowed = MARGIN * UNIT[case.dtype] * (size + losses.abs().nan_to_num(posinf=0.0))
     return variant.reduce(Terms(allowed, terms.shares.detach()), case.prediction).abs().nan_to_num(nan=0.0)
 
 
-def _gradient_floor(variant: Variant, case: Case, terms: Terms) -> Tensor:
+def _gradient_floor(variant: Variant, case: Case, terms: Terms, size: float) -> Tensor:
     """One unit of rounding of the largest slope that one sample can have after the reduction."""
     ones = Terms(torch.ones_like(terms.losses).detach(), terms.shares.detach())
     share = variant.reduce(ones, case.prediction).abs().max() / max(1, terms.losses.numel())
     factor = (
         torch.ones(()) if variant.reduction in {"none", "given"} else share.nan_to_num(nan=1.0, posinf=1.0)
     )
-    return UNIT[case.dtype] * largest(variant, case) * factor
+    return UNIT[case.dtype] * size * factor
 
 
 def like(observed: Tensor, value: Tensor) -> Tensor | None:

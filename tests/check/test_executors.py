@@ -131,17 +131,31 @@ INTERRUPTED = """
 """
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupted_run_says_what_it_found(tmp_path: Path, jobs: str) -> None:
-    (tmp_path / "first.py").write_text(WRONG)
-    (tmp_path / "slow.py").write_text(WRONG)
+def stuck(folder: Path, jobs: str) -> subprocess.Popen[str]:
+    """A run that has come to a file which takes for ever."""
+    (folder / "first.py").write_text(WRONG)
+    (folder / "slow.py").write_text(WRONG)
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(INTERRUPTED), jobs],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )  # fmt: skip
     assert process.stderr is not None
     assert process.stderr.readline() == "slow\n"
+    return process
+
+
+def test_workers_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    """They hold its streams: reading them ends when the last worker has."""
+    process = stuck(tmp_path, "2")
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_run_says_what_it_found(tmp_path: Path, jobs: str) -> None:
+    process = stuck(tmp_path, jobs)
     time.sleep(0.5)  # the other file is done in this time, whoever has it
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -64,6 +64,7 @@ UNKNOWN = [
     "critic",
     "wants_scores_of_one",
     "keeps_the_variance",
+    "boundary",
 ]
 
 

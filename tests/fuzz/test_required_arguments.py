@@ -87,3 +87,33 @@ def test_a_function_gets_the_usual_value_of_a_number_that_it_requires(tmp_path: 
     assert report.reference is not None
     assert report.reference.name in {"smooth_l1_loss", "huber_loss"}
     assert "beta was given as 1.0" in " ".join(report.assumptions)
+
+
+def test_what_a_base_requires_is_handed_on_by_keyword(tmp_path: Path) -> None:
+    file = tmp_path / "derived_losses.py"
+    file.write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "from torch.nn import functional as F\n"
+        "class Base(nn.Module):\n"
+        "    def __init__(self, num_classes, embedding_size, scale=8.0):\n"
+        "        super().__init__()\n"
+        "        self.scale = scale\n"
+        "        self.weight = nn.Parameter(torch.randn(num_classes, embedding_size))\n"
+        "class Cosine(Base):\n"
+        "    def __init__(self, *args, margin=0.35, **kwargs):\n"
+        "        super().__init__(*args, **kwargs)\n"
+        "        self.margin = margin\n"
+        "    def forward(self, embeddings, labels):\n"
+        "        cosine = F.linear(F.normalize(embeddings), F.normalize(self.weight))\n"
+        "        own = F.one_hot(labels, len(self.weight))\n"
+        "        return F.cross_entropy(self.scale * (cosine - self.margin * own), labels)\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{file}:Cosine", FuzzOptions(max_examples=5))
+    assert report.verdict == "conforms"
+    assert report.reference is not None
+    assert report.reference.name == "cosface"
+    told = " ".join(report.assumptions)
+    assert "num_classes was given as 3" in told
+    assert "embedding_size was given as 4" in told

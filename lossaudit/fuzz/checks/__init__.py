@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.fuzz.registry import collect
 
 if TYPE_CHECKING:
-    from lossaudit.fuzz.model import Check
+    from lossaudit.fuzz.trial import Check
 
 
 @cache

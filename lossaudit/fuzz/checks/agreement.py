@@ -11,8 +11,8 @@ import torch
 
 from lossaudit.fuzz import variants
 from lossaudit.fuzz.inputs import HALF
-from lossaudit.fuzz.model import Check, Failure
-from lossaudit.fuzz.trial import plain
+from lossaudit.fuzz.model import Failure
+from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

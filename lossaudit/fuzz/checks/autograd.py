@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import variants
-from lossaudit.fuzz.model import Check, Failure
-from lossaudit.fuzz.trial import plain
+from lossaudit.fuzz.model import Failure
+from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
     from lossaudit.fuzz.trial import Trial

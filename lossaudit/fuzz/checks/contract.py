@@ -11,10 +11,11 @@ import torch
 
 from lossaudit.fuzz import devices, variants
 from lossaudit.fuzz.inputs import HALF
-from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.model import Failure
 from lossaudit.fuzz.subject import loss_state
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import changes
+from lossaudit.fuzz.trial import Check
 
 if TYPE_CHECKING:
     from lossaudit.fuzz.model import Case

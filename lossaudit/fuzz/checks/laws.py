@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import arguments, inputs, variants
-from lossaudit.fuzz.model import Check, Failure, Observation, Structure
+from lossaudit.fuzz.model import Failure, Observation, Structure
 from lossaudit.fuzz.recognise import PREDICTION_WORDS, TARGET_WORDS
-from lossaudit.fuzz.trial import plain
+from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

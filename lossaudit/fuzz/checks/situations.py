@@ -15,12 +15,12 @@ import torch
 
 from lossaudit.fuzz import devices, inputs, variants
 from lossaudit.fuzz.checks.laws import of_a_prediction
-from lossaudit.fuzz.model import Check, Failure, Structure
+from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import arrange, single, tensors
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
-from lossaudit.fuzz.trial import plain
+from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

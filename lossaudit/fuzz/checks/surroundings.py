@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.model import Failure
 from lossaudit.fuzz.surroundings import traces
+from lossaudit.fuzz.trial import Check
 
 if TYPE_CHECKING:
     from lossaudit.fuzz.trial import Trial

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import variants
-from lossaudit.fuzz.model import Check, Failure
+from lossaudit.fuzz.model import Failure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import single, tensors
 from lossaudit.fuzz.target import first_line
-from lossaudit.fuzz.trial import plain
+from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -192,6 +192,11 @@ def _split(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
     return prediction.unbind(1)
 
 
+def _one_after_the_other(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    """All first views, then all second ones."""
+    return (prediction.transpose(0, 1).flatten(0, 1),)
+
+
 def _whole(prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     return prediction, target
 
@@ -235,6 +240,7 @@ POSITIVE_KEY = Part("positive_key", ("positive_key", "positive", "positives", "p
 NEGATIVE_KEYS = Part(
     "negative_keys", ("negative_keys", "negative", "negatives", "neg", "queue", "n", "memory", "bank")
 )
+ROWS = Part("features", ("features", "embeddings", "z", "x", "out", "output", "reps", "representations"))
 CLASS_PROFILES = ("random", "all-equal")
 CLASSED_BATCHES = (1, 2, 4, 5)
 """Two of each of two classes, and three of one of them: where each has one positive, their sum is their mean."""
@@ -264,6 +270,19 @@ SPACES = (
         scales=SCALES,
         parts=(FIRST, SECOND),
         cut=_split,
+        domain=_nonzero,
+    ),
+    Space(
+        name="views",
+        prediction="embeddings [2N, D], the N first views before the N second ones",
+        target="",
+        fill=_pairs,
+        magnitudes=("ordinary", "right", "wrong", "identical", "parallel", "large"),
+        target_profiles=("random",),
+        features=FEATURES,
+        scales=SCALES,
+        parts=(ROWS,),
+        cut=_one_after_the_other,
         domain=_nonzero,
     ),
     Space(
