@@ -219,7 +219,10 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     asked = search.asked
     if asked is None:
         doors = [
-            door for door in doors if door.space.parts or not arguments.are_rivals(door.subject.build.loss)
+            door
+            for door in doors
+            if door.space.parts
+            or not (arguments.are_rivals(door.subject.build.loss) or _names_say_otherwise(door))
         ]
     distorted = None if asked is not None else _distorted_match(doors, search, _with_conventions)
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
@@ -418,7 +421,7 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
     pairs = [
         (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
         for door in used
-        if not _named_the_other_way(door)
+        if not (door.space.alike and _names_say_otherwise(door))
         for spec in specs
         if door.space.name in spec.spaces
     ]
@@ -467,9 +470,12 @@ TARGET_WORDS = frozenset(
 )
 
 
-def _named_the_other_way(door: Door) -> bool:
-    """Whether a door takes the target first, and nothing but the parameters' names could tell: these say otherwise."""
-    if not door.space.alike or not door.subject.interface.swapped:
+def _names_say_otherwise(door: Door) -> bool:
+    """Whether a door takes the target first, and the parameters' names say that the prediction is.
+
+    Where nothing else could tell, they decide; elsewhere exact agreement overrules them, and a mistake does not.
+    """
+    if not door.subject.interface.swapped:
         return False
     loss = door.subject.build.loss
     try:

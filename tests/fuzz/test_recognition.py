@@ -65,6 +65,7 @@ UNKNOWN = [
     "wants_scores_of_one",
     "keeps_the_variance",
     "boundary",
+    "asymmetric_focal_tversky",
 ]
 
 
