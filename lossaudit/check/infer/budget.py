@@ -14,6 +14,8 @@ MAX_STEPS = 5_000
 OWN_STEPS = 1_000
 """Those that every root may run; more of them come out of what the roots of the file share."""
 SHARED_STEPS = 6_000
+OBJECT_STEPS = 300
+"""Those of a method of another file's class that is run on an object of the home, because somebody else may call it."""
 PLAIN_STEPS = 150
 """Those of a call into another file that is given plain data."""
 MODEL_STEPS = 600
@@ -39,11 +41,11 @@ class Budget:
         """The steps that the present root has taken."""
         return self._taken
 
-    def begin(self) -> None:
+    def begin(self, most: int = MAX_STEPS) -> None:
         """A root begins."""
         self._shared -= max(0, self._taken - OWN_STEPS)
         self._taken, self._is_narrow = 0, False
-        self._limit = min(MAX_STEPS, OWN_STEPS + max(0, self._shared))
+        self._limit = min(most, OWN_STEPS + max(0, self._shared))
 
     @contextmanager
     def apart(self) -> Iterator[None]:

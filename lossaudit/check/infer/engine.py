@@ -19,7 +19,7 @@ from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
 from lossaudit.check.infer import calls, expressions, objects
-from lossaudit.check.infer.budget import Budget
+from lossaudit.check.infer.budget import MAX_STEPS, OBJECT_STEPS, Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
@@ -549,9 +549,9 @@ class Interpreter:
             )
             self._silence, self._is_abroad, self.forward_since = outer
 
-    def run_root(self, body: Callable[[], object]) -> None:
-        """Run something with a fresh budget; what exceeds it ends silently."""
-        self.budget.begin()
+    def run_root(self, body: Callable[[], object], most: int = MAX_STEPS) -> None:
+        """Run something with a fresh budget of at most so many steps; what exceeds it ends silently."""
+        self.budget.begin(most)
         self.stack.clear()
         self.class_stack.clear()
         self.forward_since = None
@@ -651,7 +651,7 @@ class Interpreter:
         A ``forward`` that the home calls has been run on what it is really given.
         """
         if self.reach.gives(cls, self.detectors.needs):
-            self._run_methods(cls, built, spare=calls.FORWARD_NAMES)
+            self._run_methods(cls, built, spare=calls.FORWARD_NAMES, most=OBJECT_STEPS)
 
     def _run_class(self, cls: ClassVal) -> None:
         """Run every method of a class of the home, on the objects that were built of it or on one with unknown arguments.
@@ -691,7 +691,14 @@ class Interpreter:
         self._tried += found  # kept: what is remembered of an object goes by its identity
         return found
 
-    def _run_methods(self, cls: ClassVal, built: list[Instance], spare: frozenset[str] = frozenset()) -> None:
+    def _run_methods(
+        self,
+        cls: ClassVal,
+        built: list[Instance],
+        *,
+        spare: frozenset[str] = frozenset(),
+        most: int = MAX_STEPS,
+    ) -> None:
         for instance in built:
             for function in self._methods(cls):
                 done = self.called if function.name in spare else self.covered
@@ -701,7 +708,7 @@ class Interpreter:
                     continue
                 objects.set_training(self, instance, Const(value=True))
                 self.heap.begin()
-                self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i))  # type: ignore[misc]
+                self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i), most)  # type: ignore[misc]
                 self.heap.keep_additions()
                 self._unsettle()
 
