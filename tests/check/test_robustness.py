@@ -437,6 +437,26 @@ def test_long_code_of_another_file_hides_nothing_of_the_home(tmp_path: Path, hel
     assert [finding.code for finding in result.findings] == ["LA101"]
 
 
+def test_a_function_of_another_file_has_steps_enough_to_build_a_deep_network(tmp_path: Path) -> None:
+    """As many layers as a residual network has, and what comes after the last one."""
+    layers = "".join(f"        self.layer{i} = Block({i}, {i})\n" for i in range(50))
+    calls = "".join(f"        x = self.layer{i}(x)\n" for i in range(50))
+    (tmp_path / "networks.py").write_text(
+        "import torch\nimport torch.nn as nn\n\n"
+        "class Block(nn.Module):\n    def __init__(self, i, o):\n        super().__init__()\n        self.a = nn.Linear(i, o)\n\n"
+        "    def forward(self, x):\n        return x + self.a(x)\n\n"
+        f"class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n{layers}\n"
+        f"    def forward(self, x):\n{calls}        return torch.softmax(x, 1)\n\n"
+        "def build(name):\n    return Net()\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import torch.nn.functional as F\nfrom networks import build\n\n"
+        "def train(x, y):\n    model = build('deep')\n    F.cross_entropy(model(x), y).backward()\n"
+    )
+    result = check_files([tmp_path / "train.py", tmp_path / "networks.py"], CheckOptions())
+    assert [finding.code for finding in result.findings] == ["LA101"]
+
+
 def test_a_constructor_that_is_given_up_leaves_nothing_half_built(tmp_path: Path) -> None:
     """What the rest of it would have set is not known: the flag that says which loss it is, for one."""
     filler = "".join(f"        self.a{i} = {i}\n" for i in range(2 * PLAIN_STEPS))

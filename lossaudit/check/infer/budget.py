@@ -17,7 +17,7 @@ SHARED_STEPS = 6_000
 OBJECT_STEPS = 300
 """Those of a method of another file's class that is run on an object of the home, because somebody else may call it."""
 PLAIN_STEPS = 150
-"""Those of a call into another file that is given plain data."""
+"""Those of a call into another file that is given plain data, without those of models in it."""
 MODEL_STEPS = 600
 """Those of building or calling a model of another file."""
 
@@ -34,7 +34,8 @@ class Budget:
     _limit: int = MAX_STEPS
     _shared: int = SHARED_STEPS
     _costly: dict[int, ir.Node] = field(default_factory=dict)
-    _is_narrow: bool = False
+    _of_root: int = MAX_STEPS
+    _shares: int = 0
 
     @property
     def taken(self) -> int:
@@ -44,36 +45,39 @@ class Budget:
     def begin(self, most: int = MAX_STEPS) -> None:
         """A root begins."""
         self._shared -= max(0, self._taken - OWN_STEPS)
-        self._taken, self._is_narrow = 0, False
-        self._limit = min(most, OWN_STEPS + max(0, self._shared))
+        self._taken = self._shares = 0
+        self._limit = self._of_root = min(most, OWN_STEPS + max(0, self._shared))
 
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Something else is run first, on a share of its own."""
-        before = self._taken, self._limit, self._is_narrow
-        self._taken, self._limit, self._is_narrow = 0, MAX_STEPS, False
+        before = self._taken, self._limit, self._of_root, self._shares
+        self._taken, self._limit, self._of_root, self._shares = 0, MAX_STEPS, MAX_STEPS, 0
         try:
             yield
         finally:
-            self._taken, self._limit, self._is_narrow = before
+            self._taken, self._limit, self._of_root, self._shares = before
 
     @property
-    def is_narrow(self) -> bool:
-        """Whether a call is open that has a share of its own."""
-        return self._is_narrow
+    def shares(self) -> int:
+        """How many calls are open that have a share of their own, each inside the other."""
+        return self._shares
 
     @contextmanager
     def at_most(self, steps: int) -> Iterator[None]:
-        """A call with a share of its own.
+        """A call with a share of its own, which is not charged to the share of the call around it.
 
         Raises:
             OutOfBudget: It has had its share; the root goes on, unless :attr:`is_spent`.
         """
-        before, self._limit, self._is_narrow = self._limit, min(self._limit, self._taken + steps), True
+        outer, begun = self._limit, self._taken
+        self._limit = min(self._of_root, begun + steps)
+        self._shares += 1
         try:
             yield
         finally:
-            self._limit, self._is_narrow = before, False
+            self._limit = min(self._of_root, outer + self._taken - begun)
+            self._shares -= 1
 
     @property
     def is_spent(self) -> bool:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
 _CODE = (Instance, Function, BoundMethod, Partial, ClassVal, External, Tensor, LazyImport)
+_DEEPEST = 2
+"""A share may hold another one: that of a model in a function that builds it."""
 _MAX_GIVEN = 100
 """How many parts of what is handed over are looked at."""
 
@@ -52,17 +54,27 @@ def share_of(
 ) -> int | None:
     """The steps that this call may take; None for as many as its root has left."""
     is_inner = len(interp.stack) > 1 and function.module is not interp.home
-    if not is_inner or interp.budget.is_narrow or is_given_code(arguments.all_values()):
+    if not is_inner or interp.budget.shares == _DEEPEST or is_given_code(arguments.all_values()):
         return None
+    if _is_model(interp, receiver):
+        return MODEL_STEPS
+    return PLAIN_STEPS if interp.budget.shares == 0 and not _is_of_home(interp, receiver) else None
+
+
+def _is_model(interp: Interpreter, receiver: Value | None) -> bool:
+    """Whether the object is a module of another file, made of plain data."""
+    if not isinstance(receiver, Instance) or _is_of_home(interp, receiver):
+        return False
+    names = receiver.cls.externals if isinstance(receiver.cls, ClassVal) else ()
+    return any(interp.contracts.is_module_class(name) for name in names)
+
+
+def _is_of_home(interp: Interpreter, receiver: Value | None) -> bool:
+    """Whether the code of the home takes part in what a method of this object does: by inheritance, or by what it was given."""
     if not isinstance(receiver, Instance):
-        return PLAIN_STEPS
-    if is_given_code(receiver.given) or not isinstance(receiver.cls, ClassVal):
-        return None
-    if receiver.cls.module is interp.home:
-        return None  # what a class of the home inherits
-    names = receiver.cls.externals
-    is_model = any(interp.contracts.is_module_class(name) for name in names)
-    return MODEL_STEPS if is_model else PLAIN_STEPS
+        return False
+    is_inherited = isinstance(receiver.cls, ClassVal) and receiver.cls.module is interp.home
+    return is_inherited or not isinstance(receiver.cls, ClassVal) or is_given_code(receiver.given)
 
 
 def within(
