@@ -180,6 +180,21 @@ def table(rows: Iterable[Contender], against: str) -> list[str]:
     return lines
 
 
+def chart(package: str, rows: Iterable[Contender]) -> list[str]:
+    """The wall times as a chart, which the pages of most hosts of repositories draw."""
+    measured = [one for one in rows if one.costs]
+    names = ", ".join(f'"{one.name}"' for one in measured)
+    seconds = ", ".join(f"{one.median('wall'):.2f}" for one in measured)
+    return [
+        "```mermaid",
+        "xychart-beta horizontal",
+        f'    title "{package} {PINS[package]}: seconds of wall time"',
+        f"    x-axis [{names}]",
+        f"    bar [{seconds}]",
+        "```",
+    ]
+
+
 def _spread(one: Contender, what: str) -> str:
     values = [getattr(cost, what) for cost in one.costs]
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
@@ -199,6 +214,8 @@ def package_report(package: str, rounds: int) -> list[str]:
         f"### {package} {PINS[package]}: {len(files)} files, {size:.1f} MB",
         "",
         *table(rows, rows[0].name),
+        "",
+        *chart(package, rows),
         "",
     ]
 
