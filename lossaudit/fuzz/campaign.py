@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,8 @@ def run(
         ExecutorError: There is no such executor, or it cannot be reached.
     """
     reports: dict[int, TargetReport] = {}
+    if memory is not None:
+        jobs = [(target, _reminded(memory, target, options)) for target, options in jobs]
 
     def add(place: int, report: TargetReport) -> None:
         reports[place] = report if memory is None else keep.keep(memory, report, jobs[place][1])
@@ -75,6 +77,11 @@ def run(
         pass
     done = tuple(reports[place] for place in sorted(reports))
     return Outcome(done, interrupted=len(done) < len(jobs))
+
+
+def _reminded(memory: Path, target: str, options: FuzzOptions) -> FuzzOptions:
+    """The options with what earlier runs found in this target."""
+    return replace(options, kept=keep.of_target(memory, target, options))
 
 
 def _here(jobs: Mapping[int, Job], workers: int, on_event: Callable[[str], None], add: Add) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, audit_here
 
-from lossaudit.fuzz import FuzzOptions, TargetError, keep, written
+from lossaudit.fuzz import FuzzOptions, TargetError, campaign, keep, written
 from lossaudit.fuzz.engine import replay
 from lossaudit.fuzz.target import builds, load, parse_target
 
@@ -132,6 +132,33 @@ def test_failures_are_kept_once_and_git_ignores_them(losses: Path) -> None:
     assert (losses.parent / ".lossaudit" / ".gitignore").read_text(encoding="utf-8") == "*\n"
     assert keep.of_target(losses.parent, target, QUICK) == (kept.case,)
     assert keep.of_target(losses.parent, target, replace(QUICK, init={"a": 1})) == ()
+
+
+RARE = """
+from torch.nn import functional as F
+
+
+def loss(logits, labels):
+    value = F.cross_entropy(logits, labels)
+    return value + 1 if labels.numel() == 6 and labels.sum() == 6 else value
+"""
+
+
+def test_the_next_run_starts_with_what_earlier_ones_found(tmp_path: Path) -> None:
+    """One example finds nothing here, unless it is the kept one."""
+    path = tmp_path / "rare_losses.py"
+    path.write_text(RARE, encoding="utf-8")
+    target, short = f"{path}:loss", FuzzOptions(reference="cross_entropy", max_examples=1, seed=1)
+    assert _codes(target, short, tmp_path) == []
+    assert "LF101" in _codes(target, replace(short, max_examples=400, seed=0), tmp_path)
+    assert "LF101" in _codes(target, short, tmp_path)
+    assert _codes(target, short, None) == []
+
+
+def _codes(target: str, options: FuzzOptions, memory: Path | None) -> list[str]:
+    (report,) = campaign.run([(target, options)], 1, memory=memory).reports
+    assert report.error is None
+    return [finding.code for finding in report.findings]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "id": 3}', "\x00"])
