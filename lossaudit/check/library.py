@@ -7,6 +7,7 @@ memory: so each unit knows all that it looked at, whoever looked first.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,7 +274,9 @@ def _path_additions(file: Path, code: ir.ModuleIR) -> Iterator[Path]:
             continue
         found = _path_value(value.args[-1].value, file)
         if found is not None:
-            yield (file.parent / found).resolve()
+            yield Path(
+                os.path.normpath(file.parent / found)
+            )  # by its name, as the user gave it: not where a link leads
 
 
 def _dotted(node: ir.Expr) -> str:

@@ -119,3 +119,21 @@ def test_a_table_that_more_files_may_fill_proves_nothing(
     for most in range(6):
         monkeypatch.setattr(engine, "MAX_FILLING", most)
         assert found(parts, "train.py") == [], most
+
+
+def test_a_project_behind_a_link_is_one_project(tmp_path: Path) -> None:
+    """A script extends ``sys.path``; what it imports from there is what was given, by the name that was given."""
+    package = tmp_path / "real" / "package"
+    (tmp_path / "real" / "tests").mkdir(parents=True)
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "step.py").write_text(
+        "import torch.nn.functional as F\n\ndef step(model, x, y):\n    return F.cross_entropy(model(x), y)\n"
+    )
+    (tmp_path / "real" / "tests" / "run.py").write_text(
+        "import sys\nsys.path.insert(0, '..')\nimport torch\nfrom package.step import step\n\n"
+        "def loss(x, y):\n    return step(lambda t: torch.softmax(t, 1), x, y)\n"
+    )
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    result = check_files(sorted((tmp_path / "link").rglob("*.py")), CheckOptions())
+    assert [(one.code, Path(one.span.filename).name) for one in result.findings] == [("LA101", "step.py")]
