@@ -164,3 +164,89 @@ def test_gradients_that_another_optimizer_used_are_not_lost(tmp_path: Path) -> N
     """
     assert found(tmp_path, loss=dedent(source).format(between="first.step()")) == []
     assert found(tmp_path, loss=dedent(source).format(between="pass")) == ["LA506"]
+
+
+def test_a_subclass_takes_the_fields_of_its_dataclass(tmp_path: Path) -> None:
+    source = """
+    from dataclasses import dataclass
+    import keras
+
+    @dataclass
+    class Base:
+        shape: tuple
+        activation: str | None = None
+
+        def compile(self, loss="mse"):
+            inputs = keras.Input(self.shape)
+            outputs = keras.layers.Dense(19, activation=self.activation)(inputs)
+            model = keras.Model(inputs, outputs)
+            model.compile(optimizer="adam", loss=loss)
+            return model
+
+    {decorator}
+    class Dense(Base):
+        def describe(self):
+            return "dense"
+
+    Dense(shape=(10,){activation}).compile("categorical_crossentropy")
+    """
+    for decorator in ("", "@dataclass"):
+        right = dedent(source).format(decorator=decorator, activation=', activation="softmax"')
+        assert found(tmp_path, model=right) == [], decorator
+        wrong = dedent(source).format(decorator=decorator, activation="")
+        assert found(tmp_path, model=wrong) == ["LA113"], decorator
+
+
+def test_what_a_test_of_the_sign_says_of_both_sides(tmp_path: Path) -> None:
+    source = """
+    import flax.linen as nn
+    import jax
+    import jax.numpy as jnp
+
+    class Head(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(1)(x)
+
+    def loss(logits, labels):
+        negative = jnp.where(logits {test} {zero}, {first}, {second})
+        return (nn.relu(logits) - logits * labels + jnp.log1p(jnp.exp(negative))).mean()
+
+    def update(params, x, labels):
+        return jax.value_and_grad(lambda params: loss(Head().apply(params, x), labels))(params)
+    """
+    zeros = "jnp.zeros_like(logits)"
+    right = [(">=", "0", "-logits", "logits"), ("<", "0", "logits", "-logits"), (">", zeros, "-logits", "logits")]
+    wrong = [(">=", "0", "logits", "-logits"), (">=", "1", "-logits", "logits")]
+    for cases, codes in ((right, []), (wrong, ["LA403"])):
+        for test, zero, first, second in cases:
+            code = dedent(source).format(test=test, zero=zero, first=first, second=second)
+            assert found(tmp_path, loss=code) == codes, (test, zero, first)
+
+
+def test_a_record_of_a_term_may_lie_anywhere(tmp_path: Path) -> None:
+    source = """
+    import torch
+    import torch.nn.functional as F
+
+    def losses(predicted, target):
+        main = F.mse_loss(predicted, target)
+        side = predicted.abs().mean()
+        return {{"loss": main + {side}, "side": torch.tensor([side])}}
+    """
+    assert found(tmp_path, loss=dedent(source).format(side="side")) == []
+    assert "LA503" in found(tmp_path, loss=dedent(source).format(side="side * torch.ones(3)"))
+
+
+def test_operators_work_in_place_on_the_tensors_of_pytorch_only(tmp_path: Path) -> None:
+    source = """
+    {imports}
+
+    def loss(predicted, target):
+        predicted /= 2.0
+        return F.cross_entropy(predicted.reshape((-1, 10)), target.reshape((-1, 1))).mean()
+    """
+    paddle = dedent(source).format(imports="import paddle.nn.functional as F")
+    assert found(tmp_path, loss=paddle) == []
+    torch = dedent(source).format(imports="import torch.nn.functional as F")
+    assert "LA307" in found(tmp_path, loss=torch)

@@ -123,7 +123,7 @@ class Loss:
     logarithm of a distribution, as Kullback-Leibler wants it), or nothing in particular. ``target`` and ``prediction``
     name the arguments; ``target_expects`` is ``class_indices``, ``binary``, ``distribution`` or nothing in particular.
     ``when`` says what an argument such as ``from_logits`` changes; where it is not known, what it decides is left open.
-    An argument in the role of ``class_dim`` overrides the field of that name.
+    An argument in the role of ``class_dim`` overrides the field of that name. ``home`` is as that of an operation.
     """
 
     name: str
@@ -140,6 +140,7 @@ class Loss:
     class_dim: int | None = None
     symmetric: bool = False
     when: tuple[When, ...] = ()
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ _FROM_ANY_DEVICE = frozenset({
 })  # fmt: skip
 """Arguments that PyTorch takes from the CPU wherever the others lie."""
 _NUMBERS = ("size", "numel", "item", "tolist")
+_COPIES_NUMBERS = ("tensor", "float_tensor")
+"""A loss that returns ``torch.tensor([term])`` beside its value keeps a record: where it lies matters to nobody."""
 _WORDS = {
     "cuda": "`.cuda()` picks a GPU inside a loss",
     "cpu": "`.cpu()` moves a part of the loss to the CPU",
@@ -73,7 +75,7 @@ def hard_coded_device(event: FunctionReturn) -> Iterator[Hit]:
         return
     search = _DeviceSearch(event.since, frozenset(_handed_in(event)))
     for term in returned_tensors(event.value):
-        if _reads_input(term, event.since):
+        if _reads_input(term, event.since) and term.op not in _COPIES_NUMBERS:
             search.visit(term)
     for made, words in search.found:
         yield Hit(
