@@ -216,7 +216,11 @@ def test_what_a_test_of_the_sign_says_of_both_sides(tmp_path: Path) -> None:
         return jax.value_and_grad(lambda params: loss(Head().apply(params, x), labels))(params)
     """
     zeros = "jnp.zeros_like(logits)"
-    right = [(">=", "0", "-logits", "logits"), ("<", "0", "logits", "-logits"), (">", zeros, "-logits", "logits")]
+    right = [
+        (">=", "0", "-logits", "logits"),
+        ("<", "0", "logits", "-logits"),
+        (">", zeros, "-logits", "logits"),
+    ]
     wrong = [(">=", "0", "logits", "-logits"), (">=", "1", "-logits", "logits")]
     for cases, codes in ((right, []), (wrong, ["LA403"])):
         for test, zero, first, second in cases:
