@@ -240,6 +240,17 @@ def test_a_record_of_a_term_may_lie_anywhere(tmp_path: Path) -> None:
     """
     assert found(tmp_path, loss=dedent(source).format(side="side")) == []
     assert "LA503" in found(tmp_path, loss=dedent(source).format(side="side * torch.ones(3)"))
+    scores = """
+    import torch
+
+    def overlap(segments, truths):
+        shares = []
+        for (start, end), (first, last) in zip(segments, truths):
+            shares.append((min(end, last) - max(start, first)) / (max(end, last) - min(start, first)))
+        shares = torch.tensor(shares)
+        return torch.mean({shares}) * 100
+    """
+    assert found(tmp_path, scores=dedent(scores).format(shares="shares")) == []
 
 
 def test_operators_work_in_place_on_the_tensors_of_pytorch_only(tmp_path: Path) -> None:
@@ -254,3 +265,37 @@ def test_operators_work_in_place_on_the_tensors_of_pytorch_only(tmp_path: Path) 
     assert found(tmp_path, loss=paddle) == []
     torch = dedent(source).format(imports="import torch.nn.functional as F")
     assert "LA307" in found(tmp_path, loss=torch)
+
+
+def test_a_layer_that_another_function_calls(tmp_path: Path) -> None:
+    """The auxiliary head of a discriminator on several devices, and a layer that is computed again in the backward pass."""
+    source = """
+    import torch
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+
+    class Head(nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.count = count
+            self.scores = nn.Sequential(nn.Linear(20, 10), nn.{activation}(dim=1))
+
+        def forward(self, x):
+            if self.count > 1:
+                return {call}
+            return self.scores(x)
+
+    net, criterion = Head(torch.cuda.device_count()), nn.NLLLoss()
+    for x, y in torch.utils.data.DataLoader([]):
+        criterion(net(x), y).backward()
+    """
+    calls = (
+        "nn.parallel.data_parallel(self.scores, x, range(self.count))",
+        "nn.parallel.data_parallel(self.scores, (x,))",
+        "checkpoint(self.scores, x, use_reentrant=False)",
+    )
+    for call in calls:
+        right = dedent(source).format(activation="LogSoftmax", call=call)
+        assert found(tmp_path, net=right) == [], call
+        wrong = dedent(source).format(activation="Softmax", call=call)
+        assert found(tmp_path, net=wrong) == ["LA103"], call

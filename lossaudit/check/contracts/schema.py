@@ -218,6 +218,8 @@ class Framework:
     """(function, signature, parameter): raises where that argument holds a zero."""
     wrappers: tuple[str, ...] = ()
     """Callables that return their first argument, wrapped: the same for our purposes."""
+    callers: tuple[tuple[str, str], ...] = ()
+    """(function, signature): calls its ``function`` with ``args``, and with the keywords that the signature does not name."""
     preparers: tuple[str, ...] = ()
     """Methods (``class.method``) that return their arguments, wrapped."""
     contexts: tuple[tuple[str, str], ...] = ()
