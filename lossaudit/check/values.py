@@ -408,8 +408,10 @@ def join(values: Iterable[Value]) -> Value:
                 kept.append(one)
     if len(kept) == 1:
         return kept[0]
-    if not kept or len(kept) > MAX_ALTERNATIVES:
+    if not kept:
         return UNKNOWN
+    if len(kept) > MAX_ALTERNATIVES:
+        return Union((*kept[: MAX_ALTERNATIVES - 1], UNKNOWN))
     return Union(tuple(kept))
 
 

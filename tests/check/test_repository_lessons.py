@@ -299,3 +299,58 @@ def test_a_layer_that_another_function_calls(tmp_path: Path) -> None:
         assert found(tmp_path, net=right) == [], call
         wrong = dedent(source).format(activation="Softmax", call=call)
         assert found(tmp_path, net=wrong) == ["LA103"], call
+
+
+def test_no_gradient_goes_into_a_batch(tmp_path: Path) -> None:
+    """Distances between atoms: features of the input, and bins that serve as a target."""
+    source = """
+    import torch
+    from torch import nn
+
+    def distances(positions):
+        sides = positions.unsqueeze(2) - positions.unsqueeze(1)
+        return torch.sqrt((sides ** 2).sum(-1))
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.near, self.scores = nn.Linear(20, 20), nn.Linear(3, 20)
+            self.criterion = nn.CrossEntropyLoss()
+
+        def forward(self, batch):
+            near = self.near(distances({features}))
+            bins = (distances(batch["truth"]) / 2.0).long()
+            return self.criterion(near.flatten(0, 2), bins.flatten())
+    """
+    right = dedent(source).format(features='batch["positions"]')
+    assert found(tmp_path, model=right) == []
+    wrong = dedent(source).format(features='self.scores(batch["positions"])')
+    assert found(tmp_path, model=wrong) == ["LA408"]
+
+
+def test_a_mode_among_many_is_not_lost(tmp_path: Path) -> None:
+    """More alternatives than are told apart: what is wrong in one of the first is found all the same."""
+    modes = "\n".join(
+        f'        if self.kind == "{name}":\n            return x * {place}'
+        for place, name in enumerate("abcdefgh", 2)
+    )
+    source = f"""
+import torch
+from torch import nn
+
+class Critic(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.layer = nn.Linear(20, 1)
+
+    def activate(self, x):
+        if self.kind == "log":
+            return x.sigmoid().log()
+{modes}
+        return x
+
+    def forward(self, x):
+        return self.activate(self.layer(x)).view(-1)
+"""
+    assert found(tmp_path, model=source) == ["LA402"]
