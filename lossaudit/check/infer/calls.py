@@ -435,12 +435,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
-    if name in contracts.wrappers:
-        return arguments.positional[0] if arguments.positional else UNKNOWN
-    if name in contracts.callers:
-        return _call_through(interp, frame, contracts.callers[name], arguments, site)
-    if name in contracts.preparers:
-        return prepared(arguments)
+    handed = _handed_through(interp, frame, name, arguments, site)
+    if handed is not None:
+        return handed
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
@@ -458,6 +455,18 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
+
+
+def _handed_through(
+    interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site
+) -> Value | None:
+    """What comes back of something that only passes on what it is handed; None for anything else."""
+    contracts = interp.contracts
+    if name in contracts.wrappers:
+        return arguments.positional[0] if arguments.positional else UNKNOWN
+    if name in contracts.callers:
+        return _call_through(interp, frame, contracts.callers[name], arguments, site)
+    return prepared(arguments) if name in contracts.preparers else None
 
 
 def _call_through(
