@@ -6,8 +6,8 @@ so it does not matter through which variables, functions, attributes or files a 
 
 from __future__ import annotations
 
-import sys
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
