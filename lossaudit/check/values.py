@@ -7,6 +7,7 @@ so it does not matter through which variables, functions, attributes or files a 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -299,6 +300,11 @@ class ClassVal(Value):
     def externals(self) -> tuple[str, ...]:
         """The dotted names of the external bases, nearest first."""
         return tuple(base.name for base in self.mro if isinstance(base, External))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no base but those of the standard library comes from outside: ``ABC`` makes no class a module."""
+        return all(name.partition(".")[0] in sys.stdlib_module_names for name in self.externals)
 
 
 @dataclass(slots=True, eq=False)

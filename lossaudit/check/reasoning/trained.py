@@ -95,7 +95,7 @@ def _bases(receiver: Value | None) -> tuple[str, ...]:
 def _is_of_plain_class(event: FunctionReturn) -> bool:
     """Whether a method without a module of the framework behind it returned."""
     cls = event.receiver.cls if isinstance(event.receiver, Instance) else event.function.owner
-    return isinstance(cls, ClassVal) and not cls.externals
+    return isinstance(cls, ClassVal) and cls.is_plain
 
 
 def _given_to_criteria(value: Value) -> Iterator[Value]:
