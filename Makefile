@@ -29,6 +29,9 @@ test: $(INSTALLED) ## Run the tests
 test-slow: $(INSTALLED) ## Run the tests that are long by choice: fifty seeds of every right loss
 	$(BIN)/python -m pytest -n auto -m slow
 
+seeds: $(INSTALLED) ## Every right loss, over fifty seeds, in all dtypes: a line each, and the sums (an hour on one core)
+	$(BIN)/python -m benchmarks.correct_seeds $(FORMS)
+
 test-frameworks: ## Prove fixes in TensorFlow, Paddle, Flax and every loss library (installs them apart: 3 GB)
 	$(PYTHON) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
@@ -54,4 +57,4 @@ corpus: $(INSTALLED) ## Check real packages, and compare with the reviewed findi
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) $(FRAMEWORKS) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test test-slow test-frameworks lint bench bench-fuzz corpus clean
+.PHONY: help setup demo test test-slow test-frameworks seeds lint bench bench-fuzz corpus clean

@@ -590,6 +590,8 @@ def _is_tensor_change(mutation: Mutation, event: FunctionReturn) -> bool:
         return any(_selects_elements(item) for item in items) or (
             len(items) > 1 and any(is_slice(item) for item in items)
         )
+    if any(term.home for value in tensors(event.value) for term in walk_terms(value)):
+        return False  # only PyTorch's tensors have operators in place: elsewhere `x /= y` binds a new tensor
     if mentions(result.arg("other"), mutation.argument):
         return True
     return any(
