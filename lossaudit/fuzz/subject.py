@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lossaudit.fuzz import surroundings
+from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
@@ -96,13 +97,23 @@ class Subject:
         """The same subject around another callable."""
         return replace(self, build=replace(self.build, loss=loss))
 
-    def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
-        """Call the target once on a case; whatever it does is data."""
+    def observe(
+        self, case: Case, *, gradient: bool = True, stage: str = "call", remembers: bool = False
+    ) -> Observation:
+        """Call the target once on a case; whatever it does is data.
+
+        Args:
+            case: The input.
+            gradient: Whether to ask for the gradient as well.
+            stage: What is going on, for who watches over the process.
+            remembers: Whether what the call changes in the target stays; else it is as it was before.
+        """
         try:
             self.announce(stage, case, self.interface)
         except Avoided as avoided:
             return Observation(error=str(avoided), error_type="Avoided")
-        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        with NOTHING if remembers else Restored(self.build.loss):
+            seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 

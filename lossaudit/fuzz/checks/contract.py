@@ -53,7 +53,7 @@ def repeatable(trial: Trial) -> Failure | None:
     sizes = [_sizes(fresh.build.loss)]
     for _ in range(3):
         seed_torch(0)
-        observed.append(fresh.observe(case))
+        observed.append(fresh.observe(case, remembers=True))
         sizes.append(_sizes(fresh.build.loss))
     first, second = observed[0], observed[1]
     if first.value is None:
@@ -130,7 +130,7 @@ def criterion_kept_by_call(trial: Trial) -> Failure | None:
         return None
     before = loss_state(loss)
     with contextlib.suppress(Exception):
-        trial.subject.observe(trial.case, gradient=False)
+        trial.subject.observe(trial.case, gradient=False, remembers=True)
     changed = [change for change in changes("it", before, loss_state(loss)) if change.count(".") > 1]
     if not changed:
         return None

@@ -349,15 +349,15 @@ def order_of_calls(trial: Trial) -> Failure | None:
         return None
     space = all_spaces()[case.space]
     seed_torch(0)
-    first = subject.observe(case, gradient=False).value
+    first = subject.observe(case, gradient=False, remembers=True).value
     between = [replace(case, dtype=name) for name in reach.dtypes if name != case.dtype]
     for count in reach.classes:
         structure = Structure(classes=count, features=reach.features[0], targets=reach.targets[0], seed=1)
         between.append(inputs.fill(space, structure, {} if trial.variant is None else trial.variant.params))
     for other in between:
-        subject.observe(other, gradient=False)
+        subject.observe(other, gradient=False, remembers=True)
         seed_torch(0)
-        again = subject.observe(case, gradient=False)
+        again = subject.observe(case, gradient=False, remembers=True)
         if first is None or (
             again.value is not None
             and first.shape == again.value.shape
