@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lossaudit.fuzz.memory import Restored
+from lossaudit.fuzz.memory import Restored, is_declared
 from lossaudit.fuzz.model import Case
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build
@@ -91,3 +91,54 @@ def test_what_raises_is_put_back_too() -> None:
 def test_a_function_has_nothing_to_put_back() -> None:
     with Restored(functional.cross_entropy):
         pass
+
+
+class Counts(nn.Module):
+    """Divides by all that it has seen: a running sum that training mode does not excuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.tensor(0.0))
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.seen += len(labels)
+        return functional.cross_entropy(logits, labels, reduction="sum") / self.seen
+
+
+class Averages(Counts):
+    """The same state, written in training mode only."""
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen += len(labels)
+        return functional.cross_entropy(logits, labels) / (1 + self.seen)
+
+
+class Forgets(nn.Module):
+    """A buffer that no call writes to: there is no memory to declare."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(2))
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, labels, weight=self.weight)
+
+
+class HiddenAverages(Averages):
+    """Beside the buffer, an attribute that nobody was told of."""
+
+    calls = 0
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.calls += 1
+        return super().forward(logits, labels) * (1 + self.calls)
+
+
+@pytest.mark.parametrize(
+    ("loss", "declared"), [(Counts(), False), (Averages(), True), (HiddenAverages(), False)]
+)
+def test_state_is_declared_by_buffers_that_rest_in_eval_mode(loss: nn.Module, declared: bool) -> None:
+    subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
+    assert is_declared(subject, _case()) is declared

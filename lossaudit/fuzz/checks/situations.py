@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lossaudit.fuzz import devices, inputs, variants
+from lossaudit.fuzz import devices, inputs, memory, variants
 from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
@@ -364,6 +364,8 @@ def order_of_calls(trial: Trial) -> Failure | None:
             and torch.allclose(first, again.value, rtol=1e-6, atol=1e-7, equal_nan=True)
         ):
             continue
+        if memory.is_declared(trial.subject, case):
+            return None
         now = (
             f"raises {again.error_type}: {again.error}"
             if again.value is None
