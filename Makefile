@@ -27,6 +27,9 @@ test: $(INSTALLED) ## Run the tests
 test-slow: $(INSTALLED) ## Run the tests that are long by choice: fifty seeds of every right loss
 	$(BIN)/python -m pytest -n auto -m slow
 
+seeds: $(INSTALLED) ## Every right loss, over fifty seeds, in all dtypes: a line each, and the sums (an hour on one core)
+	$(BIN)/python -m benchmarks.correct_seeds $(FORMS)
+
 lint: $(INSTALLED) ## Lint, format check, types, dependency directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +48,4 @@ corpus: $(INSTALLED) ## Check real packages, and compare with the reviewed findi
 clean: ## Remove everything that the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .lossaudit
 
-.PHONY: help setup demo test test-slow lint bench bench-fuzz corpus clean
+.PHONY: help setup demo test test-slow seeds lint bench bench-fuzz corpus clean

@@ -13,6 +13,7 @@ The other tools are installed with pip into an environment of their own, package
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import shutil
@@ -75,6 +76,11 @@ class Contender:
         return statistics.median(getattr(cost, what) for cost in self.costs)
 
 
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+    "PYTHONPATH": str(ROOT)
+}
+
+
 def measure(command: Sequence[str], folder: Path) -> Cost | None:
     """What one command costs; None if it does not end in time."""
     start = time.perf_counter()
@@ -83,7 +89,7 @@ def measure(command: Sequence[str], folder: Path) -> Cost | None:
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=_ENVIRONMENT,
     ) as process:
         while True:
             pid, _, usage = os.wait4(process.pid, os.WNOHANG)
@@ -305,6 +311,7 @@ def main() -> None:
         "--write", action="store_true", help="replace the measured part of benchmarks/README.md"
     )
     options = parser.parse_args()
+    compileall.compile_dir(ROOT / "lossaudit", quiet=1)  # as pip does where it installs a package
     lines = [f"Measured {machine()}, {options.rounds} rounds.", ""]
     reports = [lambda: start_up_report(options.rounds), lambda: growth_report(options.rounds)]
     reports += [lambda name=name: package_report(name, options.rounds) for name in options.packages or PINS]  # type: ignore[misc]

@@ -7,6 +7,7 @@ so it does not matter through which variables, functions, attributes or files a 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -300,6 +301,11 @@ class ClassVal(Value):
         """The dotted names of the external bases, nearest first."""
         return tuple(base.name for base in self.mro if isinstance(base, External))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no base but those of the standard library comes from outside: ``ABC`` makes no class a module."""
+        return all(name.partition(".")[0] in sys.stdlib_module_names for name in self.externals)
+
 
 @dataclass(slots=True, eq=False)
 class Instance(Value):
@@ -408,8 +414,10 @@ def join(values: Iterable[Value]) -> Value:
                 kept.append(one)
     if len(kept) == 1:
         return kept[0]
-    if not kept or len(kept) > MAX_ALTERNATIVES:
+    if not kept:
         return UNKNOWN
+    if len(kept) > MAX_ALTERNATIVES:
+        return Union((*kept[: MAX_ALTERNATIVES - 1], UNKNOWN))
     return Union(tuple(kept))
 
 

@@ -385,11 +385,13 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
 
 
 @functools.cache
-def _checks_at(frequencies: frozenset[str], *, has_reference: bool) -> tuple[Check, ...]:
+def _checks_at(frequencies: tuple[str, ...], has_reference: bool, agreeing: bool) -> tuple[Check, ...]:
     return tuple(
         check
         for check in all_checks()
-        if check.frequency in frequencies and (has_reference or not check.needs_reference)
+        if check.frequency in frequencies
+        and (has_reference or not check.needs_reference)
+        and not (agreeing and check.only_disagreeing)
     )
 
 
@@ -399,8 +401,8 @@ def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
         and trial.case.dtype == "float32"
         and trial.observed.value is not None
     )
-    wanted = {"every", *(frequency for frequency, left in budget.items() if plain and left > 0)}
-    for check in _checks_at(frozenset(wanted), has_reference=trial.variant is not None):
+    wanted = ("every", *(frequency for frequency, left in budget.items() if plain and left > 0))
+    for check in _checks_at(wanted, trial.variant is not None, trial.agrees_everywhere):
         if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
             continue
         failure = check.run(trial)

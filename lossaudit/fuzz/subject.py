@@ -126,7 +126,7 @@ class Subject:
         space = all_spaces()[case.space]
         try:
             given = _arguments(space, case, leaf, target)
-            with torch.enable_grad():
+            with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
                 result = self.invoke(loss, *given, remembers=remembers)
             before = space.cut(leaf, case.target)
             return _describe(result, leaf, gradient, _mutated(space.names, given, before))
@@ -185,16 +185,16 @@ def packed(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
 
 def arrange(prediction: Tensor, layout: str) -> Tensor:
     """The same numbers in another memory layout."""
+    if layout == "contiguous":
+        # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
+        return prediction.clone(memory_format=torch.contiguous_format)
     if (
         layout == "transposed" and prediction.ndim > 2
     ):  # classes last in memory, as [N, L, C] turned to [N, C, L]
         return prediction.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
     if layout == "transposed" and prediction.ndim == 2:
         return prediction.t().clone(memory_format=torch.contiguous_format).t()
-    if layout in {"strided", "transposed"}:
-        return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
-    # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
-    return prediction.clone(memory_format=torch.contiguous_format)
+    return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
 
 
 def single(result: Any) -> Any:
@@ -207,14 +207,14 @@ def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tenso
     return tuple(
         name
         for name, after, then in zip(names, now, before, strict=True)
-        if not _same(after.detach(), then.detach().to(after.dtype))
+        if not _same(after, then if then.dtype is after.dtype else then.to(after.dtype))
     )
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
     """Equality in which NaN equals NaN; the plain comparison settles nearly all."""
     return torch.equal(first, second) or torch.equal(
-        first.double().nan_to_num(nan=0.5), second.double().nan_to_num(nan=0.5)
+        first.detach().double().nan_to_num(nan=0.5), second.detach().double().nan_to_num(nan=0.5)
     )
 
 

@@ -164,3 +164,193 @@ def test_gradients_that_another_optimizer_used_are_not_lost(tmp_path: Path) -> N
     """
     assert found(tmp_path, loss=dedent(source).format(between="first.step()")) == []
     assert found(tmp_path, loss=dedent(source).format(between="pass")) == ["LA506"]
+
+
+def test_a_subclass_takes_the_fields_of_its_dataclass(tmp_path: Path) -> None:
+    source = """
+    from dataclasses import dataclass
+    import keras
+
+    @dataclass
+    class Base:
+        shape: tuple
+        activation: str | None = None
+
+        def compile(self, loss="mse"):
+            inputs = keras.Input(self.shape)
+            outputs = keras.layers.Dense(19, activation=self.activation)(inputs)
+            model = keras.Model(inputs, outputs)
+            model.compile(optimizer="adam", loss=loss)
+            return model
+
+    {decorator}
+    class Dense(Base):
+        def describe(self):
+            return "dense"
+
+    Dense(shape=(10,){activation}).compile("categorical_crossentropy")
+    """
+    for decorator in ("", "@dataclass"):
+        right = dedent(source).format(decorator=decorator, activation=', activation="softmax"')
+        assert found(tmp_path, model=right) == [], decorator
+        wrong = dedent(source).format(decorator=decorator, activation="")
+        assert found(tmp_path, model=wrong) == ["LA113"], decorator
+
+
+def test_what_a_test_of_the_sign_says_of_both_sides(tmp_path: Path) -> None:
+    source = """
+    import flax.linen as nn
+    import jax
+    import jax.numpy as jnp
+
+    class Head(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(1)(x)
+
+    def loss(logits, labels):
+        negative = jnp.where(logits {test} {zero}, {first}, {second})
+        return (nn.relu(logits) - logits * labels + jnp.log1p(jnp.exp(negative))).mean()
+
+    def update(params, x, labels):
+        return jax.value_and_grad(lambda params: loss(Head().apply(params, x), labels))(params)
+    """
+    zeros = "jnp.zeros_like(logits)"
+    right = [
+        (">=", "0", "-logits", "logits"),
+        ("<", "0", "logits", "-logits"),
+        (">", zeros, "-logits", "logits"),
+    ]
+    wrong = [(">=", "0", "logits", "-logits"), (">=", "1", "-logits", "logits")]
+    for cases, codes in ((right, []), (wrong, ["LA403"])):
+        for test, zero, first, second in cases:
+            code = dedent(source).format(test=test, zero=zero, first=first, second=second)
+            assert found(tmp_path, loss=code) == codes, (test, zero, first)
+
+
+def test_a_record_of_a_term_may_lie_anywhere(tmp_path: Path) -> None:
+    source = """
+    import torch
+    import torch.nn.functional as F
+
+    def losses(predicted, target):
+        main = F.mse_loss(predicted, target)
+        side = predicted.abs().mean()
+        return {{"loss": main + {side}, "side": torch.tensor([side])}}
+    """
+    assert found(tmp_path, loss=dedent(source).format(side="side")) == []
+    assert "LA503" in found(tmp_path, loss=dedent(source).format(side="side * torch.ones(3)"))
+    scores = """
+    import torch
+
+    def overlap(segments, truths):
+        shares = []
+        for (start, end), (first, last) in zip(segments, truths):
+            shares.append((min(end, last) - max(start, first)) / (max(end, last) - min(start, first)))
+        shares = torch.tensor(shares)
+        return torch.mean({shares}) * 100
+    """
+    assert found(tmp_path, scores=dedent(scores).format(shares="shares")) == []
+
+
+def test_operators_work_in_place_on_the_tensors_of_pytorch_only(tmp_path: Path) -> None:
+    source = """
+    {imports}
+
+    def loss(predicted, target):
+        predicted /= 2.0
+        return F.cross_entropy(predicted.reshape((-1, 10)), target.reshape((-1, 1))).mean()
+    """
+    paddle = dedent(source).format(imports="import paddle.nn.functional as F")
+    assert found(tmp_path, loss=paddle) == []
+    torch = dedent(source).format(imports="import torch.nn.functional as F")
+    assert "LA307" in found(tmp_path, loss=torch)
+
+
+def test_a_layer_that_another_function_calls(tmp_path: Path) -> None:
+    """The auxiliary head of a discriminator on several devices, and a layer that is computed again in the backward pass."""
+    source = """
+    import torch
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+
+    class Head(nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.count = count
+            self.scores = nn.Sequential(nn.Linear(20, 10), nn.{activation}(dim=1))
+
+        def forward(self, x):
+            if self.count > 1:
+                return {call}
+            return self.scores(x)
+
+    net, criterion = Head(torch.cuda.device_count()), nn.NLLLoss()
+    for x, y in torch.utils.data.DataLoader([]):
+        criterion(net(x), y).backward()
+    """
+    calls = (
+        "nn.parallel.data_parallel(self.scores, x, range(self.count))",
+        "nn.parallel.data_parallel(self.scores, (x,))",
+        "checkpoint(self.scores, x, use_reentrant=False)",
+    )
+    for call in calls:
+        right = dedent(source).format(activation="LogSoftmax", call=call)
+        assert found(tmp_path, net=right) == [], call
+        wrong = dedent(source).format(activation="Softmax", call=call)
+        assert found(tmp_path, net=wrong) == ["LA103"], call
+
+
+def test_no_gradient_goes_into_a_batch(tmp_path: Path) -> None:
+    """Distances between atoms: features of the input, and bins that serve as a target."""
+    source = """
+    import torch
+    from torch import nn
+
+    def distances(positions):
+        sides = positions.unsqueeze(2) - positions.unsqueeze(1)
+        return torch.sqrt((sides ** 2).sum(-1))
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.near, self.scores = nn.Linear(20, 20), nn.Linear(3, 20)
+            self.criterion = nn.CrossEntropyLoss()
+
+        def forward(self, batch):
+            near = self.near(distances({features}))
+            bins = (distances(batch["truth"]) / 2.0).long()
+            return self.criterion(near.flatten(0, 2), bins.flatten())
+    """
+    right = dedent(source).format(features='batch["positions"]')
+    assert found(tmp_path, model=right) == []
+    wrong = dedent(source).format(features='self.scores(batch["positions"])')
+    assert found(tmp_path, model=wrong) == ["LA408"]
+
+
+def test_a_mode_among_many_is_not_lost(tmp_path: Path) -> None:
+    """More alternatives than are told apart: what is wrong in one of the first is found all the same."""
+    modes = "\n".join(
+        f'        if self.kind == "{name}":\n            return x * {place}'
+        for place, name in enumerate("abcdefgh", 2)
+    )
+    source = f"""
+import torch
+from torch import nn
+
+class Critic(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.layer = nn.Linear(20, 1)
+
+    def activate(self, x):
+        if self.kind == "log":
+            return x.sigmoid().log()
+{modes}
+        return x
+
+    def forward(self, x):
+        return self.activate(self.layer(x)).view(-1)
+"""
+    assert found(tmp_path, model=source) == ["LA402"]

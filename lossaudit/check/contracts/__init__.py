@@ -90,6 +90,7 @@ class Contracts:
     transparent_methods: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     wrappers: set[str] = field(default_factory=set)
+    callers: dict[str, str] = field(default_factory=dict)
     preparers: set[str] = field(default_factory=set)
     contexts: dict[str, str] = field(default_factory=dict)
     own_methods: set[str] = field(default_factory=set)
@@ -142,6 +143,7 @@ class Contracts:
         self.transparent_methods |= set(framework.transparent_methods)
         self.refusals |= {name: (signature, parameter) for name, signature, parameter in framework.refusals}
         self.wrappers |= set(framework.wrappers)
+        self.callers |= dict(framework.callers)
         self.preparers |= set(framework.preparers)
         self.contexts |= dict(framework.contexts)
         self.own_methods |= set(framework.own_methods)
@@ -155,6 +157,7 @@ class Contracts:
             *self.containers,
             *self.module_bases,
             *self.wrappers,
+            *self.callers,
             *self.contexts,
             *self.derivatives,
         }

@@ -189,7 +189,7 @@ FRAMEWORK = Framework(
     ),
     ops=tuple(replace(op, home="keras") for op in _OPS),
     layers=_LAYERS,
-    losses=_LOSSES,
+    losses=tuple(replace(one, home="keras") for one in _LOSSES),
     tensor_types=("keras.KerasTensor",),
     module_bases=(("keras.layers.Layer", "call"), ("keras.Layer", "call"), *((name, "call") for name in _MODELS)),
     containers=(("keras.Sequential", "sequential"), ("keras.Model", "graph"), ("keras.Functional", "graph")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossaudit.check.contracts.schema import Framework, Loss, When
 
 _O = "optax."
@@ -86,5 +88,5 @@ FRAMEWORK = Framework(
             )
         ),
     ),
-    losses=_LOSSES,
+    losses=tuple(replace(one, home="jax") for one in _LOSSES),
 )

@@ -237,7 +237,7 @@ FRAMEWORK = Framework(
     ),
     ops=tuple(replace(op, home="paddle") for op in _OPS),
     layers=_LAYERS,
-    losses=_LOSSES,
+    losses=tuple(replace(one, home="paddle") for one in _LOSSES),
     tensor_types=("paddle.Tensor", "paddle.Variable", "paddle.fluid.Variable"),
     module_bases=(
         ("paddle.nn.Layer", "forward"),

@@ -452,6 +452,12 @@ FRAMEWORK = Framework(
         "apex.parallel.DistributedDataParallel", "torch.quantization.prepare_qat", "copy.deepcopy", "copy.copy",
         "torch.utils.checkpoint.checkpoint_wrapper",
     ),
+    callers=(
+        ("torch.nn.parallel.data_parallel",
+         "module: function, inputs: args, device_ids=None, output_device=None, dim=0, module_kwargs=None"),
+        ("torch.utils.checkpoint.checkpoint",
+         "function, *args, use_reentrant=None, preserve_rng_state=None, context_fn=None, determinism_check=None, debug=None, **kwargs"),
+    ),
     preparers=(
         "accelerate.Accelerator.prepare", "accelerate.Accelerator.prepare_model", "lightning.Fabric.setup",
         "lightning.fabric.Fabric.setup", "apex.amp.initialize", "lightning.Fabric.setup_module",

@@ -123,7 +123,7 @@ class Loss:
     logarithm of a distribution, as Kullback-Leibler wants it), or nothing in particular. ``target`` and ``prediction``
     name the arguments; ``target_expects`` is ``class_indices``, ``binary``, ``distribution`` or nothing in particular.
     ``when`` says what an argument such as ``from_logits`` changes; where it is not known, what it decides is left open.
-    An argument in the role of ``class_dim`` overrides the field of that name.
+    An argument in the role of ``class_dim`` overrides the field of that name. ``home`` is as that of an operation.
     """
 
     name: str
@@ -140,6 +140,7 @@ class Loss:
     class_dim: int | None = None
     symmetric: bool = False
     when: tuple[When, ...] = ()
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,8 @@ class Framework:
     """(function, signature, parameter): raises where that argument holds a zero."""
     wrappers: tuple[str, ...] = ()
     """Callables that return their first argument, wrapped: the same for our purposes."""
+    callers: tuple[tuple[str, str], ...] = ()
+    """(function, signature): calls its ``function`` with ``args``, and with the keywords that the signature does not name."""
     preparers: tuple[str, ...] = ()
     """Methods (``class.method``) that return their arguments, wrapped."""
     contexts: tuple[tuple[str, str], ...] = ()

@@ -127,7 +127,7 @@ FRAMEWORK = Framework(
         ("tensorflow.losses.", "keras.losses."),
     ),
     ops=tuple(replace(op, home="tensorflow") for op in _OPS),
-    losses=_LOSSES,
+    losses=tuple(replace(one, home="tensorflow") for one in _LOSSES),
     tensor_types=("tensorflow.Tensor", "tensorflow.Variable"),
     module_bases=(("tensorflow.Module", "__call__"),),
 )

@@ -417,12 +417,15 @@ def _is_elementwise_loss(term: Tensor) -> bool:
     inner = tensors(term.arg("input"))
     if term.op in ("abs", "square", "pow") and inner:
         return all(unscaled(one).op == "sub" for one in inner)
-    if term.op in ("view", "flatten", "squeeze", "sum") and inner:
-        return (term.op != "sum" or bool(reduced_dims(term.args))) and all(
+    if term.op in ("view", "flatten", "squeeze", *_FOLDS) and inner:
+        return (term.op not in _FOLDS or bool(reduced_dims(term.args))) and all(
             _is_elementwise_loss(one) for one in inner
         )
     return False
 
+
+_FOLDS = ("sum", "mean")
+"""What makes one loss of several: each position keeps its own as long as dimensions are named."""
 
 _LAYOUT = (
     "view", "view_as", "flatten", "squeeze", "unsqueeze", "expand", "to", "float", "double", "half", "long", "bool", "transpose",
@@ -587,6 +590,8 @@ def _is_tensor_change(mutation: Mutation, event: FunctionReturn) -> bool:
         return any(_selects_elements(item) for item in items) or (
             len(items) > 1 and any(is_slice(item) for item in items)
         )
+    if any(term.home for value in tensors(event.value) for term in walk_terms(value)):
+        return False  # only PyTorch's tensors have operators in place: elsewhere `x /= y` binds a new tensor
     if mentions(result.arg("other"), mutation.argument):
         return True
     return any(

@@ -59,6 +59,8 @@ _FROM_ANY_DEVICE = frozenset({
 })  # fmt: skip
 """Arguments that PyTorch takes from the CPU wherever the others lie."""
 _NUMBERS = ("size", "numel", "item", "tolist")
+_NO_OPERANDS = frozenset({"dim", "keepdim", "dtype", "device", "index", "size", "args", "data"})
+"""Parameters in which a tensor, if there is one, need not lie where the operation is computed."""
 _WORDS = {
     "cuda": "`.cuda()` picks a GPU inside a loss",
     "cpu": "`.cpu()` moves a part of the loss to the CPU",
@@ -143,42 +145,53 @@ class _DeviceSearch:
     since: int
     handed_in: frozenset[int]
     found: list[tuple[Tensor, str]] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)
+    seen: set[tuple[int, bool]] = field(default_factory=set)
 
     def visit(self, value: Value) -> None:
-        """Look at a value and, unless its device is settled, at its operands."""
-        stack = [value]
-        while stack and len(self.seen) < LIMIT:
-            one = stack.pop()
-            if id(one) in self.seen:
-                continue
-            self.seen.add(id(one))
-            if isinstance(one, Union):
-                stack += _without_what_is_moved(one)
-            elif isinstance(one, (TupleVal, ListVal)):
-                stack += one.items
-            elif isinstance(one, DictVal):
-                stack += one.entries.values()
-            elif isinstance(one, Tensor) and one.ident >= self.since:
-                stack += self._term(one)
+        """Look at a value and, unless its device is settled, at its operands.
 
-    def _term(self, term: Tensor) -> list[Value]:
-        """What is left to look at below ``term``."""
+        What is only a record, such as ``torch.tensor([term])`` beside the loss or the mean of such numbers, meets no other tensor:
+        where it lies matters to nobody.
+        """
+        stack = [(value, False)]
+        while stack and len(self.seen) < LIMIT:
+            one, meets = stack.pop()
+            if (id(one), meets) in self.seen:
+                continue
+            self.seen.add((id(one), meets))
+            if isinstance(one, Union):
+                stack += [(option, meets) for option in _without_what_is_moved(one)]
+            elif isinstance(one, (TupleVal, ListVal)):
+                stack += [(item, meets or len(one.items) > 1) for item in one.items]
+            elif isinstance(one, DictVal):
+                stack += [(entry, meets) for entry in one.entries.values()]
+            elif isinstance(one, Tensor) and one.ident >= self.since:
+                stack += self._term(one, meets=meets)
+
+    def _term(self, term: Tensor, *, meets: bool) -> list[tuple[Value, bool]]:
+        """What is left to look at below ``term``, and whether it meets another tensor there or above."""
         if term.op in _NUMBERS or _is_plain_number(term, self.since):
             return []
         if not term.guarded:
             words = "" if self._is_configured(term) else _fixed_device(term)
             if words:
-                self.found.append((term, words))
+                if meets or term.op not in _TAKES_A_DEVICE:
+                    self.found.append((term, words))
                 return []
         if term.guarded or _settles_device(term):
             return []
-        return [value for name, value in term.args.items() if (term.op, name) not in _FROM_ANY_DEVICE]
+        held = {name: value for name, value in term.args.items() if (term.op, name) not in _FROM_ANY_DEVICE}
+        mates = [name for name, value in held.items() if name not in _NO_OPERANDS and _may_be_tensor(value)]
+        return [(value, meets or any(mate != name for mate in mates)) for name, value in held.items()]
 
     def _is_configured(self, term: Tensor) -> bool:
         """Whether the device is a setting that came from outside the loss."""
         named = (term.arg("device"), *_destinations(term))
         return any(id(value) in self.handed_in for value in named)
+
+
+def _may_be_tensor(value: Value) -> bool:
+    return bool(tensors(value)) or _is_input(value)
 
 
 def _without_what_is_moved(union: Union) -> list[Value]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
+from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
 from lossaudit.check.infer import acts, builtins, functional, methods, objects, visits
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -434,10 +435,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
-    if name in contracts.wrappers:
-        return arguments.positional[0] if arguments.positional else UNKNOWN
-    if name in contracts.preparers:
-        return prepared(arguments)
+    handed = _handed_through(interp, frame, name, arguments, site)
+    if handed is not None:
+        return handed
     inplace = contracts.entries.get(name.removesuffix("_")) if name.endswith("_") else None
     if isinstance(inplace, OpFunction):
         return _call_in_place(interp, frame, inplace, arguments, site)
@@ -455,6 +455,32 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
+
+
+def _handed_through(
+    interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site
+) -> Value | None:
+    """What comes back of something that only passes on what it is handed; None for anything else."""
+    contracts = interp.contracts
+    if name in contracts.wrappers:
+        return arguments.positional[0] if arguments.positional else UNKNOWN
+    if name in contracts.callers:
+        return _call_through(interp, frame, contracts.callers[name], arguments, site)
+    return prepared(arguments) if name in contracts.preparers else None
+
+
+def _call_through(
+    interp: Interpreter, frame: Frame, signature: str, arguments: Arguments, site: Site
+) -> Value:
+    """``checkpoint(layer, x)``: what the function that is handed over makes of the rest."""
+    bound = bind(signature, arguments, with_defaults=False)
+    function, handed = bound.get("function", UNKNOWN), bound.get("args", UNKNOWN)
+    named = {parameter.spelling for parameter in parse_signature(signature)}
+    keywords = {key: value for key, value in arguments.keywords.items() if key not in named}
+    if isinstance(handed, TupleVal):
+        start = None if handed.rest is None else len(handed.items)
+        return interp.call(frame, function, Arguments(list(handed.items), keywords, start), site)
+    return interp.call(frame, function, Arguments([handed], keywords), site)
 
 
 def _call_on_class(

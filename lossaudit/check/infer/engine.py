@@ -31,7 +31,7 @@ from lossaudit.check.infer.ways import Ways
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.losses import has_forward_of_two, is_criterion
 from lossaudit.check.reasoning.trace import Recorder
-from lossaudit.check.reasoning.trained import OBJECTIVES, Trained
+from lossaudit.check.reasoning.trained import OBJECTIVES, Trained, is_only_data
 from lossaudit.check.values import (
     ABSENT,
     ITERATED,
@@ -156,9 +156,9 @@ class Interpreter:
 
     def _tell_trained(self, event: Event) -> None:
         """Tell of the operations that take part in what ``event`` optimises."""
-        for term in self.trained.reached(event, remember=not self.findings.votes):
+        for term, below_layer in self.trained.reached(event, remember=not self.findings.votes):
             judges = self.detectors.judges(TrainedOp, term.op, only_of_definitions=False)
-            if judges:
+            if judges and not is_only_data(term, below_layer=below_layer):
                 self._ask(judges, TrainedOp(term.site, event.contexts, term))
 
     @contextmanager

@@ -456,15 +456,15 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
             instance.items = [] if instance.container in HOLDERS else None
             break
     instance.given = tuple(arguments.all_values())
-    constructor = lookup_class(cls, "__init__")
+    constructor = _constructor(interp, cls)
     if isinstance(constructor, Function):
         interp.building.append(instance)
         try:
             calls.call_value(interp, frame, BoundMethod(constructor, instance), arguments, site)
         finally:
             interp.building.pop()
-    elif cls.is_dataclass or any(base in interp.contracts.record_bases for base in cls.externals):
-        _fill_fields(interp, instance, arguments)
+    elif isinstance(constructor, ClassVal):
+        _fill_fields(interp, instance, constructor, arguments)
         _finish(interp, frame, instance, site)
     else:
         construct_external(interp, instance, arguments)
@@ -474,6 +474,17 @@ def instantiate(interp: Interpreter, frame: Frame, cls: ClassVal, arguments: Arg
     interp.note_instance(instance)
     interp.emit(Construct, lambda: Construct(site, frame.contexts, instance))
     return instance
+
+
+def _constructor(interp: Interpreter, cls: ClassVal) -> Value | None:
+    """The ``__init__`` that makes objects of a class, or the record whose fields they take: a subclass inherits either."""
+    for base in cls.mro:
+        if isinstance(base, ClassVal):
+            if "__init__" in base.scope.vars:
+                return base.scope.vars["__init__"]
+            if base.is_dataclass:
+                return base
+    return cls if any(base in interp.contracts.record_bases for base in cls.externals) else None
 
 
 def of_unknown_state(interp: Interpreter, cls: ClassVal, site: Site) -> Instance:
@@ -497,9 +508,8 @@ def _member(cls: ClassVal, arguments: Arguments) -> Value:
     )
 
 
-def _fill_fields(interp: Interpreter, instance: Instance, arguments: Arguments) -> None:
-    assert isinstance(instance.cls, ClassVal)  # noqa: S101 (only classes of the project have fields)
-    fields = annotated_fields(instance.cls)
+def _fill_fields(interp: Interpreter, instance: Instance, record: ClassVal, arguments: Arguments) -> None:
+    fields = annotated_fields(record)
     values = dict(zip((name for name, _ in fields), arguments.certain_positional(), strict=False))
     values |= arguments.keywords
     for name, default in fields:

@@ -343,6 +343,7 @@ def apply_loss(
         unrecorded="no_grad" in frame.contexts,
         module=criterion,
         depth=depth if depth <= MAX_DEPTH else 1,
+        home=loss.home,
     )
     interp.emit(
         LossCall, lambda: LossCall(site, frame.contexts, loss, args, criterion, term, preset, frame.autocast)

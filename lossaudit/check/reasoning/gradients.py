@@ -23,9 +23,8 @@ from lossaudit.check.values import (
     number,
 )
 
-CUTTING = frozenset(
-    {"detach", "item", "tolist", "numpy", "tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"}
-)
+_MAKES_TENSORS = frozenset({"tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"})
+CUTTING = frozenset({"detach", "item", "tolist", "numpy"}) | _MAKES_TENSORS
 _MAKES_DATA = frozenset({
     "zeros", "ones", "empty", "rand", "full", "zeros_like", "ones_like", "empty_like", "rand_like", "full_like", "new_zeros",
     "new_ones", "new_empty", "new_full", "new_tensor", "hann_window", "randint", "arange", "eye", "linspace", "size", "numel", "one_hot",
@@ -173,7 +172,11 @@ def parts(value: Value) -> list[Value]:
 
 
 def first_cuts(cuts: list[Tensor]) -> list[Tensor]:
-    """Of nested cuts the ones at which something trained is lost, in the order of the source."""
+    """Of nested cuts the ones at which something trained is lost, the surest first.
+
+    What is known to come from layers goes before what is not; there, what was a tensor goes before numbers that become one:
+    these may be plain data (the rewards of a game).
+    """
     out: dict[int, Tensor] = {}
     stack, seen = list(cuts), set[int]()
     while stack and len(seen) < LIMIT:
@@ -186,7 +189,7 @@ def first_cuts(cuts: list[Tensor]) -> list[Tensor]:
             out[id(cut)] = cut
         else:
             stack += deeper
-    return sorted(out.values(), key=lambda cut: cut.site)
+    return sorted(out.values(), key=lambda cut: (not reads_layers(cut), cut.op in _MAKES_TENSORS, cut.site))
 
 
 def _lost_at(cut: Tensor) -> tuple[bool, list[Tensor]]:

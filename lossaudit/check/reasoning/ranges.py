@@ -36,6 +36,7 @@ class Interval(NamedTuple):
 
 ANY = Interval(-math.inf, math.inf)
 NOT_NEGATIVE = Interval(0.0, math.inf)
+NOT_POSITIVE = Interval(-math.inf, 0.0)
 UNIT = Interval(0.0, 1.0)
 SYMMETRIC_UNIT = Interval(-1.0, 1.0)
 
@@ -242,7 +243,35 @@ def _sum(term: Tensor, depth: int) -> Interval:
 
 def _where(term: Tensor, depth: int) -> Interval:
     a, b = _both(term, depth)
+    subject, above = _sign_test(term.arg("condition"))
+    a = a.meet(_on_the_side(term.arg("input"), subject, above=above))
+    b = b.meet(_on_the_side(term.arg("other"), subject, above=not above))
     return Interval(min(a.low, b.low), max(a.high, b.high))
+
+
+_ABOVE, _BELOW = ("gt", "ge"), ("lt", "le")
+_ZEROS = ("zeros_like", "zeros", "new_zeros")
+
+
+def _sign_test(condition: Value | None) -> tuple[Value | None, bool]:
+    """What ``x >= 0`` or ``x < 0`` is about, and whether the test holds above zero."""
+    test = sole(condition)
+    if test is None or test.op not in _ABOVE + _BELOW:
+        return None, True
+    limit = sole(test.arg("other"))
+    if number(test.arg("other")) != 0 and (limit is None or limit.op not in _ZEROS):
+        return None, True
+    return test.arg("input"), test.op in _ABOVE
+
+
+def _on_the_side(value: Value | None, subject: Value | None, *, above: bool) -> Interval:
+    """What is known of ``x``, or of ``-x``, where x has been tested for its sign."""
+    if same_term(value, subject):
+        return NOT_NEGATIVE if above else NOT_POSITIVE
+    negated = sole(value)
+    if negated is not None and negated.op == "neg" and same_term(negated.arg("input"), subject):
+        return NOT_POSITIVE if above else NOT_NEGATIVE
+    return ANY
 
 
 def _matmul(term: Tensor, _depth: int) -> Interval:

@@ -19,11 +19,20 @@ from dataclasses import dataclass, field
 
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.events import Backward, Event, ExternalCall, FunctionReturn, LossCall
-from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import TRAINABLE, is_loss_value, returned_tensors
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers
-from lossaudit.check.values import ClassVal, Instance, Site, Tensor, Unknown, Value, walk_terms
+from lossaudit.check.values import (
+    ClassVal,
+    Instance,
+    Site,
+    Tensor,
+    Unknown,
+    Value,
+    constant,
+    walk_terms,
+)
 
 OBJECTIVES = frozenset({Backward, LossCall, FunctionReturn, ExternalCall})
 """The events that may tell of something optimised."""
@@ -42,10 +51,10 @@ class Trained:
     contracts: Contracts
     known: set[_Key] = field(default_factory=set)
 
-    def reached(self, event: Event, *, remember: bool) -> list[Tensor]:
+    def reached(self, event: Event, *, remember: bool) -> list[tuple[Tensor, bool]]:
         """The terms through which the gradient of what ``event`` optimises passes, and that were not found before.
 
-        ``remember`` is False where the findings may still be taken back.
+        Each with whether it goes into a layer first. ``remember`` is False where the findings may still be taken back.
         """
         if event.in_inference:
             return []
@@ -86,7 +95,7 @@ def _bases(receiver: Value | None) -> tuple[str, ...]:
 def _is_of_plain_class(event: FunctionReturn) -> bool:
     """Whether a method without a module of the framework behind it returned."""
     cls = event.receiver.cls if isinstance(event.receiver, Instance) else event.function.owner
-    return isinstance(cls, ClassVal) and not cls.externals
+    return isinstance(cls, ClassVal) and cls.is_plain
 
 
 def _given_to_criteria(value: Value) -> Iterator[Value]:
@@ -124,21 +133,74 @@ def _holds_layers(term: Tensor) -> bool:
 
 
 def _carries(term: Tensor) -> bool:
-    stops = term.detached or term.inference or term.unrecorded or term.dtype is Dtype.BOOL
+    stops = term.detached or term.inference or term.unrecorded or term.dtype.is_integral
     return not (stops or term.kind is Kind.HARD)
 
 
-def _carriers(values: Iterable[Value], seen: set[_Key]) -> Iterator[Tensor]:
-    stack = list(values)
+def is_only_data(term: Tensor, *, below_layer: bool) -> bool:
+    """Whether ``term`` was computed from a batch alone, into which no gradient goes: positions, masks, templates.
+
+    That is what a loader yields, and where it is the input of a layer, a named part of an argument: ``batch["positions"]``. What
+    nothing at all is known of proves no gradient there either.
+    """
+    sources = list(_sources(term))
+    return bool(sources) and all(
+        isinstance(one, Unknown)
+        and (one.data or (below_layer and (_is_named_part(one) or _is_of_nothing(one))))
+        for one in sources
+    )
+
+
+def _sources(term: Tensor) -> Iterator[Value]:
+    """What ``term`` was computed from: layers and parameters (their terms), and values of unknown origin."""
+    stack: list[Value] = [term]
+    for _ in range(LIMIT):
+        if not stack:
+            return
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            if one.module is not None or one.op == "parameter":
+                yield one
+            else:
+                stack += [operand for name, operand in one.args.items() if name not in _NO_GRADIENT]
+        elif isinstance(one, Unknown):
+            if not one.is_scalar:
+                yield one
+        else:
+            stack += parts(one)
+    yield term
+
+
+def _is_named_part(value: Value | None) -> bool:
+    """Whether it lies under a text in something that was handed in."""
+    while isinstance(value, Unknown):
+        if isinstance(constant(value.at), str):
+            return value.parameter
+        value = value.of
+    return False
+
+
+def _is_of_nothing(value: Value | None) -> bool:
+    """Whether neither an argument nor a call is known from which it came."""
+    while isinstance(value, Unknown):
+        if value.parameter or value.argument or value.origin or value.given:
+            return False
+        value = value.owner if value.of is None else value.of
+    return value is None
+
+
+def _carriers(values: Iterable[Value], seen: set[_Key]) -> Iterator[tuple[Tensor, bool]]:
+    stack = [(value, False) for value in values]
     for _ in range(_LIMIT):
         if not stack:
             return
-        value = stack.pop()
+        value, below = stack.pop()
         if isinstance(value, Tensor):
             key = (value.ident, value.op, value.site)
             if key not in seen and _carries(value):
                 seen.add(key)
-                yield value
-                stack += [operand for name, operand in value.args.items() if name not in _NO_GRADIENT]
+                yield value, below
+                below = below or value.module is not None
+                stack += [(one, below) for name, one in value.args.items() if name not in _NO_GRADIENT]
         elif not isinstance(value, Unknown):
-            stack += parts(value)
+            stack += [(one, below) for one in parts(value)]
