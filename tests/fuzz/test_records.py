@@ -37,6 +37,7 @@ def test_mistakes_name_references() -> None:
     }
     assert mentioned - references == set()
 
+
 def test_of_many_kinds_of_input_the_first_are_named() -> None:
     spaces = collect("lossaudit.fuzz.spaces", "SPACES")
     different = list({space.words: space for space in spaces}.values())
