@@ -53,16 +53,18 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
 
     space = all_spaces()[case.space]
     held = space.names
-    parts = dict(zip(held, space.cut(case.prediction, case.target), strict=True))
-    names = held if interface is None else interface.arranged(held)
-    packed = {"packed": [case.prediction.tolist(), case.target.tolist()]} if space.parts else {}
+    packed = [case.prediction.tolist(), case.target.tolist()]
+    parts = [part.tolist() for part in space.cut(case.prediction, case.target)] if space.parts else packed
+    ordered = zip(held, parts, strict=True)
+    arguments = dict(ordered if interface is None else interface.arranged(list(ordered)))
+    shape = list(case.prediction.shape)
     return {
-        **packed,
-        "arguments": {name: parts[name].tolist() for name in names},
-        "shapes": [list(case.prediction.shape), list(case.target.shape)],
+        **({"packed": packed} if space.parts else {}),
+        "arguments": arguments,
+        "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),
         "dtype": case.dtype,
-        "shape": list(case.prediction.shape),
+        "shape": shape,
         "layout": case.layout,
         "space": case.space,
         "magnitude": case.magnitude,

@@ -185,7 +185,7 @@ def replay(
     session = _session(recognition, subjects)
     case = inputs.revive(options.kept[0])
     if case.space not in session.subjects:
-        taken = " or ".join(inputs.space_named(name).words for name in session.subjects)
+        taken = inputs.words_for(inputs.space_named(name) for name in session.subjects)
         raise TargetError(f"{target} does not take this input any more: it takes {taken}")
     wanted = SAME_FAILURE.get(code, frozenset({code}))
     judges = [check for check in all_checks() if check.code in wanted]
@@ -226,8 +226,8 @@ def _rejected(target: str, recognition: Recognition) -> TargetReport:
 
 def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetReport:
     """The target takes other inputs than those on which the named reference is defined."""
-    taken = dict.fromkeys(door.space.words for door in recognition.opened)
-    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
+    taken = inputs.words_for(door.space for door in recognition.opened)
+    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {taken}"
     return TargetReport(target, None, "error", error=text)
 
 
@@ -385,11 +385,13 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
 
 
 @functools.cache
-def _checks_at(frequencies: frozenset[str], *, has_reference: bool) -> tuple[Check, ...]:
+def _checks_at(frequencies: tuple[str, ...], has_reference: bool, agreeing: bool) -> tuple[Check, ...]:
     return tuple(
         check
         for check in all_checks()
-        if check.frequency in frequencies and (has_reference or not check.needs_reference)
+        if check.frequency in frequencies
+        and (has_reference or not check.needs_reference)
+        and not (agreeing and check.only_disagreeing)
     )
 
 
@@ -399,8 +401,8 @@ def _check(trial: Trial, findings: Findings, budget: dict[str, int]) -> None:
         and trial.case.dtype == "float32"
         and trial.observed.value is not None
     )
-    wanted = {"every", *(frequency for frequency, left in budget.items() if plain and left > 0)}
-    for check in _checks_at(frozenset(wanted), has_reference=trial.variant is not None):
+    wanted = ("every", *(frequency for frequency, left in budget.items() if plain and left > 0))
+    for check in _checks_at(wanted, trial.variant is not None, trial.agrees_everywhere):
         if len(findings.by_code.get(check.code, ())) >= KEPT_FAILURES:
             continue
         failure = check.run(trial)

@@ -279,12 +279,12 @@ class Space:
     @property
     def names(self) -> tuple[str, ...]:
         """What the arguments of the call are named."""
-        return tuple(part.name for part in self.parts) or ("prediction", "target")
+        return tuple(part.name for part in self.parts) if self.parts else ("prediction", "target")
 
     @property
     def learned(self) -> tuple[bool, ...]:
         """Which of the arguments the loss is differentiated with respect to."""
-        return tuple(part.learned for part in self.parts) or (True, False)
+        return tuple(part.learned for part in self.parts) if self.parts else (True, False)
 
     def permits(self, structure: Structure) -> bool:
         """Whether the structure can be filled at all."""

@@ -66,6 +66,7 @@ UNKNOWN = [
     "keeps_the_variance",
     "boundary",
     "asymmetric_focal_tversky",
+    "AgainstAQueue",
 ]
 
 

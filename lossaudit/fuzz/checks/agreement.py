@@ -171,9 +171,9 @@ def _with_reduction(trial: Trial, reduction: str) -> Callable[..., Any] | None:
 
 
 CHECKS = (
-    Check("LF101", value),
-    Check("LF303", precision),
-    Check("LF102", plain_gradient),
-    Check("LF201", wrong_backward),
+    Check("LF101", value, only_disagreeing=True),
+    Check("LF303", precision, only_disagreeing=True),
+    Check("LF102", plain_gradient, only_disagreeing=True),
+    Check("LF201", wrong_backward, only_disagreeing=True),
     Check("LF103", reductions, frequency="few"),
 )

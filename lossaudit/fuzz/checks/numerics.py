@@ -61,4 +61,7 @@ def finite_gradient(trial: Trial) -> Failure | None:
     return Failure("LF302", message, trial.case, evidence)
 
 
-CHECKS = (Check("LF301", finite_value), Check("LF302", finite_gradient))
+CHECKS = (
+    Check("LF301", finite_value, only_disagreeing=True),
+    Check("LF302", finite_gradient, only_disagreeing=True),
+)

@@ -30,8 +30,8 @@ def _labels(structure: Structure, generator: Generator) -> Tensor:
     if structure.targets == "all one":
         return torch.ones(shape, dtype=torch.float64)
     if structure.targets == "soft":
-        return torch.randint(1, 16, shape, generator=generator).double() / 16
-    return torch.randint(0, 2, shape, generator=generator).double()
+        return torch.randint(1, 16, shape, generator=generator, dtype=torch.float64).div_(16)
+    return torch.randint(0, 2, shape, generator=generator, dtype=torch.float64)
 
 
 def _scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:

@@ -16,13 +16,13 @@ IGNORED_PROFILES = ("some-ignored", "all-ignored")
 
 def ordinary(shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Numbers between -3 and 3, never 0: odd multiples of 1/16, so that no kink at zero is met by accident."""
-    steps = torch.randint(-24, 24, shape, generator=generator)
-    return steps.double() / 8 + 1 / 16
+    steps = torch.randint(-24, 24, shape, generator=generator, dtype=torch.float64)
+    return steps.div_(8).add_(1 / 16)
 
 
 def signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
     """-1 and 1 at random."""
-    return torch.randint(0, 2, shape, generator=generator).double() * 2 - 1
+    return torch.randint(0, 2, shape, generator=generator, dtype=torch.float64).mul_(2).sub_(1)
 
 
 def one_hot(indices: Tensor, classes: int) -> Tensor:
@@ -40,7 +40,8 @@ def class_indices(structure: Structure, generator: Generator, params: Params) ->
     ignored = params.get("ignore_index")
     if ignored is None:
         return indices
-    indices = torch.where(indices == ignored, (indices + 1) % structure.classes, indices)
+    if 0 <= ignored < structure.classes:
+        indices = torch.where(indices == ignored, (indices + 1) % structure.classes, indices)
     if structure.targets == "all-ignored":
         return torch.full(shape, int(ignored))
     if structure.targets == "some-ignored":
