@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 LEAST_POINTS = 4
+LEAST_LIMIT = 2
 TRIVIAL = 1e-4
 ROUGH = 1e-3
 """How far off, by the greatest value, a relation may be at a glance."""
@@ -105,7 +106,7 @@ CONDITIONS = (
 def _only_somewhere(points: list[_Point]) -> Relation | None:
     """A condition that holds of every point that differs, and of hardly any other."""
     wrong = [point for point in points if not point.agrees]
-    for condition in CONDITIONS:
+    for condition in (*CONDITIONS, *_beyond_batch(wrong)):
         inside = [point for point in points if condition.holds(point)]
         outside = len(points) - len(inside)
         if len(wrong) < 2 or outside < LEAST_POINTS or 2 * len(wrong) < len(inside):
@@ -114,6 +115,15 @@ def _only_somewhere(points: list[_Point]) -> Relation | None:
             continue
         return Relation(condition.id, f"{_there(condition, inside, wrong)}, and agrees with it elsewhere")
     return None
+
+
+def _beyond_batch(wrong: list[_Point]) -> list[_Condition]:
+    """Larger batches than any that agrees. That a single sample agrees says nothing: what joins samples has none."""
+    limit = min((point.batch for point in wrong), default=0) - 1
+    if limit < LEAST_LIMIT:
+        return []
+    words = f"on batches of more than {limit}"
+    return [_Condition("only-beyond-batch-size", words, lambda point: point.batch > limit)]
 
 
 def _there(condition: _Condition, inside: list[_Point], wrong: list[_Point]) -> str:
