@@ -188,7 +188,7 @@ def replay(
     session = _session(recognition, subjects)
     case = inputs.revive(options.kept[0])
     if case.space not in session.subjects:
-        taken = " or ".join(inputs.space_named(name).words for name in session.subjects)
+        taken = inputs.words_for(inputs.space_named(name) for name in session.subjects)
         raise TargetError(f"{target} does not take this input any more: it takes {taken}")
     wanted = SAME_FAILURE.get(code, frozenset({code}))
     judges = [check for check in all_checks() if check.code in wanted]
@@ -229,8 +229,8 @@ def _rejected(target: str, recognition: Recognition) -> TargetReport:
 
 def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetReport:
     """The target takes other inputs than those on which the named reference is defined."""
-    taken = dict.fromkeys(door.space.words for door in recognition.opened)
-    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
+    taken = inputs.words_for(door.space for door in recognition.opened)
+    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {taken}"
     return TargetReport(target, None, "error", error=text)
 
 

@@ -354,3 +354,15 @@ class Critic(nn.Module):
         return self.activate(self.layer(x)).view(-1)
 """
     assert found(tmp_path, model=source) == ["LA402"]
+
+
+def test_of_one_output_without_a_softmax_one_thing_is_said(tmp_path: Path) -> None:
+    source = """
+    from keras import Sequential
+    from keras.layers import Dense
+
+    model = Sequential([Dense(8, activation="relu", input_shape=(13,)), Dense({units})])
+    model.compile(loss="categorical_crossentropy", optimizer="adam")
+    """
+    assert found(tmp_path, model=dedent(source).format(units=1)) == ["LA110"]
+    assert found(tmp_path, model=dedent(source).format(units=3)) == ["LA113"]
