@@ -67,6 +67,8 @@ UNKNOWN = [
     "boundary",
     "asymmetric_focal_tversky",
     "AgainstAQueue",
+    "balanced_by_its_batch",
+    "root_of_each_group",
 ]
 
 
