@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.subject import IDLE, Avoided, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
@@ -162,10 +163,16 @@ def _run_fake(subject: Subject, case: Case) -> str | None:
     given = tensors(case, subject.interface)
     try:
         # allow_non_fake_inputs: a tensor that the loss keeps for itself is a CPU tensor, which is the point.
-        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), CudaShim(FAKE_DEVICE):
+        # What it keeps is looked after outside of the mode, in which a copy of it would hold no numbers.
+        with (
+            Restored(subject.build.loss),
+            torch.no_grad(),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            CudaShim(FAKE_DEVICE),
+        ):
             loss = _moved(subject.build.loss)
             fake = [torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE) for tensor in given]
-            subject.invoke(loss, *fake)
+            subject.invoke(loss, *fake, remembers=True)
     except Exception as error:  # noqa: BLE001 (only one kind says anything)
         return _mismatch(error)
     return None

@@ -38,6 +38,9 @@ FEW = 3
 KEPT_FAILURES = 12
 PANEL_SECONDS = 20.0
 """The least time that the panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+COMPARED_CODES = frozenset({"LF101", "LF102", "LF103", "LF303", "LF503", "LF505"})
+"""What a comparison with the formula of another loss may show of a right one."""
+TELLING_CODES = frozenset({"LF201", "LF203", "LF301", "LF302", "LF501", "LF502", "LF504"})
 CODE_ORDER = ("LF1", "LF2", "LF3", "LF4", "LF5")
 
 
@@ -185,7 +188,7 @@ def replay(
     session = _session(recognition, subjects)
     case = inputs.revive(options.kept[0])
     if case.space not in session.subjects:
-        taken = " or ".join(inputs.space_named(name).words for name in session.subjects)
+        taken = inputs.words_for(inputs.space_named(name) for name in session.subjects)
         raise TargetError(f"{target} does not take this input any more: it takes {taken}")
     wanted = SAME_FAILURE.get(code, frozenset({code}))
     judges = [check for check in all_checks() if check.code in wanted]
@@ -226,8 +229,8 @@ def _rejected(target: str, recognition: Recognition) -> TargetReport:
 
 def _elsewhere(target: str, recognition: Recognition, asked: Asked) -> TargetReport:
     """The target takes other inputs than those on which the named reference is defined."""
-    taken = dict.fromkeys(door.space.words for door in recognition.opened)
-    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {' or '.join(taken)}"
+    taken = inputs.words_for(door.space for door in recognition.opened)
+    text = f"{target} takes none of the inputs on which {asked.spec.name} is defined; it takes {taken}"
     return TargetReport(target, None, "error", error=text)
 
 
@@ -435,7 +438,32 @@ def _judge(
         # A cause that leaves nothing to be its consequence of has explained too much.
         check, failure, _ = min(findings.by_code[min(dependent)], key=lambda entry: _plainness(entry[1]))
         kept.append((check, failure, cause if cause is not None and cause.variant is None else None))
+    if session.nearest and cause is None:
+        kept = _without_reference(session, kept)
     return [_shrunk(session, check, failure, reason) for check, failure, reason in _relabelled(kept, cause)]
+
+
+def _without_reference(
+    session: Session, kept: list[tuple[Check, Failure, Cause | None]]
+) -> list[tuple[Check, Failure, Cause | None]]:
+    """What stays of the findings on a loss that is near to a known one, where no cause explains how they part.
+
+    Weights made of the batch, a root for each column, one positive for each anchor: right losses equal a plainer one on a
+    part of the inputs. That such a loss is no sum of its samples' losses, or has another value than the plainer one, is no
+    defect; a law that no loss of the kind may break is.
+    """
+    if any(failure.code in TELLING_CODES for _, failure, _ in kept):
+        return kept
+    dropped = [
+        failure.code for _, failure, _ in kept if failure.code in COMPARED_CODES and not failure.independent
+    ]
+    if dropped and session.variant is not None:
+        session.assumptions.append(
+            f"it parts from {session.variant.spec.name} in a way that no known mistake explains and breaks no law by "
+            "itself, so it was taken for another loss: judged by laws, autograd and contract only"
+        )
+        session.variant = None
+    return [entry for entry in kept if entry[1].code not in dropped or entry[1].independent]
 
 
 def _check_laws(session: Session, trials: list[Trial], findings: Findings) -> None:

@@ -15,7 +15,7 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hypothesis.strategies import SearchStrategy
 
@@ -27,6 +27,8 @@ HALF_SCALE = 8.0
 FILLINGS = 12
 """How many times a structure that was drawn is filled: numbers cost a tenth of drawing."""
 SEED_STEP = 7919
+MOST_NAMED = 3
+"""How many kinds of input are named where a target takes many."""
 FEW_CLASSES = 10
 """Where there are more classes than this, a batch larger than the small ones is none of their counts."""
 
@@ -188,3 +190,12 @@ def probe_structures(
 def space_named(name: str) -> Space:
     """The space of this name."""
     return all_spaces()[name]
+
+
+def words_for(spaces: Iterable[Space]) -> str:
+    """What a target takes, in words: the first few kinds of input where there are many."""
+    words = list(dict.fromkeys(space.words for space in spaces))
+    more = len(words) - MOST_NAMED
+    if more > 1:
+        words = [*words[:MOST_NAMED], f"{more} other kinds of input"]
+    return ", or ".join(words)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.variants import Variant
 
 LEAST_POINTS = 4
+LEAST_LIMIT = 2
+BEYOND_BATCH = "only-beyond-batch-size"
 TRIVIAL = 1e-4
 ROUGH = 1e-3
 """How far off, by the greatest value, a relation may be at a glance."""
@@ -105,20 +107,35 @@ CONDITIONS = (
 def _only_somewhere(points: list[_Point]) -> Relation | None:
     """A condition that holds of every point that differs, and of hardly any other."""
     wrong = [point for point in points if not point.agrees]
-    for condition in CONDITIONS:
+    for condition in (*CONDITIONS, *_beyond_batch(wrong)):
         inside = [point for point in points if condition.holds(point)]
         outside = len(points) - len(inside)
         if len(wrong) < 2 or outside < LEAST_POINTS or 2 * len(wrong) < len(inside):
             continue
         if not all(condition.holds(point) for point in wrong):
             continue
+        if condition.id == BEYOND_BATCH and not _has_relation(inside):
+            continue  # what joins the samples of a batch, for instance, is another loss from some size on
         return Relation(condition.id, f"{_there(condition, inside, wrong)}, and agrees with it elsewhere")
     return None
 
 
+def _beyond_batch(wrong: list[_Point]) -> list[_Condition]:
+    """Larger batches than any that agrees. That a single sample agrees says nothing: what joins samples has none."""
+    limit = min((point.batch for point in wrong), default=0) - 1
+    if limit < LEAST_LIMIT:
+        return []
+    words = f"on batches of more than {limit}"
+    return [_Condition(BEYOND_BATCH, words, lambda point: point.batch > limit)]
+
+
+def _has_relation(points: list[_Point]) -> bool:
+    return len(points) >= LEAST_POINTS and _everywhere(points) is not None
+
+
 def _there(condition: _Condition, inside: list[_Point], wrong: list[_Point]) -> str:
     """What it is where the condition holds: a relation or a constant of all of its points, else an example."""
-    relation = _everywhere(inside) if len(inside) >= LEAST_POINTS else None
+    relation = _everywhere(inside) if _has_relation(inside) else None
     if relation is not None:
         return f"{relation.message.removesuffix(' on every input')} {condition.words}"
     if len({round(point.actual, 9) for point in inside}) == 1 and len(inside) > 1:

@@ -10,7 +10,7 @@ import torch
 
 from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz import written
-from lossaudit.fuzz.inputs import space_named
+from lossaudit.fuzz.inputs import space_named, words_for
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
@@ -77,7 +77,7 @@ def assume_build(session: Session, door: Door, alternatives: int) -> None:
 def assume_recognition(session: Session, recognition: Recognition) -> None:
     """Say what the target was taken for, and on what evidence."""
     match = recognition.match
-    spaces = " or ".join(space_named(name).words for name in session.subjects)
+    spaces = words_for(space_named(name) for name in session.subjects)
     if match is None:
         session.assumptions.append(
             f"no known loss was recognised; it takes {spaces}; name one with --reference NAME"

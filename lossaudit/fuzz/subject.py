@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lossaudit.fuzz import surroundings
+from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
@@ -96,17 +97,29 @@ class Subject:
         """The same subject around another callable."""
         return replace(self, build=replace(self.build, loss=loss))
 
-    def observe(self, case: Case, *, gradient: bool = True, stage: str = "call") -> Observation:
-        """Call the target once on a case; whatever it does is data."""
+    def observe(
+        self, case: Case, *, gradient: bool = True, stage: str = "call", remembers: bool = False
+    ) -> Observation:
+        """Call the target once on a case; whatever it does is data.
+
+        Args:
+            case: The input.
+            gradient: Whether to ask for the gradient as well.
+            stage: What is going on, for who watches over the process.
+            remembers: Whether what the call changes in the target stays; else it is as it was before.
+        """
         try:
             self.announce(stage, case, self.interface)
         except Avoided as avoided:
             return Observation(error=str(avoided), error_type="Avoided")
-        seen = _observe_arrays(self, case) if self.interface.arrays else self._observe(case, gradient)
+        if self.interface.arrays:
+            seen = _observe_arrays(self, case, remembers)
+        else:
+            seen = self._observe(case, gradient, remembers)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
-    def _observe(self, case: Case, gradient: bool) -> Observation:
+    def _observe(self, case: Case, gradient: bool, remembers: bool) -> Observation:
         loss = self.at_dtype(case.dtype)
         prediction, target = packed(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
@@ -114,7 +127,7 @@ class Subject:
         try:
             given = _arguments(space, case, leaf, target)
             with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
-                result = self.invoke(loss, *given)
+                result = self.invoke(loss, *given, remembers=remembers)
             before = space.cut(leaf, case.target)
             return _describe(result, leaf, gradient, _mutated(space.names, given, before))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
@@ -128,11 +141,12 @@ class Subject:
             value = single(self.invoke(self.at_dtype(case.dtype), *given))
         return isinstance(value, torch.Tensor) and _hand_written(value)
 
-    def invoke(self, loss: Callable[..., Any], *arguments: Any) -> Any:
-        """The bare call, with the arguments in the order of the space."""
+    def invoke(self, loss: Callable[..., Any], *arguments: Any, remembers: bool = False) -> Any:
+        """The bare call, with the arguments in the order of the space; as :meth:`observe`, it leaves no trace in the loss."""
         ordered = self.interface.arranged(arguments)
         guard = surroundings.Kept() if self.guarded else NOTHING
-        with guard, NOTHING if self.shim is None else self.shim():
+        forgetful = NOTHING if remembers else Restored(loss)
+        with guard, forgetful, NOTHING if self.shim is None else self.shim():
             return loss(*ordered, **self.call)
 
 
@@ -243,12 +257,12 @@ def _hand_written(value: Tensor) -> bool:
     return False
 
 
-def _observe_arrays(subject: Subject, case: Case) -> Observation:
+def _observe_arrays(subject: Subject, case: Case, remembers: bool) -> Observation:
     try:
         given = [tensor.numpy() for tensor in tensors(case, subject.interface)]
         before = [array.copy() for array in given]
         with np.errstate(all="ignore"):
-            result = single(subject.invoke(subject.build.loss, *given))
+            result = single(subject.invoke(subject.build.loss, *given, remembers=remembers))
         value = torch.from_numpy(np.array(result, dtype=np.float64))
     except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
         return _raised(error)

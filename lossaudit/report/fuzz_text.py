@@ -12,7 +12,15 @@ from click import style
 from lossaudit.findings import FuzzFinding, Severity, TargetReport
 from lossaudit.rulebook import load_rules
 
-_VERDICT_COLOUR = {"conforms": "green", "diverges": "red", "error": "yellow"}
+_UNKNOWN = "not recognised"
+_COLOUR = {"conforms": "green", "diverges": "red", _UNKNOWN: "cyan", "error": "yellow"}
+_WORDS = {
+    "conforms": ("conforms", "conform"),
+    "diverges": ("diverges", "diverge"),
+    _UNKNOWN: (_UNKNOWN, _UNKNOWN),
+    "error": ("could not be judged", "could not be judged"),
+}
+"""What is said of one target, and of several."""
 _SEVERITY_COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 WIDTH = 110
 
@@ -40,9 +48,13 @@ def render_concise(reports: Sequence[TargetReport]) -> str:
 
 
 def summary(reports: Sequence[TargetReport]) -> str:
-    """How many targets conform, diverge, or could not be judged."""
-    counts = Counter[str](report.verdict for report in reports)
-    parts = [f"{counts[verdict]} {word}" for verdict, word in _WORDS.items() if counts[verdict]]
+    """How many targets conform, diverge, were judged without a formula, or could not be judged."""
+    counts = Counter[str](_outcome(report) for report in reports)
+    parts = [
+        f"{counts[outcome]} {word if counts[outcome] == 1 else words}"
+        for outcome, (word, words) in _WORDS.items()
+        if counts[outcome]
+    ]
     findings = sum(len(report.findings) for report in reports)
     targets = f"{len(reports)} {'loss' if len(reports) == 1 else 'losses'} fuzzed"
     return f"{targets}: {', '.join(parts)}; {findings} {'finding' if findings == 1 else 'findings'}."
@@ -50,19 +62,18 @@ def summary(reports: Sequence[TargetReport]) -> str:
 
 def overview(reports: Sequence[TargetReport]) -> str:
     """A line a target: its verdict, what it was judged against, and the codes of its findings."""
-    rows = [
-        (report.target, _verdict_word(report), _judged_against(report), _codes(report)) for report in reports
-    ]
+    rows = [(report.target, _outcome(report), _judged_against(report), _codes(report)) for report in reports]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = []
-    for (target, verdict, reference, codes), report in zip(rows, reports, strict=True):
-        coloured = style(f"{verdict:<{widths[1]}}", fg=_VERDICT_COLOUR[report.verdict])
+    for target, verdict, reference, codes in rows:
+        coloured = style(f"{verdict:<{widths[1]}}", fg=_COLOUR[verdict])
         lines.append(f"{target:<{widths[0]}}  {coloured}  {reference:<{widths[2]}}  {codes}".rstrip())
     return "\n".join(lines) + "\n"
 
 
-def _verdict_word(report: TargetReport) -> str:
-    return "no finding" if report.verdict == "conforms" and report.reference is None else report.verdict
+def _outcome(report: TargetReport) -> str:
+    """The verdict. Where no formula was at hand, that nothing was found does not say that the loss is right."""
+    return _UNKNOWN if report.verdict == "conforms" and report.reference is None else report.verdict
 
 
 def _judged_against(report: TargetReport) -> str:
@@ -73,9 +84,6 @@ def _codes(report: TargetReport) -> str:
     if report.error:
         return textwrap.shorten(report.error, WIDTH // 2, placeholder=" ...")
     return ", ".join(dict.fromkeys(finding.code for finding in report.findings))
-
-
-_WORDS = {"conforms": "conforms", "diverges": "diverges", "error": "could not be judged"}
 
 
 def _target(report: TargetReport) -> str:
@@ -97,9 +105,9 @@ def _against(report: TargetReport) -> str:
 
 
 def _headline(report: TargetReport) -> str:
-    if report.verdict == "conforms" and report.reference is None:
+    if _outcome(report) == _UNKNOWN:
         return f"{style(report.target, bold=True)}: {style('NO FINDING', bold=True)} (no known loss was recognised)"
-    verdict = style(report.verdict.upper(), fg=_VERDICT_COLOUR[report.verdict], bold=True)
+    verdict = style(report.verdict.upper(), fg=_COLOUR[report.verdict], bold=True)
     return f"{style(report.target, bold=True)}: {verdict}{_against(report)}"
 
 

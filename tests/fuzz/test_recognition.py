@@ -66,6 +66,9 @@ UNKNOWN = [
     "keeps_the_variance",
     "boundary",
     "asymmetric_focal_tversky",
+    "AgainstAQueue",
+    "balanced_by_its_batch",
+    "root_of_each_group",
 ]
 
 

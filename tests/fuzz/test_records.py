@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from conftest import ROOT  # noqa: F401 (skips where torch is missing)
 
+from lossaudit.fuzz.inputs import words_for
 from lossaudit.fuzz.registry import collect
 
 KINDS = [("lossaudit.fuzz.spaces", "SPACES"), ("lossaudit.fuzz.references", "REFERENCES")]
@@ -35,3 +36,13 @@ def test_mistakes_name_references() -> None:
         name for mistake in collect("lossaudit.fuzz.mistakes", "MISTAKES") for name in mistake.references
     }
     assert mentioned - references == set()
+
+
+def test_of_many_kinds_of_input_the_first_are_named() -> None:
+    spaces = collect("lossaudit.fuzz.spaces", "SPACES")
+    different = list({space.words: space for space in spaces}.values())
+    assert words_for(different[:3]).count(", or ") == 2
+    told = words_for([*different, *different])
+    assert told.endswith(f", or {len(different) - 3} other kinds of input")
+    assert different[2].words in told
+    assert different[3].words not in told

@@ -31,6 +31,15 @@ class Wraps:
     def __call__(self, logits, labels):
         return self.main_loss(logits, labels)
 
+class WrapsAndReduces(torch.nn.Module):
+    def __init__(self, loss, reduction="mean"):
+        super().__init__()
+        self.loss, self.reduction = loss, reduction
+
+    def forward(self, scores, labels):
+        value = self.loss(scores, labels)
+        return value if self.reduction == "none" else getattr(value, self.reduction)()
+
 class Odd:
     def __init__(self, gamma, schedule):
         pass
@@ -117,3 +126,9 @@ def test_what_a_base_requires_is_handed_on_by_keyword(tmp_path: Path) -> None:
     told = " ".join(report.assumptions)
     assert "num_classes was given as 3" in told
     assert "embedding_size was given as 4" in told
+
+
+def test_a_reduction_is_not_judged_of_what_an_assumed_criterion_has_reduced(path: Path) -> None:
+    report = audit_here(f"{path}:WrapsAndReduces", FuzzOptions(max_examples=5))
+    assert report.reference is not None
+    assert [finding.code for finding in report.findings] == []

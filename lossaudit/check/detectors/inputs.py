@@ -204,8 +204,8 @@ def relu_before_loss(event: LossCall) -> Iterator[Hit]:
 
 @detector("LA113", LossCall)
 def cross_entropy_without_softmax(event: LossCall) -> Iterator[Hit]:
-    """A cross-entropy over given probabilities gets raw scores."""
-    if event.loss.expects == "probabilities" and _kind(event) is Kind.SCORE:
+    """A cross-entropy over given probabilities gets raw scores. Of a single one LA110 says that no softmax helps."""
+    if event.loss.expects == "probabilities" and _kind(event) is Kind.SCORE and not _has_one_class(event):
         message = f"raw scores reach {loss_label(event)}, which expects probabilities"
         advice = "apply a softmax first, or tell the loss that it gets logits"
         yield _hit("LA113", event, message, advice, told_logits(event))
@@ -348,18 +348,19 @@ def _shape_trail(term: Tensor) -> tuple[Step, ...]:
 @detector("LA110", LossCall)
 def cross_entropy_over_one_class(event: LossCall) -> Iterator[Hit]:
     """A softmax cross-entropy over one class is 0 whatever it reads."""
-    if (
-        event.loss.expects not in ("logits", "probabilities")
-        or event.loss.class_dim is None
-        or not _prediction(event)
-    ):
+    if event.loss.expects not in ("logits", "probabilities") or not _prediction(event):
         return
     if all(one.source.op in _SOFTMAX for one in _prediction(event)):
         return  # said where the softmax is
-    if _length(event.args.get(event.loss.prediction), event.loss.class_dim) == 1:
+    if _has_one_class(event):
         message = f"{loss_label(event)} over a single class is always 0"
         trail = _shape_trail(event.term)
         yield Hit("LA110", event.site, message, trail, "use `BCEWithLogitsLoss` for a single output")
+
+
+def _has_one_class(event: LossCall) -> bool:
+    classes = event.loss.class_dim
+    return classes is not None and _length(event.args.get(event.loss.prediction), classes) == 1
 
 
 # LA112: hard decisions ---------------------------------------------------------------------------------------------

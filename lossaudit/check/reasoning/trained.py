@@ -61,6 +61,13 @@ class Trained:
         seen = self.known if remember else set(self.known)
         return list(_carriers(self._objectives(event), seen))
 
+    def is_by_hand(self, event: Event) -> bool:
+        """Whether what ``event`` optimises has a gradient that somebody wrote: ``forward`` of an ``autograd.Function``."""
+        owner = event.function.owner if isinstance(event, FunctionReturn) else None
+        return isinstance(owner, ClassVal) and any(
+            base in self.contracts.gradients_by_hand for base in owner.externals
+        )
+
     def _objectives(self, event: Event) -> Iterable[Value]:
         if isinstance(event, Backward):
             return [event.value, *_given_to_criteria(event.value)]
@@ -140,14 +147,11 @@ def _carries(term: Tensor) -> bool:
 def is_only_data(term: Tensor, *, below_layer: bool) -> bool:
     """Whether ``term`` was computed from a batch alone, into which no gradient goes: positions, masks, templates.
 
-    That is what a loader yields, and where it is the input of a layer, a named part of an argument: ``batch["positions"]``. What
-    nothing at all is known of proves no gradient there either.
+    That is what a loader yields, and where it is the input of a layer, a named part of an argument: ``batch["positions"]``.
     """
     sources = list(_sources(term))
     return bool(sources) and all(
-        isinstance(one, Unknown)
-        and (one.data or (below_layer and (_is_named_part(one) or _is_of_nothing(one))))
-        for one in sources
+        isinstance(one, Unknown) and (one.data or (below_layer and _is_named_part(one))) for one in sources
     )
 
 
@@ -178,15 +182,6 @@ def _is_named_part(value: Value | None) -> bool:
             return value.parameter
         value = value.of
     return False
-
-
-def _is_of_nothing(value: Value | None) -> bool:
-    """Whether neither an argument nor a call is known from which it came."""
-    while isinstance(value, Unknown):
-        if value.parameter or value.argument or value.origin or value.given:
-            return False
-        value = value.owner if value.of is None else value.of
-    return value is None
 
 
 def _carriers(values: Iterable[Value], seen: set[_Key]) -> Iterator[tuple[Tensor, bool]]:

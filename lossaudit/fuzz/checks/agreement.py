@@ -158,6 +158,8 @@ def _is_sum(trial: Trial, samples: torch.Tensor) -> bool:
 def _with_reduction(trial: Trial, reduction: str) -> Callable[..., Any] | None:
     """The target under another reduction; None where it has no such parameter, or refuses."""
     build = trial.subject.build
+    if any(source.startswith("torch.nn.") for source in build.assumed.values()):
+        return None  # the criterion that it was handed has reduced before it could
     if build.rebuild is not None and "reduction" in build.parameters:
         try:
             return build.rebuild({"reduction": reduction})

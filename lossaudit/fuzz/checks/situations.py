@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lossaudit.fuzz import devices, inputs, variants
+from lossaudit.fuzz import devices, inputs, memory, variants
 from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
@@ -349,21 +349,23 @@ def order_of_calls(trial: Trial) -> Failure | None:
         return None
     space = all_spaces()[case.space]
     seed_torch(0)
-    first = subject.observe(case, gradient=False).value
+    first = subject.observe(case, gradient=False, remembers=True).value
     between = [replace(case, dtype=name) for name in reach.dtypes if name != case.dtype]
     for count in reach.classes:
         structure = Structure(classes=count, features=reach.features[0], targets=reach.targets[0], seed=1)
         between.append(inputs.fill(space, structure, {} if trial.variant is None else trial.variant.params))
     for other in between:
-        subject.observe(other, gradient=False)
+        subject.observe(other, gradient=False, remembers=True)
         seed_torch(0)
-        again = subject.observe(case, gradient=False)
+        again = subject.observe(case, gradient=False, remembers=True)
         if first is None or (
             again.value is not None
             and first.shape == again.value.shape
             and torch.allclose(first, again.value, rtol=1e-6, atol=1e-7, equal_nan=True)
         ):
             continue
+        if memory.is_declared(trial.subject, case):
+            return None
         now = (
             f"raises {again.error_type}: {again.error}"
             if again.value is None

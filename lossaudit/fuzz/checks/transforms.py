@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import variants
+from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.model import Failure
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import single, tensors
@@ -38,7 +39,8 @@ def _outcome(
     transformed: Callable[..., Tensor], case: Case, trial: Trial
 ) -> tuple[Tensor | None, str | None]:
     try:
-        return transformed(*tensors(case, trial.subject.interface)).detach().double(), None
+        with Restored(trial.subject.build.loss):
+            return transformed(*tensors(case, trial.subject.interface)).detach().double(), None
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
         return None, f"{type(error).__name__}: {first_line(error)}"
 
@@ -47,7 +49,7 @@ def _own(trial: Trial) -> Callable[..., Tensor]:
     loss = trial.subject.at_dtype(trial.case.dtype)
 
     def called(*arguments: Tensor) -> Tensor:
-        value: Tensor = single(trial.subject.invoke(loss, *arguments))
+        value: Tensor = single(trial.subject.invoke(loss, *arguments, remembers=True))
         return value
 
     return called

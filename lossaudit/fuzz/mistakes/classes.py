@@ -213,7 +213,7 @@ def _mean_over_classes(terms: Terms, prediction: Tensor) -> Tensor:
 OFF_CLASS = Parameter(
     "off_class", "1", "choice", guesses=("1", "smoothing / C", "smoothing / (C - 1)", "smoothing", "0")
 )
-OFF_ROWS = Parameter("off_class", "1", "choice", guesses=("1", "smoothing", "0"))
+OFF_ROWS = Parameter("off_class", "1", "choice", guesses=("1", "smoothing", "smoothing / C", "0"))
 
 MISTAKES = (
     Mistake(

@@ -105,6 +105,17 @@ def _log_of_softmax(prediction: Tensor, target: Tensor, params: Params, nudge: f
     return _elements(temperature**2 * (torch.special.xlogy(teacher, teacher) - teacher * student))
 
 
+def _of_student_probabilities(_: Formula) -> Formula:
+    """The student's probabilities where kl_div wants their logarithms."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        heat = params["temperature"]
+        soft = kl((prediction / heat).softmax(1), (target / heat).softmax(1), params)
+        return _elements(heat ** params["power"] * soft.losses)
+
+    return changed
+
+
 def _one_side(_: Formula) -> Formula:
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         temperature = params["temperature"]
@@ -274,6 +285,14 @@ MISTAKES = (
         "is multiplied by T, not by T^2, with T = {temperature:g}",
         wrong=_scaled(-1.0),
         applies=_tempered,
+    ),
+    Mistake(
+        "kl-of-probabilities",
+        DISTILLATION,
+        "takes softmax(x / T) where log_softmax(x / T) is meant: the first argument of kl_div is log-probabilities",
+        "LA109",
+        wrong=_of_student_probabilities,
+        parameters=(SCALE_POWER,),
     ),
     Mistake(
         "temperature-on-one-side",

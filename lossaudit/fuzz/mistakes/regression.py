@@ -160,6 +160,19 @@ def _root_by_sample(formula: Formula) -> Formula:
     return changed
 
 
+def _root_by_column(formula: Formula) -> Formula:
+    """One root for each output over the batch, then the mean of them."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        if prediction.ndim < 2:
+            return formula(prediction, target, params)
+        columns = zip(prediction.unbind(1), target.unbind(1), strict=True)
+        mean = torch.stack([formula(one, other, params).losses for one, other in columns]).mean()
+        return Terms(mean, torch.ones_like(mean))
+
+    return changed
+
+
 def _plain_root(prediction: Tensor, target: Tensor, params: Params, _nudge: float) -> Terms:
     root = (((prediction - target) ** 2).mean() + (params.get("guard") or 0.0)).sqrt()
     return Terms(root, torch.ones_like(root))
@@ -224,6 +237,13 @@ MISTAKES = (
         ROOTS,
         "takes one root for each sample and averages them: a published convention",
         wrong=_root_by_sample,
+        convention=True,
+    ),
+    Mistake(
+        "root-by-column",
+        ROOTS,
+        "takes one root for each output and averages them: a published convention",
+        wrong=_root_by_column,
         convention=True,
     ),
     Mistake(

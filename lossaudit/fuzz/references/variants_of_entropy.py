@@ -104,10 +104,12 @@ def symmetric(prediction: Tensor, target: Tensor, params: Params) -> Terms:
 
 
 def generalised(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-    """(1 - p^q) / q."""
+    """(1 - p^q) / q; p is at least the guard, if there is one."""
     index, kept = kept_indices(target, params)
-    q = params["q"]
+    q, guard = params["q"], params.get("guard")
     entropy = minus_log(prediction, index)
+    if guard:
+        entropy = entropy.clamp(max=-math.log(guard))
     return _terms(-torch.expm1(-q * entropy) / q if q else entropy, kept)
 
 
@@ -255,7 +257,7 @@ REFERENCES = (
         source="Zhang and Sabuncu 2018, Generalized Cross Entropy Loss, equation 6 (arXiv:1805.07836)",
         spaces=("logits-indices",),
         formula=generalised,
-        parameters=(Parameter("q", 0.0, "number", ("q",)), IGNORE_INDEX),
+        parameters=(Parameter("q", 0.0, "number", ("q",)), IGNORE_INDEX, GUARD),
         laws=frozenset({"shift", "permutation", "additive", "minimum"}),
         target_profiles=HARD,
         essential=("q",),

@@ -89,7 +89,7 @@ def symmetric(x: Array, y: Array, params: Params) -> Array:
 
 def generalised(x: Array, y: Array, params: Params) -> Array:
     p, _, _, kept = _of_classes(x, y, params)
-    q = number(params["q"])
+    p, q = larger(p, number(params.get("guard") or 0)), number(params["q"])
     return _left((1 - power(p, q)) / q if q else -log(p), kept)
 
 
@@ -142,7 +142,7 @@ EXACT = {
     "symmetric_cross_entropy": Exact(
         symmetric, ({"beta": 1.0, "alpha": 0.5}, {"beta": 1.0, "log_zero": -9.0})
     ),
-    "generalised_cross_entropy": Exact(generalised, ({"q": 0.7}, {"q": 1.0})),
+    "generalised_cross_entropy": Exact(generalised, ({"q": 0.7}, {"q": 1.0}, {"q": 0.7, "guard": 1e-5})),
     "asymmetric_loss": Exact(
         asymmetric, ({"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05, "guard": 1e-8}, {"gamma_neg": 2.0})
     ),
