@@ -32,7 +32,7 @@ def listed(target: Tensor) -> Tensor:
 def _lists(structure: Structure, generator: Generator) -> Tensor:
     classes, shape = structure.classes, (structure.batch, structure.classes)
     order = torch.rand(shape, generator=generator).argsort(1)
-    counts = torch.randint(1, classes, (structure.batch, 1), generator=generator)
+    counts = torch.randint(1, max(2, classes), (structure.batch, 1), generator=generator)
     if structure.targets != "random":
         counts = torch.full_like(counts, classes if structure.targets == "all listed" else 0)
     return torch.where(torch.arange(classes) < counts, order, torch.full_like(order, END))
