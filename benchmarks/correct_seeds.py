@@ -40,6 +40,7 @@ NARROW = {
     "CenterByMask": ["bfloat16", *WIDE],
     "supcon_single_view": ["bfloat16", *WIDE],
     "in_numpy": WIDE,
+    "TorchMultiLabelMargin": WIDE,
     "TorchMultiMargin": WIDE,
     "ByModule": WIDE,
     "lengths_first": WIDE,

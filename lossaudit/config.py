@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     a model or a function ``yields``.
     """
 
+    extend: str | None = None
     select: list[str] | None = None
     extend_select: list[str] = []
     ignore: list[str] = []
@@ -151,7 +152,35 @@ def expand_selector(selector: str) -> list[str]:
 
 
 def _read(path: Path) -> Settings | None:
-    """The settings in ``path``; None for a ``pyproject.toml`` that says nothing of lossaudit."""
+    """The settings in ``path``, with those that it extends; None for a ``pyproject.toml`` that says nothing of lossaudit."""
+    table = _table(path, ())
+    return None if table is None else msgspec.convert(table, Settings)
+
+
+def _table(path: Path, extending: tuple[str, ...]) -> dict[str, Any] | None:
+    """The keys that are set in ``path`` and in what it extends; its own win, each as a whole."""
+    table = _own_table(path)
+    if table is None or "extend" not in table:
+        return table
+    if "\0" in table["extend"]:
+        raise ConfigError(f"{path}: `extend` holds a null byte")
+    source = path.parent / os.path.expanduser(table["extend"])  # noqa: PTH111 (pathlib's raises for an unknown user)
+    seen = (*extending, os.path.realpath(path))
+    if os.path.realpath(source) in seen:
+        raise ConfigError(f"{path}: `extend` leads back to {source}")
+    inherited = _table(source, seen)
+    if inherited is None:
+        raise ConfigError(f"{path}: `extend` leads to {source}, which has no [tool.lossaudit] table")
+    folder = source.absolute().parent
+    if "src" in inherited:
+        inherited["src"] = [str(folder / one) for one in inherited["src"]]
+    if "baseline" in inherited:
+        inherited["baseline"] = str(folder / inherited["baseline"])
+    return {**inherited, **table}
+
+
+def _own_table(path: Path) -> dict[str, Any] | None:
+    """What ``path`` itself sets, proved to be of the right kind."""
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -171,7 +200,7 @@ def _read(path: Path) -> Settings | None:
         reason = _broken_contract(name, entry)
         if reason is not None:
             raise ConfigError(f'{path}: [{prefix}{"." if prefix else ""}contracts] "{name}": {reason}')
-    return settings
+    return dict(table)
 
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
@@ -201,7 +230,7 @@ def _is_argument(given: object) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and 0 <= given < MAX_PLACE
 
 
-def _tool_table(document: dict[str, Any]) -> object:
+def _tool_table(document: dict[str, Any]) -> Any:
     tool = document.get("tool", {})
     return tool.get("lossaudit") if isinstance(tool, dict) else None
 

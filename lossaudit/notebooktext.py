@@ -13,7 +13,7 @@ import re
 import tokenize
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -57,8 +57,7 @@ class Notebook:
     @property
     def source(self) -> bytes:
         """All code cells as one module."""
-        lines = [line for cell in self.python for line in cell]
-        return "".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace")
+        return as_source(line for cell in self.python for line in cell)
 
     def place(self, row: int) -> tuple[int, int]:
         """The cell, and the row in it, of a row of :attr:`source`; both count from 1."""
@@ -91,6 +90,11 @@ class Notebook:
             return None
         last = len(self.cells[before - 1])
         return before if self.is_plain(before, last, last) else None
+
+
+def as_source(lines: Iterable[str]) -> bytes:
+    """Lines as the bytes of a module."""
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace")
 
 
 def is_notebook(filename: str | PurePath) -> bool:

@@ -209,6 +209,16 @@ UNSAFE: dict[str, list[tuple[str, tuple[int, ...], torch.Tensor, Loss]]] = {
             CLASSES,
             cross_entropy,
         ),
+        (
+            ("class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.layers = nn.ModuleList([nn.Identity(), nn.Identity()])\n        self.act = nn.Softmax(dim=1)\n\n"
+            "    def forward(self, z):\n        for i, layer in enumerate(self.layers):\n            z = layer(z)\n"
+            "            if i < len(self.layers) - 1:\n                z = z * 2\n        return self.act(z)\n\n\n"
+            "net = Net()\n\n\ndef loss(z, y):\n    return F.cross_entropy(net(z), y)\n"),
+            MANY,
+            CLASSES,
+            lambda z, y: F.cross_entropy(2 * z, y),
+        ),
     ],
     "LA103": [
         ("def loss(z, y):\n    return F.nll_loss(F.softmax(z, dim=1), y)\n", MANY, CLASSES, cross_entropy),

@@ -41,6 +41,7 @@ class Unit:
     is_analysed: bool
     findings: tuple[Finding, ...]
     asked: tuple[int, ...]
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Cache:
                 and all(true[one] for one in unit.asked)
             ):
                 asked = frozenset(entry.asked[one][0] for one in unit.asked)
-                known[task.path] = Report(task.path, unit.findings, asked)
+                known[task.path] = Report(task.path, unit.findings, asked, unit.is_partial)
         return known
 
     def remember(
@@ -116,7 +117,7 @@ class Cache:
             report = reports.get(task.path)
             if report is not None and not any(finding.code in UNSURE for finding in report.findings):
                 asked = tuple(places.setdefault(question, len(places)) for question in report.asked)
-                units[str(task.path)] = Unit(task.is_analysed, report.findings, asked)
+                units[str(task.path)] = Unit(task.is_analysed, report.findings, asked, report.is_partial)
         is_whole = len(units) == len(self._given.names)
         entry = Entry(
             _common(setup),

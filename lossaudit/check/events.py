@@ -49,9 +49,13 @@ class OpEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrainedOp(Event):
-    """An operation has turned out to take part in something that is optimised; each is told once, after the fact."""
+    """An operation has turned out to take part in something that is optimised; each is told once, after the fact.
+
+    ``by_hand`` says that the function in which it stands states its gradient itself.
+    """
 
     term: Tensor
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossaudit.check.cell_edits import edit_notebook
-from lossaudit.check.notebooks import python_of
+from lossaudit.check.notebooks import broken_cells, python_of
 from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.findings import Applicability, Edit, Finding, Position, Severity
 from lossaudit.notebooktext import is_notebook, read_notebook
@@ -96,7 +96,7 @@ def edited(filename: str, data: bytes, edits: Iterable[Edit]) -> bytes | None:
         after = apply_edits(data, in_order)
         return after if _parses(filename, after) else None
     notebook = edit_notebook(data, in_order)
-    if notebook is None or not _parses(filename, notebook):
+    if notebook is None or not _parses(filename, notebook) or _breaks_a_cell(Path(filename), data, notebook):
         return None
     modules = (read_notebook(notebook).source, apply_edits(read_notebook(data).source, in_order))
     same = [[line for line in module.splitlines() if line.strip()] for module in modules]
@@ -297,6 +297,11 @@ def _overlap(one: Edit, other: Edit) -> bool:
     if one.span == other.span:
         return True
     return one.span.start < other.span.end and other.span.start < one.span.end
+
+
+def _breaks_a_cell(path: Path, before: bytes, after: bytes) -> bool:
+    """Whether cells of a notebook are no Python any more; those that were none do not keep the others from being mended."""
+    return len(broken_cells(path, after)) > len(broken_cells(path, before))
 
 
 def _parses(filename: str, data: bytes) -> bool:

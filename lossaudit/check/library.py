@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from lossaudit.check import ir, looks
 from lossaudit.check.looks import common_folder, normal
-from lossaudit.check.notebooks import python_of
+from lossaudit.check.notebooks import broken_cells, python_of
 from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower, read
+from lossaudit.notebooktext import is_notebook
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6
@@ -96,6 +97,10 @@ class Library:
         """The Python in the file that lies here, or why it cannot be read."""
         return self._remembered(("text", path), lambda: self._text(path))
 
+    def broken_cells(self, path: Path) -> tuple[tuple[SourceError, ...], Questions]:
+        """Why cells of the notebook that lies here are left out, if it is one and others are Python."""
+        return self._remembered(("broken", path), lambda: self._broken_cells(path))
+
     def resolve(
         self, folder: Path, paths: tuple[Path, ...], dotted: str, level: int
     ) -> tuple[Place | None, Questions]:
@@ -168,22 +173,31 @@ class Library:
         except SourceError as error:
             return error
 
+    def _broken_cells(self, path: Path) -> tuple[SourceError, ...]:
+        try:
+            return broken_cells(path, self._data(path)) if is_notebook(path) else ()
+        except SourceError:
+            return ()
+
     def _source(self, path: Path) -> bytes:
         """The Python in a file: what the run was given for it, else what is on the disk.
 
         Raises:
             SourceError: E003, it cannot be read; E001 or E002, it is a notebook that is broken.
         """
+        return python_of(path, self._data(path))
+
+    def _data(self, path: Path) -> bytes:
         given = self._sources.get(path)
         if given is not None:
-            return python_of(path, given)
+            return given
         try:
             data = read(path)
         except SourceError:
             self._ask(looks.asks_content(path), lambda: "")
             raise
         self._ask(looks.asks_content(path), lambda: looks.digest(data))
-        return python_of(path, data)
+        return data
 
     # Names
 

@@ -1,28 +1,54 @@
-"""Notebooks in a run of ``check``: the module that their cells make, and the errors that a broken one gives."""
+"""Notebooks in a run of ``check``: the module that their cells make, and what is wrong with a broken one or with one of its cells."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from lossaudit.check.source import SourceError, check_syntax
 from lossaudit.findings import Finding
-from lossaudit.notebooktext import Notebook, NotebookError, in_cells, is_notebook, read_notebook
+from lossaudit.notebooktext import Notebook, NotebookError, as_source, in_cells, is_notebook, read_notebook
 
 
 def python_of(path: Path, data: bytes) -> bytes:
-    """The Python in a file: of a notebook its cells in order, of any other file its bytes.
+    """The Python in a file: of a notebook its cells in order, those blank that are none; of any other file its bytes.
 
     Raises:
-        SourceError: E001, not a notebook, or a cell is not Python; E002, not UTF-8. Rows are those of the module.
+        SourceError: E001, not a notebook, or no cell is Python; E002, not UTF-8. Rows are those of the module.
     """
-    if not is_notebook(path):
-        return data
+    return _cells(data).source if is_notebook(path) else data
+
+
+def broken_cells(path: Path, data: bytes) -> tuple[SourceError, ...]:
+    """Why cells of a notebook are left out of its Python.
+
+    Raises:
+        SourceError: As :func:`python_of` does.
+    """
+    return _cells(data).broken if is_notebook(path) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    source: bytes
+    broken: tuple[SourceError, ...]
+
+
+@lru_cache(maxsize=32)
+def _cells(data: bytes) -> _Cells:
     notebook = _notebook(data)
-    for start, lines in zip(notebook.starts, notebook.python, strict=True):
-        _refuse_broken_cell(start, lines)
-    return notebook.source
+    lines: list[str] = []
+    broken: list[SourceError] = []
+    for start, cell in zip(notebook.starts, notebook.python, strict=True):
+        error = _complaint(start, cell)
+        lines += cell if error is None else [""] * len(cell)
+        broken += [] if error is None else [error]
+    if broken and not any(line.strip() for line in lines):
+        raise broken[0]
+    return _Cells(as_source(lines), tuple(broken))
 
 
 def told_by_cells(findings: Sequence[Finding], sources: Mapping[Path, bytes]) -> tuple[Finding, ...]:
@@ -52,9 +78,10 @@ def _notebook(data: bytes) -> Notebook:
         raise SourceError(code, error.message, error.row, error.column) from error
 
 
-def _refuse_broken_cell(start: int, lines: Sequence[str]) -> None:
-    """An open bracket in one cell must not swallow the next."""
+def _complaint(start: int, lines: Sequence[str]) -> SourceError | None:
+    """What is wrong with a cell, each read by itself: an open bracket in one must not swallow the next."""
     try:
-        check_syntax("".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace"))
+        check_syntax(as_source(lines))
     except SourceError as error:
-        raise SourceError(error.code, error.message, start + error.row - 1, error.column) from error
+        return SourceError(error.code, error.message, start + error.row - 1, error.column)
+    return None

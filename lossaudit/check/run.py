@@ -72,7 +72,9 @@ def _sources(contents: Mapping[Path, bytes]) -> dict[Path, bytes]:
 
 
 def _unreadable(reports: Iterable[Report]) -> int:
-    return sum(any(one.code in UNREADABLE for one in report.findings) for report in reports)
+    return sum(
+        not report.is_partial and any(one.code in UNREADABLE for one in report.findings) for report in reports
+    )
 
 
 def _order(finding: Finding) -> tuple[str, Position, str]:

@@ -56,7 +56,14 @@ def decode(source: bytes) -> str:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
     except SyntaxError as error:
-        raise SourceError("E002", f"the source encoding is not usable: {error}") from error
+        is_declared = b"coding" in b"".join(source.split(b"\n", 2)[:2])
+        reason = str(error) if is_declared else "it is not UTF-8, and no other is declared"
+        raise SourceError("E002", f"the source encoding is not usable: {reason}") from error
+    if b"\0" in source:
+        row = source.count(b"\n", 0, source.index(b"\0")) + 1
+        raise SourceError(
+            "E002", "null bytes: this is binary data, or text in UTF-16; Python reads neither", row
+        )
     try:
         return source.decode(encoding)
     except UnicodeDecodeError as error:

@@ -69,11 +69,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in one unit: also in other files, to which its own code led. ``asked`` are the questions to the disk."""
+    """What was found in one unit: also in other files, to which its own code led. ``asked`` are the questions to the disk.
+
+    ``is_partial`` says that cells of a notebook could not be read, and are among the findings, and the others were.
+    """
 
     path: Path
     findings: tuple[Finding, ...]
     asked: frozenset[str]
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +156,16 @@ class Workshop:
 
     def report(self, task: Task) -> Report:
         """What is found in one unit."""
-        if not task.is_analysed:
-            return self._syntax(task.path)
-        unit = _Unit(self, task.path)
-        return Report(task.path, tuple(unit.findings()), unit.project.asked)
+        if task.is_analysed:
+            unit = _Unit(self, task.path)
+            report = Report(task.path, tuple(unit.findings()), unit.project.asked)
+        else:
+            report = self._syntax(task.path)
+        broken, asked = self.library.broken_cells(task.path)
+        if not broken:
+            return report
+        cells = (problem(self.setup.given[task.path], error, "; this cell is left out") for error in broken)
+        return Report(task.path, (*report.findings, *cells), report.asked | asked, is_partial=True)
 
     def _syntax(self, path: Path) -> Report:
         source, asked = self.library.text(path)
@@ -168,10 +178,10 @@ class Workshop:
         return Report(path, (), asked)
 
 
-def problem(filename: str, error: SourceError) -> Finding:
+def problem(filename: str, error: SourceError, more: str = "") -> Finding:
     """What is to be said of a file that cannot be read as Python."""
     start = Position(error.row, error.column)
-    return Finding(error.code, error.message, Span(filename, start, start))
+    return Finding(error.code, error.message + more, Span(filename, start, start))
 
 
 def defect(filename: str, reason: str) -> Finding:

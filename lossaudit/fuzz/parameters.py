@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Parameter
     from lossaudit.fuzz.subject import Evidence
 
-Guess = Literal["declared", "numbers", "complements"]
+Guess = Literal["named", "declared", "numbers", "complements"]
+MEASURED = frozenset({"number", "per-class", "tensor"})
+"""Kinds of parameters that a target which has them holds under some name; a form or a flag is seen in what it computes."""
 MOST_COMBINATIONS = 200
 MOST_CLASSES = 1000
 """A longer vector holds no weights of classes but the window of a filter, say."""
@@ -59,13 +61,16 @@ def candidates(
     """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight.
 
     An index that is declared is meant: a loss that does not honour it is wrong, not another loss. ``reach`` says how far
-    to look: at what is declared only, at every number in sight, or also at 1 minus each of these.
+    to look: at numbers under a name that means them only, also at the usual ones, at every number in sight, or also at 1 minus
+    each of these.
     """
     named = named_values(parameter, evidence, classes)
     if named and (parameter.kind == "index" or parameter.meant):
         return named
     if parameter.kind == "matrix":
         return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
+    if reach == "named" and parameter.kind in MEASURED:
+        return list(_distinct(named)) or [parameter.neutral]
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]

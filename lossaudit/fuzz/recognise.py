@@ -54,8 +54,9 @@ MOST_PAIRED = 12
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
-REACHES: tuple[parameters.Guess, ...] = ("declared", "complements")
+REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
+NEAR_REACHES = REACHES[:2]
 PARTIAL = 3
 """From this tier on, a match is no agreement."""
 MOST_NEAREST = 24
@@ -155,11 +156,11 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if match is None or match.tier > 1:
             # Exact agreement is proof even behind a door that seemed to be open by accident.
             hidden = [door for door in every if door not in doors]
-            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else REACHES[:1])
+            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
             if by_accident is not None:
                 match, opened = by_accident, [*opened, *hidden]
         if match is None or match.tier >= PARTIAL:
-            match = _found_in_float64(doors, search, REACHES if match is None else REACHES[:1]) or match
+            match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:

@@ -38,7 +38,9 @@ def render_concise(findings: Sequence[Finding], checked: int) -> str:
 
 def summary(findings: Sequence[Finding], checked: int) -> str:
     """How many findings of which severity, in how many files."""
-    files = f"{checked} {'file' if checked == 1 else 'files'}"
+    places = len({finding.span.filename for finding in findings})
+    total = max(checked, places)  # a file that cannot be opened was not checked, and has a finding
+    files = f"{total} {'file' if total == 1 else 'files'}"
     if not findings and not checked:
         return "No files were checked."
     if not findings:
@@ -49,7 +51,6 @@ def summary(findings: Sequence[Finding], checked: int) -> str:
         for severity in Severity
         if counts[severity]
     ]
-    places = len({finding.span.filename for finding in findings})
     found = f"Found {', '.join(parts)} in {places} of {files}." if checked else f"Found {', '.join(parts)}."
     return "\n".join([found, *_fixable(findings)])
 

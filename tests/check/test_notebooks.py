@@ -126,12 +126,50 @@ def test_what_is_no_notebook_is_said_in_one_line(tmp_path: Path, data: bytes, me
     assert result.exit_code == 2
 
 
-def test_a_cell_that_is_not_python_is_named(tmp_path: Path) -> None:
+def test_a_cell_that_is_not_python_is_named_and_the_others_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "train.ipynb"
-    path.write_bytes(notebook("x = 1", "y = (2,\nz = 3", "w = 4"))
+    path.write_bytes(
+        notebook(*TRAINING[:-1], "y = (2,\nz = 3", "total = += 1  # lossaudit: ignore[LA101]", TRAINING[-1])
+    )
+    found = places(check(path, "--output-format", "json"))
+    assert [(code, cell) for code, cell, _, _ in found] == [("E001", 4), ("E001", 5), ("LA101", 6)]
     result = check(path, "--output-format", "concise")
-    assert f"{path}:cell 2:" in result.stdout
+    assert f"{path}:cell 4:1:5: E001" in result.stdout
+    assert result.stdout.count("; this cell is left out") == 2
+    assert result.exit_code == 1
+    assert check(path, "--select", "LA402").exit_code == 1
+
+
+def test_a_broken_cell_stays_as_it_is_when_others_are_fixed(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    path.write_bytes(notebook(*TRAINING[:-1], "y = (2,\nz = 3", TRAINING[-1]))
+    before = read_notebook(path.read_bytes()).cells
+    result = check(path, "--fix", "--unsafe-fixes")
+    after = read_notebook(path.read_bytes()).cells
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True, True, True]
+    assert after[1][-1] == "        return self.fc(x)"
     assert "E001" in result.stdout
+    assert result.exit_code == 1
+
+
+def test_what_broken_cells_said_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    path.write_bytes(notebook(*TRAINING, "y = (2,"))
+    (tmp_path / "other.py").write_text("import torch\n")
+    runner, options = CliRunner(), ["check", str(tmp_path), "--output-format", "concise"]
+    first = runner.invoke(cli, options)
+    (tmp_path / "other.py").write_text("import torch.nn\n")
+    later = [runner.invoke(cli, options) for _ in range(2)]
+    assert "E001" in first.stdout
+    assert {(one.stdout, one.exit_code) for one in later} == {(first.stdout, first.exit_code)}
+
+
+def test_a_notebook_without_a_cell_of_python_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    path.write_bytes(notebook("y = (2,\nz = 3"))
+    result = check(path, "--output-format", "concise")
+    assert f"{path}:cell 1:1:5: E001" in result.stdout
+    assert result.exit_code == 2
 
 
 @pytest.mark.parametrize(

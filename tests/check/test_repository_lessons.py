@@ -366,3 +366,26 @@ def test_of_one_output_without_a_softmax_one_thing_is_said(tmp_path: Path) -> No
     """
     assert found(tmp_path, model=dedent(source).format(units=1)) == ["LA110"]
     assert found(tmp_path, model=dedent(source).format(units=3)) == ["LA113"]
+
+
+def test_a_gradient_that_somebody_wrote(tmp_path: Path) -> None:
+    """The root of an ``autograd.Function`` has no gradient of its own; what overflows there overflows all the same."""
+    source = """
+    import torch
+    from torch import nn
+
+    class Distance({base}):
+        @staticmethod
+        def forward(ctx, x, y):
+            distance = torch.sqrt(((x - y) ** 2).sum(-1))
+            ctx.save_for_backward(x, y, distance)
+            return distance.mean()
+
+    class CrossEntropy({base}):
+        @staticmethod
+        def forward(ctx, scores, labels):
+            probabilities = torch.exp(scores) / torch.exp(scores).sum(1, keepdim=True)
+            return -probabilities.log()[range(len(labels)), labels].mean()
+    """
+    assert found(tmp_path, loss=dedent(source).format(base="torch.autograd.Function")) == ["LA403", "LA401"]
+    assert found(tmp_path, loss=dedent(source).format(base="nn.Module")) == ["LA408", "LA403", "LA401"]

@@ -105,6 +105,26 @@ def test_where_there_is_nothing_to_check_nothing_is_called_clean(
     missing = lossaudit("check", "missing.py")
     assert missing.returncode == 2
     assert missing.stdout.endswith("\nFound 1 error.\n")
+    (tmp_path / "a.py").write_text("x = (")
+    both = lossaudit("check", "missing.py", "a.py")
+    assert both.stdout.endswith("\nFound 2 errors in 2 of 2 files.\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"x = 1\ny\x00", "null bytes: this is binary data, or text in UTF-16; Python reads neither"),
+        (b"\xff\xfex\x00", "the source encoding is not usable: it is not UTF-8, and no other is declared"),
+        (b"# coding: klingon\n", "the source encoding is not usable: unknown encoding: klingon"),
+    ],
+)
+def test_what_is_no_text_is_said_in_plain_words(
+    lossaudit: Lossaudit, tmp_path: Path, data: bytes, message: str
+) -> None:
+    (tmp_path / "a.py").write_bytes(data)
+    result = lossaudit("check", "--output-format", "concise")
+    assert result.returncode == 2
+    assert f":1: E002 {message}\n" in result.stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

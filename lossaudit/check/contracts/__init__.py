@@ -91,6 +91,7 @@ class Contracts:
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     wrappers: set[str] = field(default_factory=set)
     callers: dict[str, str] = field(default_factory=dict)
+    gradients_by_hand: set[str] = field(default_factory=set)
     preparers: set[str] = field(default_factory=set)
     contexts: dict[str, str] = field(default_factory=dict)
     own_methods: set[str] = field(default_factory=set)
@@ -144,6 +145,7 @@ class Contracts:
         self.refusals |= {name: (signature, parameter) for name, signature, parameter in framework.refusals}
         self.wrappers |= set(framework.wrappers)
         self.callers |= dict(framework.callers)
+        self.gradients_by_hand |= set(framework.gradients_by_hand)
         self.preparers |= set(framework.preparers)
         self.contexts |= dict(framework.contexts)
         self.own_methods |= set(framework.own_methods)

@@ -244,6 +244,7 @@ FRAMEWORK = Framework(
         ("paddle.fluid.dygraph.Layer", "forward"),
         ("paddle.fluid.Layer", "forward"),
     ),
+    gradients_by_hand=("paddle.autograd.PyLayer",),
     containers=(
         ("paddle.nn.Sequential", "sequential"),
         ("paddle.fluid.dygraph.Sequential", "sequential"),

@@ -430,6 +430,7 @@ FRAMEWORK = Framework(
         *((base + "LightningModule", "forward") for base in _LIGHTNING),
         ("lightning.pytorch.core.LightningModule", "forward"),
     ),
+    gradients_by_hand=("torch.autograd.Function",),
     training_steps=(
         *((base + "LightningModule", "training_step") for base in _LIGHTNING),
     ),

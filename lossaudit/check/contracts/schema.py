@@ -198,6 +198,8 @@ class Framework:
     tensor_types: tuple[str, ...] = ()
     module_bases: tuple[tuple[str, str], ...] = ()
     """Base class -> the method that runs when an instance is called."""
+    gradients_by_hand: tuple[str, ...] = ()
+    """Bases whose subclasses state the gradient of their ``forward`` themselves."""
     training_steps: tuple[tuple[str, str], ...] = ()
     """(base class, method): what this method returns is back-propagated by the framework."""
     objectives: tuple[tuple[str, str], ...] = ()

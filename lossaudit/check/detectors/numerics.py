@@ -72,9 +72,8 @@ def log_of_softmax(event: TrainedOp) -> Iterator[Hit]:
     """The logarithm of a softmax, or of some of its values."""
     found = selected(event.term.arg("input"))
     if found and all(is_softmax(one) for one in found):
-        message = (
-            "logarithm of a softmax: a probability that underflows to 0 makes it -inf, and the gradient NaN"
-        )
+        message = "logarithm of a softmax: a probability that underflows to 0 makes it -inf"
+        message += "" if event.by_hand else ", and the gradient NaN"
         fix = of_logarithm("log-softmax", event.term, found)
         yield Hit(
             "LA401", event.site, message, _trail(event, found[0]), "use `log_softmax` on the logits", fix
@@ -546,8 +545,9 @@ def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
 
 @detector("LA408", TrainedOp, needs="sqrt | acos | asin | pow fraction | pow div", ops=_ROOTS)
 def infinite_gradient_at_zero(event: TrainedOp) -> Iterator[Hit]:
-    """The root, power or arc cosine at its singular point."""
-    yield from _hit(judge_singular_gradient(event.term))
+    """The root, power or arc cosine at its singular point, where the gradient is that of the operation."""
+    if not event.by_hand:
+        yield from _hit(judge_singular_gradient(event.term))
 
 
 def _hit(hit: Hit | None) -> Iterator[Hit]:

@@ -28,14 +28,23 @@ def is_torch(event: LossCall, frameworks: tuple[str, ...] = _FRAMEWORKS[:1]) -> 
 
 def removal(event: LossCall) -> Remedy | None:
     """The activation of the prediction taken away, if nothing but changes of layout stands between it and the loss."""
-    prediction = sole(event.args.get(event.loss.prediction))
-    source = unchanged(prediction) if prediction is not None else None
+    source = _one_source(event)
     if source is None or source.op not in ("softmax", "log_softmax", "sigmoid"):
         return None
     built = () if source.module is None else (source.module.site,)
     if built and not is_built_in(source):
         return None
     return Remedy("remove-activation", (source.site, event.site, *built), _prediction_argument(event))
+
+
+def _one_source(event: LossCall) -> Tensor | None:
+    """What gave the prediction its kind: the same operation, however often a loop before it ran."""
+    sources = [unchanged(one) for one in tensors(event.args.get(event.loss.prediction))]
+    places = {
+        None if one is None else (one.op, one.site, None if one.module is None else one.module.site)
+        for one in sources
+    }
+    return sources[0] if len(places) == 1 else None
 
 
 def _prediction_argument(event: LossCall) -> tuple[str, str]:

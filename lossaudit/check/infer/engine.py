@@ -159,7 +159,8 @@ class Interpreter:
         for term, below_layer in self.trained.reached(event, remember=not self.findings.votes):
             judges = self.detectors.judges(TrainedOp, term.op, only_of_definitions=False)
             if judges and not is_only_data(term, below_layer=below_layer):
-                self._ask(judges, TrainedOp(term.site, event.contexts, term))
+                by_hand = self.trained.is_by_hand(event)
+                self._ask(judges, TrainedOp(term.site, event.contexts, term, by_hand))
 
     @contextmanager
     def silent(self) -> Iterator[None]:

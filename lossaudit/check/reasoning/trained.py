@@ -61,6 +61,13 @@ class Trained:
         seen = self.known if remember else set(self.known)
         return list(_carriers(self._objectives(event), seen))
 
+    def is_by_hand(self, event: Event) -> bool:
+        """Whether what ``event`` optimises has a gradient that somebody wrote: ``forward`` of an ``autograd.Function``."""
+        owner = event.function.owner if isinstance(event, FunctionReturn) else None
+        return isinstance(owner, ClassVal) and any(
+            base in self.contracts.gradients_by_hand for base in owner.externals
+        )
+
     def _objectives(self, event: Event) -> Iterable[Value]:
         if isinstance(event, Backward):
             return [event.value, *_given_to_criteria(event.value)]

@@ -25,8 +25,14 @@ def no_gradient(trial: Trial) -> Failure | None:
         return None
     if seen.dtype not in variants.UNIT and not trial.subject.call and seen.value.ndim:
         return None
+    if trial.expected is not None and not _has_slope(trial.expected.gradient):
+        return None  # nothing is to be trained here: a sum over no pairs is a plain 0
     message = "the result carries no gradient to the prediction: nothing would be trained"
     return Failure("LF202", message, trial.case, trial.shown(), independent=True)
+
+
+def _has_slope(gradient: torch.Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.any())
 
 
 def finite_differences(trial: Trial) -> Failure | None:

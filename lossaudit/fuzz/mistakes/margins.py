@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz.model import Mistake, Terms
-from lossaudit.fuzz.references.margins import margins_of_classes, towards
+from lossaudit.fuzz.references.margins import margins_of_classes, pairs_of_classes, towards
+from lossaudit.fuzz.spaces.lists import END, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +72,35 @@ def _own_counted_sum(formula: Formula) -> Formula:
     return _summed(_own_counted(formula))
 
 
+def _listed_counted(_: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        gaps, _ = pairs_of_classes(prediction, target, params["margin"])
+        losses = gaps.sum((1, 2)) / prediction.shape[1]
+        return Terms(losses, torch.ones_like(losses))
+
+    return changed
+
+
+def _first_listed(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        first = torch.full_like(target, END)
+        first[:, 0] = target[:, 0]
+        return formula(prediction, first, params)
+
+    return changed
+
+
+def _over_pairs(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        terms = formula(prediction, target, params)
+        classes = prediction.shape[1]
+        count = listed(target).sum(1)
+        pairs = (count * (classes - count)).clamp(min=1)
+        return Terms(terms.losses * classes / pairs, terms.shares)
+
+    return changed
+
+
 def _margin_negative(formula: Formula) -> Formula:
     return lambda prediction, target, params: formula(
         prediction, target, {**params, "margin": -params["margin"]}
@@ -78,6 +108,13 @@ def _margin_negative(formula: Formula) -> Formula:
 
 
 MISTAKES = (
+    Mistake(
+        "hinge-averaged-over-pairs",
+        ("multilabel_margin_loss",),
+        "is divided by the number of pairs, not by C: a published convention (Elisseeff and Weston 2001)",
+        wrong=_over_pairs,
+        convention=True,
+    ),
     Mistake(
         "hinge-summed-over-classes",
         ("multi_margin_loss",),
@@ -94,7 +131,7 @@ MISTAKES = (
     ),
     Mistake(
         "hinge-direction",
-        (*HINGES, "soft_margin_loss"),
+        (*HINGES, "soft_margin_loss", "multilabel_margin_loss"),
         "rewards scores that point away from the label: the sign is wrong",
         wrong=_other_direction,
     ),
@@ -112,9 +149,21 @@ MISTAKES = (
     ),
     Mistake(
         "margin-sign",
-        (*HINGES, "multi_margin_loss"),
+        (*HINGES, "multi_margin_loss", "multilabel_margin_loss"),
         "subtracts the margin: predictions are asked to be right by less than nothing",
         wrong=_margin_negative,
+    ),
+    Mistake(
+        "listed-classes-counted",
+        ("multilabel_margin_loss",),
+        "sets the classes of a list against each other too, which always costs the margin",
+        wrong=_listed_counted,
+    ),
+    Mistake(
+        "first-of-list-only",
+        ("multilabel_margin_loss",),
+        "reads the first class of each list only",
+        wrong=_first_listed,
     ),
     Mistake(
         "own-class-counted",

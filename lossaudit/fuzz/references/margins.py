@@ -10,6 +10,7 @@ from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
 from lossaudit.fuzz.references.binary import exact_softplus
 from lossaudit.fuzz.references.classes import WEIGHT, tensor_code
 from lossaudit.fuzz.spaces.fill import one_hot
+from lossaudit.fuzz.spaces.lists import listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +58,20 @@ def multi_margin(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     losses = (losses**2 if params.get("p") == 2 else losses).mean(1)
     weight = params.get("weight")
     losses = losses if weight is None else losses * weight.to(losses.dtype)[target]
+    return Terms(losses, torch.ones_like(losses))
+
+
+def pairs_of_classes(prediction: Tensor, target: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Margin - x_j + x_i for each listed class j and each class i, [N, C, C]; 0 for a j that is not listed. And what is listed."""
+    own = listed(target)
+    gaps = (margin - prediction.unsqueeze(2) + prediction.unsqueeze(1)).clamp(min=0)
+    return gaps.masked_fill(~own.unsqueeze(2), 0.0), own
+
+
+def multilabel_margin(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """The sum over the classes j of the list and i beside it of max(0, margin - x_j + x_i), divided by C."""
+    gaps, own = pairs_of_classes(prediction, target, params["margin"])
+    losses = gaps.masked_fill(own.unsqueeze(1), 0.0).sum((1, 2)) / prediction.shape[1]
     return Terms(losses, torch.ones_like(losses))
 
 
@@ -111,6 +126,16 @@ REFERENCES = (
         laws=frozenset({"shift", "additive", "minimum"}),
         target_profiles=("random", "all-equal"),
         code=_multi_margin_code,
+        kinks=True,
+    ),
+    ReferenceSpec(
+        name="multilabel_margin_loss",
+        summary="1 / C sum over j listed and i not listed of max(0, margin - x_j + x_i)",
+        source=f"{DOCS}MultiLabelMarginLoss.html",
+        spaces=("scores-class_lists",),
+        formula=multilabel_margin,
+        parameters=(MARGIN,),
+        laws=frozenset({"shift", "additive", "minimum"}),
         kinks=True,
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from exact.digits import Array, Exact, Params, exp, larger, log, number, pick, vector, where
@@ -26,7 +28,18 @@ def multi_margin(x: Array, y: Array, params: Params) -> Array:
     return losses if params["weight"] is None else losses * vector(params["weight"])[y]
 
 
+def multilabel_margin(x: Array, y: Array, params: Params) -> Array:
+    losses = []
+    for scores, row in zip(x, y, strict=True):
+        own = list(itertools.takewhile(lambda c: c >= 0, row))
+        others = [c for c in range(len(scores)) if c not in own]
+        gaps = [params["margin"] - scores[j] + scores[i] for j in own for i in others]
+        losses.append(sum((max(gap, number(0)) for gap in gaps), number(0)) / len(scores))
+    return np.array(losses, dtype=object)
+
+
 EXACT = {
+    "multilabel_margin_loss": Exact(multilabel_margin, ({"margin": 0.5},)),
     "hinge_loss": Exact(hinge, ({"margin": 0.5},)),
     "squared_hinge_loss": Exact(squared_hinge, ({"margin": 2.0},)),
     "soft_margin_loss": Exact(soft_margin),
