@@ -572,7 +572,27 @@ def _unfit(node: ast.FunctionDef, tensors: list[str]) -> str:
     mapping, result = _as_mapping(node, tensors), _result_says(node)
     if mapping:
         return f"its argument {mapping} is a mapping"
+    if _hands_back(node, tensors):
+        return "it hands its arguments back"
     return f"it returns a {result}" if result and result != "None" else "it returns nothing" if result else ""
+
+
+def _hands_back(node: ast.FunctionDef, tensors: list[str]) -> bool:
+    """Whether a function returns several of its own tensors: it prepares them for a loss."""
+    values = [branch for value in _returned(node) for branch in _branches(value)]
+    return any(
+        isinstance(value, ast.Tuple)
+        and len(value.elts) > 1
+        and all(isinstance(item, ast.Name) and item.id in tensors for item in value.elts)
+        for value in values
+    )
+
+
+def _branches(value: ast.expr) -> list[ast.expr]:
+    """Both sides of a conditional expression."""
+    if isinstance(value, ast.IfExp):
+        return [*_branches(value.body), *_branches(value.orelse)]
+    return [value]
 
 
 def is_left_open(node: ast.FunctionDef) -> bool:

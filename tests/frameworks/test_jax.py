@@ -35,6 +35,7 @@ def proof(code: str, body: str, target: torch.Tensor, reference: Any = None) -> 
 
 
 SAFE = [
+    proof("LA401", "p = jax.nn.softmax(z)\n    return -jnp.log(p[jnp.arange(4), y]).mean()", CLASSES),
     proof("LA102", "return optax.softmax_cross_entropy(jax.nn.log_softmax(z), y).mean()", ROWS),
     proof("LA102", "p = jax.nn.log_softmax(z)\n    return optax.softmax_cross_entropy_with_integer_labels(p, y).mean()", CLASSES),
     proof("LA401", "return -jnp.sum(y * jnp.log(jax.nn.softmax(z)), axis=-1).mean()", ROWS),
@@ -66,6 +67,8 @@ def sigmoid_focal(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 UNSAFE = [
+    proof("LA304", "return -(y * jax.nn.log_softmax(z)).mean()", ROWS, soft),
+    proof("LA304", "return -(y * jax.nn.log_softmax(z)).mean(axis=-1).mean()", ROWS, soft),
     proof("LA101", "p = jax.nn.softmax(z * 2, axis=-1)\n    return optax.softmax_cross_entropy(labels=y, logits=p).mean()", ROWS, twice),
     proof("LA101", "return optax.softmax_cross_entropy_with_integer_labels(softmax(z), y).mean()", CLASSES, cross_entropy),
     proof("LA101", "return optax.losses.safe_softmax_cross_entropy(softmax(z), y).mean()", ROWS, soft),

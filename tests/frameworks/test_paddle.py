@@ -9,7 +9,21 @@ import pytest
 import torch
 
 from tests.frameworks.proofs import Proof, Result, as_tensor, assert_finite, needs, prove
-from tests.test_fixes_proofs import BINARY, CLASSES, MANY, ROWS, binary, cross_entropy, soft
+from tests.test_fixes_proofs import (
+    BINARY,
+    CLASSES,
+    MANY,
+    ROWS,
+    binary,
+    cross_entropy,
+    divergence,
+    executed,
+    fixed,
+    focal,
+    samples,
+    soft,
+    value_and_gradient,
+)
 
 pytestmark = needs("paddle")
 
@@ -63,6 +77,14 @@ SAFE = [
     proof("LA402", "p = F.sigmoid(z)\n    return -(y * paddle.log(p) + (1 - y) * paddle.log(1 - p)).mean()", BINARY),
 ]  # fmt: skip
 UNSAFE = [
+    proof("LA103", "return F.nll_loss(F.softmax(z, axis=1), y)", CLASSES, cross_entropy),
+    proof("LA109", "return F.kl_div(F.softmax(z, axis=1), y, reduction='batchmean')", ROWS, divergence),
+    proof("LA109", "return F.kl_div(F.log_softmax(z, axis=1), F.softmax(paddle.log(y + 1e-30)), reduction='batchmean', log_target=True)", ROWS,
+          divergence),
+    proof("LA207", "ce = F.cross_entropy(z, y)\n    pt = paddle.exp(-ce)\n    return (1 - pt) ** 2 * ce", CLASSES, focal),
+    proof("LA302", "return F.kl_div(F.log_softmax(z, axis=1), y)", ROWS, divergence),
+    proof("LA304", "return -(y * F.log_softmax(z, axis=1)).mean()", ROWS, soft),
+    Proof("LA309", NET.format("ReLU()", "x", "F.cross_entropy(net(z), y) / z.shape[0]"), MANY, CLASSES, cross_entropy),
     proof("LA101", "return F.cross_entropy(F.softmax(z, axis=-1), y)", CLASSES, cross_entropy),
     proof("LA101", "p = F.softmax(z)\n    return nn.CrossEntropyLoss(soft_label=True)(p, y)", ROWS, soft),
     proof("LA101", "return F.softmax_with_cross_entropy(F.softmax(z), y[:, None]).mean()", CLASSES, cross_entropy),
@@ -72,6 +94,8 @@ UNSAFE = [
     proof("LA106", "return F.cross_entropy(F.sigmoid(z), y)", CLASSES, cross_entropy),
     Proof("LA101", NET.format("Softmax(axis=1)", "self.act(x)", "F.cross_entropy(net(z), y)"), MANY, CLASSES, cross_entropy),
     Proof("LA101", NET.format("ReLU()", "F.softmax(x)", "nn.CrossEntropyLoss()(net(z), y)"), MANY, CLASSES, cross_entropy),
+    Proof("LA108", NET.format("ReLU()", "F.log_softmax(x, axis=0)", "F.nll_loss(net(paddle.reshape(z, (4, 3))), y)"), MANY, CLASSES,
+          cross_entropy),
     Proof("LA105", NET.format("Sigmoid()", "self.act(x)", "F.binary_cross_entropy_with_logits(net(z), y)"), MANY, ROWS, binary),
     Proof("LA113", NET.format("ReLU()", "x", "F.cross_entropy(net(z), y, use_softmax=False)"), MANY, CLASSES, cross_entropy),
 ]  # fmt: skip
@@ -87,3 +111,14 @@ def test_a_safe_fix_keeps_value_and_gradient(case: Proof, tmp_path: Path) -> Non
 @pytest.mark.parametrize("case", UNSAFE, ids=str)
 def test_an_unsafe_fix_gives_the_reference(case: Proof, tmp_path: Path) -> None:
     prove(case, run, tmp_path, at_zero=False)
+
+
+def test_a_criterion_that_was_built_with_tensors_is_called(tmp_path: Path) -> None:
+    """Before, there is no loss at all."""
+    source = NET.format("ReLU()", "x", "nn.CrossEntropyLoss(net(z), y)")
+    after = executed(fixed(tmp_path, "LA201", source, unsafe=True))
+    scores = samples(MANY)[0]
+    for one, other in zip(
+        run(after, scores, CLASSES), value_and_gradient(cross_entropy, scores, CLASSES), strict=True
+    ):
+        torch.testing.assert_close(one, other)

@@ -120,6 +120,11 @@ def test_the_name_alone_proves_nothing(tmp_path: Path) -> None:
     path.write_text(
         "import torch\n"
         "def loss(first, second):\n    return first\n"
+        "def masked_loss_inputs(input, target, mask=None):\n"
+        "    return (input, target) if mask is None else (input * mask, target * mask)\n"
+        "def mask_for_loss(input, target, mask=None):\n"
+        "    if mask is None:\n        return input, target\n"
+        "    return input * mask, target * mask\n"
         "def measure(first, second):\n    return -torch.log_softmax(first, 1).gather(1, second).mean()\n",
         encoding="utf-8",
     )

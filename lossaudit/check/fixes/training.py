@@ -118,7 +118,7 @@ def _names_of(text: Text, kept: ast.expr, loss: Site) -> list[ast.Name]:
 
 @rewrite("sum-over-classes")
 def sum_over_classes(desk: Desk, remedy: Remedy) -> Draft:
-    """``x.mean()`` becomes ``x.sum(dim=1).mean()``, and ``x.mean(dim=1)`` becomes ``x.sum(dim=1)``.
+    """``x.mean()`` becomes ``x.sum(dim=1).mean()``, and ``x.mean(dim=1)`` becomes ``x.sum(dim=1)``; ``axis`` outside of PyTorch.
 
     Sites: the mean. Words: the dimension of the classes.
     """
@@ -135,11 +135,20 @@ def sum_over_classes(desk: Desk, remedy: Remedy) -> Draft:
     ):
         end = text.end(func)
         return Draft("Sum over the classes", (text.replace(end - len("mean"), end, "sum"),))
+    total = f".sum({_dimension_word(text)}={dim})"
     if isinstance(func, ast.Attribute) and func.attr == "mean" and not text.is_imported(func):
-        return Draft("Sum over the classes first", (text.insert(text.dot(func), f".sum(dim={dim})"),))
+        return Draft("Sum over the classes first", (text.insert(text.dot(func), total),))
     if text.dotted(func) == "torch.mean" and len(call.args) == 1 and not call.keywords:
-        return Draft("Sum over the classes first", text.append_method(call.args[0], f".sum(dim={dim})"))
+        return Draft("Sum over the classes first", text.append_method(call.args[0], total))
     raise Unclear
+
+
+def _dimension_word(text: Text) -> str:
+    """How methods of a tensor name a dimension, if the tensors of the file can be of one framework only."""
+    others = any(text.imports(package) for package in ("jax", "paddle", "tensorflow", "keras"))
+    if others and text.imports("torch"):
+        raise Unclear
+    return "axis" if others else "dim"
 
 
 @rewrite("mean-over-mask")
@@ -154,6 +163,8 @@ def mean_over_mask(desk: Desk, remedy: Remedy) -> Draft:
     func = call.func
     if not isinstance(func, ast.Attribute) or func.attr != "mean" or call.keywords:
         raise Unclear
+    if _dimension_word(text) != "dim":
+        raise Unclear  # `expand_as` and `clamp` are PyTorch's
     is_function = text.dotted(func) == "torch.mean"
     if len(call.args) != is_function or (text.is_imported(func) and not is_function):
         raise Unclear
