@@ -47,9 +47,9 @@ NARROW = {
     "mean_over_batch": WIDE,
 }
 """Forms that give numbers in some dtypes only, and in which: torch has no kernel there, or the form overflows in half."""
-ROUGH_IN_HALF = frozenset({"CosineByTorch", "SupCon"})
-"""They square embeddings, or subtract a maximum that is not among what is summed: some seeds find that in float16, and it
-is true."""
+ROUGH_IN_HALF = frozenset({"CosineByTorch", "SupCon", "nt_xent_by_sums"})
+"""They square embeddings, subtract a maximum that is not among what is summed, or subtract from a sum the largest of what it
+adds: some seeds find that in float16, and it is true."""
 
 
 @dataclass(frozen=True, slots=True)

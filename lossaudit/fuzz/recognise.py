@@ -491,9 +491,20 @@ def _names_say_otherwise(door: Door) -> bool:
 def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
     """The reductions to try: only the declared one, if there is one."""
     declared = parameters.declared_reduction(door.evidence)
-    if declared is not None and declared in spec.reductions:
+    if declared is not None and declared in spec.reductions and not _is_of_a_part(declared, door):
         return (declared,)
     return tuple(reduction for reduction in spec.reductions if reduction not in spec.only_declared)
+
+
+def _is_of_a_part(declared: str, door: Door) -> bool:
+    """Whether it is a criterion inside that declares not to reduce: the target has no such attribute, and gives one number."""
+    loss = door.subject.build.loss
+    return (
+        declared == "none"
+        and isinstance(loss, torch.nn.Module)
+        and not any(hasattr(loss, name) for name in parameters.REDUCTION_NAMES)
+        and all(seen.value is not None and seen.value.ndim == 0 for _, seen in door.comparable)
+    )
 
 
 def _plain_variants(
