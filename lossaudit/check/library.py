@@ -11,10 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lossaudit.check import ir, looks
+from lossaudit.check.exports import changes_path, exported, star_imports
 from lossaudit.check.looks import common_folder, normal
 from lossaudit.check.notebooks import broken_cells, python_of
 from lossaudit.check.source import NEWLINE, TOO_DEEP, SourceError, decode, lower, read
@@ -127,6 +129,10 @@ class Library:
         """The given files that are imported by this dotted name."""
         return self._remembered(("named", dotted), lambda: tuple(self._named(tuple(dotted.split(".")))))
 
+    def exports(self, path: Path) -> tuple[frozenset[str] | None, Questions]:
+        """The names that may come out of a file, or of what it imports with a star; None where that could be any."""
+        return self._remembered(("exports", path), lambda: self._exports(path))
+
     # Remembering
 
     def _remembered(self, key: tuple[Any, ...], find: Callable[[], T]) -> tuple[T, Questions]:
@@ -178,6 +184,36 @@ class Library:
             return broken_cells(path, self._data(path)) if is_notebook(path) else ()
         except SourceError:
             return ()
+
+    def _exports(self, path: Path) -> frozenset[str] | None:
+        names: set[str] = set()
+        seen, stack = {path}, [path]
+        while stack:
+            file = stack.pop()
+            (own, stars), _ = self._remembered(("outside", file), partial(self._outside, file))
+            if own is None:
+                return None
+            names |= own
+            stack += [star for star in stars if star not in seen]
+            seen.update(stars)
+        return frozenset(names)
+
+    def _outside(self, path: Path) -> tuple[frozenset[str] | None, tuple[Path, ...]]:
+        """The names of one file, None where nothing can be said of its imports; and the files that it imports with a star."""
+        if path.suffix != ".py":
+            return self.names_below(path)[0], ()
+        source = self._text(path)
+        if isinstance(source, SourceError):
+            return frozenset(), ()
+        text = source.decode(errors="replace")
+        imports = star_imports(text)
+        if imports and changes_path(text):
+            return None, ()
+        places = [self.resolve(path.parent, (), dotted, level)[0] for dotted, level in imports]
+        names = exported(text)
+        if path.stem == "__init__":
+            names |= self.names_below(path.parent)[0]
+        return names, tuple(place.path for place in places if place is not None)
 
     def _source(self, path: Path) -> bytes:
         """The Python in a file: what the run was given for it, else what is on the disk.

@@ -116,6 +116,10 @@ class Project:
             return frozenset()
         return self._noted(self._library.names_below(module.folder))
 
+    def exports(self, module: Module) -> frozenset[str] | None:
+        """The names that ``from module import *`` may bring; None where nothing can be said."""
+        return self._noted(self._library.exports(module.path))
+
     def _there(self, place: Place | None) -> Module | None:
         return None if place is None else self._at(place)
 

@@ -411,7 +411,9 @@ def join(values: Iterable[Value]) -> Value:
                         kept[place] = _blurred(one, other)
                     break
             else:
-                kept.append(one)
+                kept += (
+                    [one] if len(kept) <= MAX_ALTERNATIVES else []
+                )  # of more, only the first are told apart
     if len(kept) == 1:
         return kept[0]
     if not kept:

@@ -8,7 +8,7 @@ Everything else is run where it is called; of other files the top level, without
 from __future__ import annotations
 
 import builtins as python_builtins
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -245,7 +245,7 @@ class Interpreter:
                 dotted = self.contracts.canonical(f"{where}.{name}")
                 if dotted in self.contracts.names or dotted in self.contracts.constants:
                     return self.external(dotted)
-            elif name not in _BUILTINS:
+            elif name not in _BUILTINS and self._may_export(self.star_modules[where], {name}):
                 found = self._found_in(self.star_modules[where], name, searched)
                 if not (found is None or (isinstance(found, Unknown) and found.origin == MISSING)):
                     return found
@@ -279,15 +279,23 @@ class Interpreter:
             return ModuleVal(value.module)
         return self.module_attribute(value.module, value.name)
 
-    def starred_modules(self, module: Module) -> Iterator[Module]:
-        """The modules of the project of which all names were imported into ``module``, and into those, each once."""
+    def _may_export(self, module: Module, names: Set[str]) -> bool:
+        """Whether one of the names may come out of a file that was imported with a star."""
+        exported = self.project.exports(module)
+        return exported is None or not exported.isdisjoint(names)
+
+    def starred_modules(self, module: Module, names: Set[str]) -> Iterator[Module]:
+        """The modules of the project from which some of ``names`` may have come into ``module`` with a star, each once."""
         seen = {module.filename}
+        wanted = names - module.scope.vars.keys() - _BUILTINS if module.scope.stars else names
         stack = list(module.scope.stars)
         while stack:
             kind, _, where = stack.pop().partition(":")
             if kind == "file" and where not in seen:
                 seen.add(where)
                 other = self.star_modules[where]
+                if not self._may_export(other, wanted):
+                    continue
                 self.run_module(other)
                 stack += other.scope.stars
                 yield other

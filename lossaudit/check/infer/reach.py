@@ -383,7 +383,7 @@ class _Search:
         self._from_scope(function.module.scope, words, is_home=is_home)
         if is_home:
             self.scopes.append((function.module.scope.vars, words))
-        for module in self.reach.interp.starred_modules(function.module):
+        for module in self.reach.interp.starred_modules(function.module, words):
             self._from_scope(module.scope, words)
 
     def _from_scope(self, scope: Scope, words: frozenset[str], *, is_home: bool = False) -> None:
@@ -461,7 +461,7 @@ class _Search:
     def of_constant(self, value: Const) -> None:
         held = value.value
         if isinstance(held, str) and len(held) <= _LONGEST_NAME:
-            self._mention((held,))
+            self._mention((held, "." + held))
         elif isinstance(held, float):
             self._mention(marks(held))
 
@@ -537,7 +537,8 @@ class _Search:
     def _of_module(self, module: Module, words: set[str]) -> None:
         names, interp = module.scope.vars, self.reach.interp
         self.queue += [names[name] for name in names.keys() & words if id(names[name]) not in self.seen]
-        for other in interp.starred_modules(module):
+        attributes = {word[1:] for word in words if word.startswith(".")} if module.scope.stars else words
+        for other in interp.starred_modules(module, attributes):
             self._add_module(other)
         for name in interp.project.submodule_names(module) & words if words else ():
             below = interp.project.submodule(module, name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.events import LoopDone
-from lossaudit.check.infer import acts, calls, objects
+from lossaudit.check.infer import acts, calls, objects, visits
 from lossaudit.check.infer.autocast import entered_autocast
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.guards import tested_values
@@ -685,7 +685,10 @@ def _decorated(interp: Interpreter, frame: Frame, decorator: ir.Expr, value: Val
             else value
         )
     if isinstance(wrapper, (Function, BoundMethod, Partial, External)):
-        result = calls.call_value(interp, frame, wrapper, Arguments([value]), frame.site(decorator.id))
+        site = frame.site(decorator.id)
+        result = visits.decorated(
+            interp, wrapper, lambda: calls.call_value(interp, frame, wrapper, Arguments([value]), site)
+        )
         return result if isinstance(result, (Function, BoundMethod, ClassVal, Partial)) else value
     return value
 

@@ -77,6 +77,17 @@ def _is_of_home(interp: Interpreter, receiver: Value | None) -> bool:
     return is_inherited or not isinstance(receiver.cls, ClassVal) or is_given_code(receiver.given)
 
 
+def decorated(interp: Interpreter, wrapper: Value, body: Callable[[], Value]) -> Value | None:
+    """What a decorator of another file returns; None where it takes long, for it then works on texts and signatures."""
+    while isinstance(wrapper, (BoundMethod, Partial)):
+        wrapper = wrapper.function
+    if not isinstance(wrapper, Function) or wrapper.module is interp.home:
+        return body()
+    if interp.budget.is_costly(id(wrapper.node)):
+        return None
+    return within(interp, PLAIN_STEPS, wrapper, None, body)
+
+
 def within(
     interp: Interpreter, steps: int, function: Function, receiver: Value | None, body: Callable[[], Value]
 ) -> Value | None:
