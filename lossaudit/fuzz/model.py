@@ -49,8 +49,9 @@ class Parameter:
     of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
     choice between published forms, which the report names; a number that is only believed if it is ``declared`` is
-    looked for under its names alone; a number that ``divides`` makes rounding larger where it is
-    small (a temperature); one that is ``meant`` is the declared one or none, so that a loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
+    looked for under its names alone; a number that ``divides`` makes rounding larger where it is small (a temperature),
+    one of ``power`` 2 where it is large, by its square; one that is ``meant`` is the declared one or none, so that a
+    loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Parameter:
     divides: bool = False
     inverses: tuple[str, ...] = ()
     meant: bool = False
+    power: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ def largest(variant: Variant, case: Case) -> float:
 def largest_weight(variant: Variant) -> float:
     """The greatest weight or factor among the parameters, 1 at least."""
     weights = [
-        float(torch.as_tensor(value).abs().max())
+        float(torch.as_tensor(value).abs().max()) ** parameter.power
         for parameter in variant.spec.parameters
         if parameter.kind in {"per-class", "tensor", "number"}
         and (value := variant.params.get(parameter.name)) is not None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REDUCTIONS = ("batchmean", "sum", "none", "mean")
 LAWS = frozenset({"permutation", "additive", "minimum"})
 TEMPERATURE = Parameter(
-    "temperature", 1.0, "number", ("temperature", "temp", "T", "t", "tau"), low=0.05, high=100.0
+    "temperature", 1.0, "number", ("temperature", "temp", "T", "t", "tau"), low=0.05, high=100.0, power=2
 )
 
 
