@@ -28,11 +28,11 @@ _ONLY_QUOTED = re.compile(r"""[\[(](?:[\s,]|#.*|["']\w*["'])*[\])]""")
 
 
 def exported(text: str) -> frozenset[str]:
-    """The names that ``__all__`` lists, else those that may be bound outside of functions and classes."""
+    """The names that ``__all__`` lists, else those without a leading underscore that may be bound outside of functions and classes."""
     lists = [listed.group(2) for listed in _ALL.finditer(text)]
     if lists and text.count("__all__") == len(lists) and all(map(_ONLY_QUOTED.fullmatch, lists)):
         return frozenset(name for one in lists for name in _QUOTED.findall(one))
-    return frozenset(_bound(text))
+    return frozenset(name for name in _bound(text) if not name.startswith("_"))
 
 
 def _bound(text: str) -> Iterator[str]:

@@ -212,7 +212,7 @@ class Library:
         places = [self.resolve(path.parent, (), dotted, level)[0] for dotted, level in imports]
         names = exported(text)
         if path.stem == "__init__":
-            names |= self.names_below(path.parent)[0]
+            names |= {name for name in self.names_below(path.parent)[0] if not name.startswith("_")}
         return names, tuple(place.path for place in places if place is not None)
 
     def _source(self, path: Path) -> bytes:
