@@ -301,7 +301,11 @@ def _overlap(one: Edit, other: Edit) -> bool:
 
 def _breaks_a_cell(path: Path, before: bytes, after: bytes) -> bool:
     """Whether cells of a notebook are no Python any more; those that were none do not keep the others from being mended."""
-    return len(broken_cells(path, after)) > len(broken_cells(path, before))
+    try:
+        broken = len(broken_cells(path, before))
+    except SourceError:
+        return False  # nothing of it was Python
+    return len(broken_cells(path, after)) > broken
 
 
 def _parses(filename: str, data: bytes) -> bool:

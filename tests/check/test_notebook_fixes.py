@@ -199,6 +199,11 @@ def test_other_documents_are_left_alone() -> None:
     assert edit_notebook(marked, [change]) == marked.replace(b"a = 1", b"b = 1")
 
 
+def test_a_notebook_of_which_nothing_was_python_may_become_python() -> None:
+    assert edited("a.ipynb", notebook("2]"), [edit((1, 2), (1, 3), "")]) == notebook("2")
+    assert edited("a.ipynb", notebook("2]"), [edit((1, 1), (1, 2), "")]) is None
+
+
 CELL = st.lists(
     st.sampled_from(["a = 1", "b = '\u00e9'", "c = '\U0001f600\"'", "", "d = [1,", "2]", "%ls", "\tif x:\\"]),
     max_size=4,
