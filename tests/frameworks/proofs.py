@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_fixes_proofs import Loss, executed, fixed, samples, value_and_gradient
+from tests.test_fixes_proofs import MANY, Loss, executed, fixed, samples, value_and_gradient
 
 Result = tuple[torch.Tensor, torch.Tensor]
 Runner = Callable[[dict[str, Any], torch.Tensor, torch.Tensor], Result]
@@ -42,6 +42,12 @@ class Proof:
 
     def __str__(self) -> str:
         return f"{self.code}-{self.source.strip().splitlines()[-1].strip()[:70]}"
+
+
+def of_body(header: str, code: str, body: str, target: torch.Tensor, reference: Loss | None = None) -> Proof:
+    """The proof for a loss of which the body is given. Scores have the shape of the targets, but where these are classes."""
+    shape = tuple(target.shape) if target.is_floating_point() else MANY
+    return Proof(code, f"{header}def loss(z, y):\n    {body}\n", shape, target, reference)
 
 
 def needs(*packages: str) -> list[pytest.MarkDecorator]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from tests.frameworks.proofs import Proof, Result, as_tensor, assert_finite, needs, prove
-from tests.test_fixes_proofs import BINARY, CLASSES, MANY, ROWS, binary, cross_entropy, divergence, soft
+from tests.frameworks.proofs import Proof, Result, as_tensor, assert_finite, needs, of_body, prove
+from tests.test_fixes_proofs import BINARY, CLASSES, ROWS, binary, cross_entropy, divergence, soft
 
 pytestmark = needs("jax", "optax")
 
@@ -29,9 +30,7 @@ def run(program: dict[str, Any], scores: torch.Tensor, target: torch.Tensor) -> 
         return as_tensor(value), as_tensor(gradient)
 
 
-def proof(code: str, body: str, target: torch.Tensor, reference: Any = None) -> Proof:
-    shape = (4,) if target is BINARY else MANY
-    return Proof(code, f"{HEADER}def loss(z, y):\n    {body}\n", shape, target, reference)
+proof = partial(of_body, HEADER)
 
 
 SAFE = [

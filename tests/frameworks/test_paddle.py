@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.frameworks.proofs import Proof, Result, as_tensor, assert_finite, needs, prove
+from tests.frameworks.proofs import Proof, Result, as_tensor, assert_finite, needs, of_body, prove
 from tests.test_fixes_proofs import (
     BINARY,
     CLASSES,
@@ -64,9 +65,7 @@ def run(program: dict[str, Any], scores: torch.Tensor, target: torch.Tensor) -> 
     return as_tensor(value.numpy()), as_tensor(leaf.grad.numpy())
 
 
-def proof(code: str, body: str, target: torch.Tensor, reference: Any = None) -> Proof:
-    shape = (4,) if target is BINARY else MANY
-    return Proof(code, f"{HEADER}def loss(z, y):\n    {body}\n", shape, target, reference)
+proof = partial(of_body, HEADER)
 
 
 SAFE = [

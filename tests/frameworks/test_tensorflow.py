@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.frameworks.proofs import Proof, Result, as_tensor, needs, prove
-from tests.test_fixes_proofs import BINARY, CLASSES, MANY, ROWS, binary, cross_entropy, soft
+from tests.frameworks.proofs import Proof, Result, as_tensor, needs, of_body, prove
+from tests.test_fixes_proofs import BINARY, CLASSES, ROWS, binary, cross_entropy, soft
 
 pytestmark = needs("tensorflow")
 
@@ -30,9 +31,7 @@ def run(program: dict[str, Any], scores: torch.Tensor, target: torch.Tensor) -> 
     return as_tensor(value), as_tensor(tape.gradient(value, leaf))
 
 
-def proof(code: str, body: str, target: torch.Tensor, reference: Any) -> Proof:
-    shape = (4, 1) if target is COLUMN else MANY
-    return Proof(code, f"{HEADER}def loss(z, y):\n    {body}\n", shape, target, reference)
+proof = partial(of_body, HEADER)
 
 
 COLUMN = BINARY[:, None]
