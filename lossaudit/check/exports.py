@@ -11,25 +11,24 @@ from collections.abc import Iterator
 
 _BLOCK = re.compile(r"^(?:(?:async[ \t]+)?def[ \t]+(\w+)|class[ \t]+(\w+)|[^\s#])", re.MULTILINE)
 """Begins a statement of the top level, or what looks like one in a long text."""
-_NAMES = r"\*?\w+(?:[ \t]*,[ \t]*\*?\w+)*"
 _BINDING = re.compile(
     r"\bimport\b[ \t]*\(?([^#\n)]*)"
     r"|^[ \t]*(\w[\w \t,]*)(?:#.*)?$"  # a row of an import in parentheses
     r"|(?:^|[=;:])[ \t]*([\w*(][\w*(), \t]*?(?::[^=\n]*)?)(?==(?!=))"
-    rf"|\b(?:def|class|as|for)[ \t]+\(?({_NAMES})"
+    r"|\b(?:def|class|as|for)[ \t]+\(?(\*?\w+(?:[ \t]*,[ \t]*\*?\w+)*)"
     r"|(\w+)[ \t]*:=",
     re.MULTILINE,
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 _STAR = re.compile(r"^[ \t]*from[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]+\*", re.MULTILINE)
-_ALL = re.compile(r"^__all__\b(?:[ \t]*:[^=\n]*)?[ \t]*(\+?)=[ \t]*([\[(][^\])]*[\])])", re.MULTILINE)
+_ALL = re.compile(r"^__all__\b(?:[ \t]*:[^=\n]*)?[ \t]*\+?=[ \t]*([\[(][^\])]*[\])])", re.MULTILINE)
 _QUOTED = re.compile(r"""["']([^\W\d]\w*)["']""")
 _ONLY_QUOTED = re.compile(r"""[\[(](?:[\s,]|#.*|["']\w*["'])*[\])]""")
 
 
 def exported(text: str) -> frozenset[str]:
     """The names that ``__all__`` lists, else those without a leading underscore that may be bound outside of functions and classes."""
-    lists = [listed.group(2) for listed in _ALL.finditer(text)]
+    lists = _ALL.findall(text)
     if lists and text.count("__all__") == len(lists) and all(map(_ONLY_QUOTED.fullmatch, lists)):
         return frozenset(name for one in lists for name in _QUOTED.findall(one))
     return frozenset(name for name in _bound(text) if not name.startswith("_"))

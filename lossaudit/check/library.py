@@ -324,9 +324,8 @@ def _path_additions(file: Path, code: ir.ModuleIR) -> Iterator[Path]:
             continue
         found = _path_value(value.args[-1].value, file)
         if found is not None:
-            yield Path(
-                os.path.normpath(file.parent / found)
-            )  # by its name, as the user gave it: not where a link leads
+            # By its name, as the user gave it: not where a link leads.
+            yield Path(os.path.normpath(file.parent / found))
 
 
 def _dotted(node: ir.Expr) -> str:

@@ -405,15 +405,7 @@ def join(values: Iterable[Value]) -> Value:
     kept: list[Value] = []
     for value in values:
         for one in alternatives(value):
-            for place, other in enumerate(kept):
-                if same(one, other):
-                    if isinstance(one, Unknown) and one is not other:
-                        kept[place] = _blurred(one, other)
-                    break
-            else:
-                kept += (
-                    [one] if len(kept) <= MAX_ALTERNATIVES else []
-                )  # of more, only the first are told apart
+            _keep(kept, one)
     if len(kept) == 1:
         return kept[0]
     if not kept:
@@ -421,6 +413,17 @@ def join(values: Iterable[Value]) -> Value:
     if len(kept) > MAX_ALTERNATIVES:
         return Union((*kept[: MAX_ALTERNATIVES - 1], UNKNOWN))
     return Union(tuple(kept))
+
+
+def _keep(kept: list[Value], one: Value) -> None:
+    """Add an alternative that is not there yet; where there are too many, only the first are told apart."""
+    for place, other in enumerate(kept):
+        if same(one, other):
+            if isinstance(one, Unknown) and one is not other:
+                kept[place] = _blurred(one, other)
+            return
+    if len(kept) <= MAX_ALTERNATIVES:
+        kept.append(one)
 
 
 def _blurred(left: Unknown, right: Value) -> Unknown:

@@ -156,10 +156,10 @@ class Interpreter:
 
     def _tell_trained(self, event: Event) -> None:
         """Tell of the operations that take part in what ``event`` optimises."""
+        by_hand = self.trained.is_by_hand(event)
         for term, below_layer in self.trained.reached(event, remember=not self.findings.votes):
             judges = self.detectors.judges(TrainedOp, term.op, only_of_definitions=False)
             if judges and not is_only_data(term, below_layer=below_layer):
-                by_hand = self.trained.is_by_hand(event)
                 self._ask(judges, TrainedOp(term.site, event.contexts, term, by_hand))
 
     @contextmanager
@@ -287,7 +287,9 @@ class Interpreter:
     def starred_modules(self, module: Module, names: Set[str]) -> Iterator[Module]:
         """The modules of the project from which some of ``names`` may have come into ``module`` with a star, each once."""
         seen = {module.filename}
-        wanted = names - module.scope.vars.keys() - _BUILTINS if module.scope.stars else names
+        if not module.scope.stars:
+            return
+        wanted = names - module.scope.vars.keys() - _BUILTINS
         stack = list(module.scope.stars)
         while stack:
             kind, _, where = stack.pop().partition(":")

@@ -537,9 +537,10 @@ class _Search:
     def _of_module(self, module: Module, words: set[str]) -> None:
         names, interp = module.scope.vars, self.reach.interp
         self.queue += [names[name] for name in names.keys() & words if id(names[name]) not in self.seen]
-        attributes = {word[1:] for word in words if word.startswith(".")} if module.scope.stars else words
-        for other in interp.starred_modules(module, attributes):
-            self._add_module(other)
+        if module.scope.stars:
+            attributes = {word[1:] for word in words if word.startswith(".")}
+            for other in interp.starred_modules(module, attributes):
+                self._add_module(other)
         for name in interp.project.submodule_names(module) & words if words else ():
             below = interp.project.submodule(module, name)
             if below is not None:
