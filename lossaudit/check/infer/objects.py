@@ -88,6 +88,8 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
         return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
     if isinstance(value, Const) and name == "value":
         return value  # of a member of an enumeration: a plain constant has no such attribute
+    if _is_placeholder(value):
+        return _plain_attribute(interp, frame, UNKNOWN, name, site)  # None has none: it has been filled since
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
