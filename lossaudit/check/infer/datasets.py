@@ -74,11 +74,20 @@ def batch(interp: Interpreter, loader: Instance) -> Value:
     found = sample(interp, bound.get("dataset", UNKNOWN), loader.site)
     if not is_default:
         return _collated_by(interp, loader, collate, Unknown(data=True) if found is None else found)
-    if found is None or not _takes_one_by_one(interp, bound):
+    size = NONE if "batch_sampler" in bound else bound.get("batch_size", Const(1))
+    if found is None or not _takes_one_by_one(interp, bound) or _may_be_none(size):
         return Unknown(data=True)
-    if "batch_sampler" not in bound and constant(bound.get("batch_size")) is None:
-        return found
-    return _stacked(found, _size_of(bound), loader.site)
+    is_whole = constant(size) is None and "batch_sampler" not in bound
+    return found if is_whole else _stacked(found, _length(size), loader.site)
+
+
+def _may_be_none(size: Value) -> bool:
+    """Whether it is open if samples are brought together at all."""
+    several = len(alternatives(size)) > 1
+    return any(
+        (several and constant(one) is None) or (isinstance(one, Unknown) and one.may_be_none)
+        for one in alternatives(size)
+    )
 
 
 def _collated_by(interp: Interpreter, loader: Instance, collate: Value, found: Value) -> Value:
@@ -106,23 +115,27 @@ def _takes_one_by_one(interp: Interpreter, bound: dict[str, Value]) -> bool:
     )
 
 
-def _size_of(bound: dict[str, Value]) -> Dim:
+def _length(size: Value) -> Dim:
     """The number of samples in a batch: one where that is what was asked for, else a symbol of its own."""
-    is_one = "batch_sampler" not in bound and integer(bound.get("batch_size", Const(1))) == 1
-    return 1 if is_one else f"batch {fresh_ident()}"
+    return 1 if integer(size) == 1 else f"batch {fresh_ident()}"
 
 
 def anew(value: Value) -> Value:
     """Another batch of the same kind: what was done in place to the one before has not been done to it."""
     if isinstance(value, Tensor):
         return replace(value, ident=fresh_ident()) if value.op == BATCH else value
+    if not isinstance(value, (TupleVal, ListVal, DictVal)):
+        return value
+    members = list(value.entries.values() if isinstance(value, DictVal) else value.items)
+    renewed = [anew(one) for one in members]
+    rest = None if value.rest is None else anew(value.rest)
+    if rest is value.rest and all(new is one for new, one in zip(renewed, members, strict=True)):
+        return value
     if isinstance(value, TupleVal):
-        return replace(value, items=tuple(anew(one) for one in value.items))
+        return TupleVal(tuple(renewed), value.names, rest)
     if isinstance(value, ListVal):
-        return ListVal([anew(one) for one in value.items], None if value.rest is None else anew(value.rest))
-    if isinstance(value, DictVal):
-        return DictVal({key: anew(one) for key, one in value.entries.items()}, value.rest)
-    return value
+        return ListVal(renewed, rest)
+    return DictVal(dict(zip(value.entries, renewed, strict=True)), rest)
 
 
 # Datasets --------------------------------------------------------------------------------------------------------
