@@ -20,6 +20,7 @@ from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
 from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.wire import Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,10 +35,6 @@ DTYPES = {
     "float64": torch.float64,
 }
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "out of memory")
-
-
-class Avoided(Exception):  # noqa: N818 (an answer, not an error)
-    """Raised instead of a call that killed an earlier child."""
 
 
 @dataclass(frozen=True, slots=True)
