@@ -84,7 +84,7 @@ def _rounded(tensors: Sequence[Tensor], dtypes: Sequence[str]) -> list[Tensor]:
         exact = torch.cat([tensors[place] for place in places])
         held = exact.to(DTYPES[dtype]).double()
         if not torch.equal(exact, held):
-            parts = held.split([len(tensors[place]) for place in places])
+            parts = torch.split(held, [len(tensors[place]) for place in places])
             for place, part in zip(places, parts, strict=True):
                 rounded[place] = part
     return rounded

@@ -112,8 +112,8 @@ class Subject:
         if self.interface.arrays:
             seen = _observe_arrays(self, case, remembers)
         else:
-            seen = None if remembers else self._directly(case, gradient)
-            seen = seen or self._observe(case, gradient, remembers)
+            directly = None if remembers else self._directly(case, gradient)
+            seen = directly or self._observe(case, gradient, remembers)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
