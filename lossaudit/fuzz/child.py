@@ -54,12 +54,14 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     space = all_spaces()[case.space]
     held = space.names
     packed = [case.prediction.tolist(), case.target.tolist()]
-    parts = [part.tolist() for part in space.cut(case.prediction, case.target)] if space.parts else packed
+    parts = (
+        [part.tolist() for part in space.cut(case.prediction, case.target)] if space.rearranged else packed
+    )
     ordered = zip(held, parts, strict=True)
     arguments = dict(ordered if interface is None else interface.arranged(list(ordered)))
     shape = list(case.prediction.shape)
     return {
-        **({"packed": packed} if space.parts else {}),
+        **({"packed": packed} if space.rearranged else {}),
         "arguments": arguments,
         "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),
