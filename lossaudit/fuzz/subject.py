@@ -123,8 +123,8 @@ class Subject:
         The loss gets the very leaf, which lies in memory as the case wants it. A loss that writes to it is refused by
         autograd, and whatever is out of the ordinary (an error, an argument that was written to) is for :meth:`_observe`.
         """
-        if all_spaces()[case.space].parts:
-            return None  # the parts are cut out of the leaf, within the graph
+        if all_spaces()[case.space].rearranged:
+            return None  # the arguments are cut out of the leaf, within the graph
         numbers, labels = _numbers(case, self.interface)
         leaf, target = arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()
         try:
