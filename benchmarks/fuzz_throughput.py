@@ -103,8 +103,7 @@ class _Run:
         self.cases = [case for name in self.plan for case in self._filled(name)]
 
     def _filled(self, name: str) -> list[Case]:
-        space = inputs.space_named(name)
-        return [inputs.fill(space, structure, {}) for structure in self.plan[name]]
+        return inputs.fill_all(inputs.space_named(name), self.plan[name], {})
 
     def bare(self) -> float:
         """Evaluations a second of nothing but the calls."""

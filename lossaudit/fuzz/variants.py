@@ -77,6 +77,13 @@ class Variant:
         """Whether it must be evaluated at the dtype of the target."""
         return any(change.rounded is not None for change in self.changes)
 
+    @property
+    def reduces_plainly(self) -> bool:
+        """Whether its reduction is what :data:`REDUCERS` says."""
+        return self.reduction not in self.spec.reducers and all(
+            change.reduce is None for change in self.changes
+        )
+
     def settles(self, case: Case) -> bool:
         """Whether the formula has one answer to a case."""
         return self.spec.settled(case.prediction, case.target)

@@ -28,6 +28,7 @@ from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import sole
 from lossaudit.check.reasoning.reductions import NAMES, reduction_of
 from lossaudit.check.values import (
+    BATCH,
     UNKNOWN,
     ClassVal,
     Const,
@@ -430,6 +431,7 @@ _FOLDS = ("sum", "mean")
 _LAYOUT = (
     "view", "view_as", "flatten", "squeeze", "unsqueeze", "expand", "to", "float", "double", "half", "long", "bool", "transpose",
     "permute", "t", "getitem", "contiguous", "device_move", "detach", "clone", "narrow", "select", "repeat_interleave",
+    BATCH,
 )  # fmt: skip
 
 

@@ -165,6 +165,11 @@ def _indexes_batch_only(items: list[Value]) -> bool:
     return all(integer(item) is not None or is_slice(item) for item in items) or len(items) == 1
 
 
+def is_integer(value: Value) -> bool:
+    """Whether an index is one integer, known or not."""
+    return integer(value) is not None or (isinstance(value, Unknown) and value.origin == "int")
+
+
 SLICE = "builtins.slice"
 
 
@@ -588,23 +593,20 @@ def _broadcast(left: Dim, right: Dim) -> Dim:
 
 def _getitem_shape(args: Args, shape: Shape) -> Shape:
     items = index_items(args.get("index"))
-    if (
-        all(_is_full_slice(item) or integer(item) is not None or is_slice(item) for item in items)
-        and shape.exact
-    ):
+    if all(_is_full_slice(item) or is_integer(item) or is_slice(item) for item in items) and shape.exact:
         if len(items) > len(shape.dims):
             return ANY_SHAPE
         out: list[Dim] = []
         for item, length in zip(items, shape.dims, strict=False):
-            if integer(item) is None:
+            if not is_integer(item):
                 out.append(length if _is_full_slice(item) else None)
         return Shape((*out, *shape.dims[len(items) :]), exact=True)
-    if len(items) >= 2 and constant(items[0]) is ... and all(integer(item) is not None for item in items[1:]):
+    if len(items) >= 2 and constant(items[0]) is ... and all(is_integer(item) for item in items[1:]):
         return (
             Shape(shape.dims[: len(shape.dims) - (len(items) - 1)], shape.exact) if shape.dims else ANY_SHAPE
         )
-    picked = sum(1 for item in items if integer(item) is not None)
-    only_plain = all(integer(item) is not None or is_slice(item) for item in items)
+    picked = sum(1 for item in items if is_integer(item))
+    only_plain = all(is_integer(item) or is_slice(item) for item in items)
     return Shape((None,) * (len(items) - picked), exact=False) if only_plain and len(items) > 1 else ANY_SHAPE
 
 
