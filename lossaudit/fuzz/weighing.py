@@ -85,7 +85,7 @@ def _together(values: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _solved(columns: list[Tensor], seen: Tensor) -> tuple[float, float] | None:
-    """u and v of ``seen = a + b u + c v + d u v``, where b or d is nothing; None where they do not give it again."""
+    """Solve for u and v in ``seen = a + b u + c v + d u v``, where b or d is nothing; None where they do not give it again."""
     a, with_u, with_v, with_both = columns
     b, c = with_u - a, with_v - a
     d = with_both - a - b - c
