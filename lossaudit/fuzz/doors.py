@@ -24,7 +24,10 @@ OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Door:
-    """One interface that the target accepts, with its answers to the probes."""
+    """One interface that the target accepts, with its answers to the probes.
+
+    ``renamed``: the names of its parameters say that they are something else, a target for a second view, say.
+    """
 
     subject: Subject
     space: Space
@@ -32,6 +35,7 @@ class Door:
     classes: tuple[int, ...]
     responses: tuple[Response, ...]
     features: tuple[int, ...] = (0,)
+    renamed: bool = False
 
     @property
     def comparable(self) -> list[Response]:
@@ -49,10 +53,11 @@ def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Doo
     evidence = gather_evidence(subject.build, subject.call)
     doors, errors = _try_all(subject, evidence, None, wanted)
     for count in OTHER_CLASS_COUNTS:
-        if doors or not errors:
+        if _by_name(doors) or not errors:
             break
         # It may be made for one class count without saying so: a constant vector of class weights, say.
-        doors, _ = _try_all(subject, evidence, (count,), wanted)
+        found, _ = _try_all(subject, evidence, (count,), wanted)
+        doors = found if _by_name(found) else doors
     return _prefer_arrays(doors), errors
 
 
@@ -101,7 +106,7 @@ def _try_all(
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         classes = only or classes
         for sizes in _sizes(evidence, space, classes):
-            if any(d.space.name == space.part_of for d in doors):
+            if any(d.space.name == space.part_of for d in _by_name(doors)):
                 break
             found, failed = _try_space(subject, space, evidence, sizes, finite=space.name not in wanted)
             doors += found
@@ -136,6 +141,7 @@ def _try_space(
     """The doors of one space at given sizes."""
     doors: list[Door] = []
     errors: dict[bool, list[str]] = {False: [], True: []}
+    renamed = bool(space.parts) and arguments.mean_otherwise(space, subject.build.loss, subject.call)
     for interface in _interfaces(space, subject):
         if interface.arrays and any(
             not door.subject.interface.arrays and door.comparable[0][1].differentiable for door in doors
@@ -146,7 +152,9 @@ def _try_space(
         if error is not None:
             errors[interface.arrays].append(error)
         elif _is_answer(responses, finite=finite):
-            doors.append(Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features))
+            doors.append(
+                Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features, renamed)
+            )
     return doors, errors[False] or errors[
         True
     ]  # what it says of arrays tells little, unless it takes nothing else
@@ -156,9 +164,9 @@ def plausible(doors: list[Door]) -> list[Door]:
     """Leave out doors that are open by accident.
 
     A loss that takes class indices is a loss on classes: that it also swallows rows of labels or boxes proves nothing.
-    One that takes any two tensors of one shape is no loss on boxes.
+    One that takes any two tensors of one shape is no loss on boxes. What a parameter is not named for, it seldom means.
     """
-    doors = [door for door in doors if not _calculates_with_indices(door)]
+    doors = [door for door in _by_name(doors) if not _calculates_with_indices(door)]
     names = {door.space.name for door in doors}
     if any(name.endswith("-indices") for name in names):
         kept = ("-indices", "-rows")
@@ -166,6 +174,10 @@ def plausible(doors: list[Door]) -> list[Door]:
     if any(name.endswith("-labels") for name in names):
         return [door for door in doors if "boxes" not in door.space.target]
     return doors
+
+
+def _by_name(doors: list[Door]) -> list[Door]:
+    return [door for door in doors if not door.renamed]
 
 
 def _calculates_with_indices(door: Door) -> bool:

@@ -54,6 +54,8 @@ MOST_PAIRED = 12
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+MOST_WEIGHED = 60
+"""Variants of one reference whose weights are computed."""
 REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
 NEAR_REACHES = REACHES[:2]
@@ -154,7 +156,8 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         match, doors = _in_usual_layouts(every, search)
         if match is None or match.tier > 1:
             arranged = plausible(open_layouts(subject, every, wanted))
-            other = find_match(arranged, search)
+            # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
+            other = _sure_match(arranged, search, NEAR_REACHES)[0] if doors else find_match(arranged, search)
             if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
                 match, doors = other, arranged
         opened += doors
@@ -315,7 +318,8 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
         ):
             continue
         tried: set[tuple[Any, ...]] = set()
-        for plain in _plain_variants(door, replace(spec, essential=()), None):
+        unweighted = _plain_variants(door, replace(spec, essential=()), None)
+        for plain in itertools.islice(unweighted, MOST_WEIGHED):
             given = {name: value for name, value in plain.params.items() if name not in spec.weights}
             key = (*search.scales.key_of(given), plain.reduction)
             if key in tried:
