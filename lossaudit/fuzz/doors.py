@@ -61,7 +61,7 @@ def _probed(subject: Subject, case: Case, *, gradient: bool = False) -> Observat
 
 
 def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Door], list[str]]:
-    """Try every space, argument order and kind of array; keep those that give numbers.
+    """Try every space in its usual layout, argument order and kind of array; keep those that give numbers.
 
     Args:
         subject: The target.
@@ -77,12 +77,46 @@ def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Doo
     return _prefer_arrays(doors), errors
 
 
+def open_layouts(subject: Subject, usual: Sequence[Door], wanted: tuple[str, ...] = ()) -> list[Door]:
+    """Try every space in its other layouts; keep those that give other numbers than the usual one.
+
+    Args:
+        subject: The target.
+        usual: The doors of the usual layouts.
+        wanted: As for :func:`open_doors`.
+    """
+    evidence = gather_evidence(subject.build, subject.call)
+    known = {door.space.kind for door in usual}
+    doors, _ = _try_all(subject, evidence, None, wanted, layouts=True)
+    return _prefer_arrays([door for door in doors if door.space.kind not in known or not _is_as_usual(door)])
+
+
+def _is_as_usual(door: Door) -> bool:
+    """Whether the same numbers in the usual layout of the space give the same."""
+    case, seen = door.first
+    usual = replace(case, space=door.space.kind)
+    again = door.subject.observe(usual, gradient=False, stage="probe").value
+    return (
+        again is not None
+        and seen.value is not None
+        and again.shape == seen.value.shape
+        and torch.allclose(again, seen.value, rtol=1e-5, equal_nan=True)
+    )
+
+
 def _try_all(
-    subject: Subject, evidence: Evidence, only: tuple[int, ...] | None, wanted: tuple[str, ...]
+    subject: Subject,
+    evidence: Evidence,
+    only: tuple[int, ...] | None,
+    wanted: tuple[str, ...],
+    *,
+    layouts: bool = False,
 ) -> tuple[list[Door], list[str]]:
     doors: list[Door] = []
     errors: list[str] = []
     for space in all_spaces().values():
+        if bool(space.layout) is not layouts:
+            continue
         if not max(space.classes) and only is not None:
             continue
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes

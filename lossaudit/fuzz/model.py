@@ -244,6 +244,8 @@ class Space:
         cut: Makes them of prediction and target, in the order of ``parts``.
         domain: Whether shrinking may go there; None where every number is valid.
         smaller: Simpler pairs of prediction and target by structure, for spaces whose structure is their own.
+        layout: The name of an arrangement of another space's arguments, which its own name begins with; empty for the usual
+            one. ``cut`` makes it.
     """
 
     name: str
@@ -267,6 +269,17 @@ class Space:
     cut: Cut = lambda prediction, target: (prediction, target)
     domain: Callable[[Tensor, Tensor], bool] | None = None
     smaller: Pairs | None = None
+    layout: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The name of the space that it is a layout of; its own where it is none."""
+        return self.name.removeprefix(f"{self.layout}/")
+
+    @property
+    def rearranged(self) -> bool:
+        """Whether the arguments of the call are others than what a case holds."""
+        return bool(self.parts or self.layout)
 
     @property
     def words(self) -> str:

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from lossaudit.fuzz import arguments, parameters, relations
-from lossaudit.fuzz.doors import Door, Response, open_doors, plausible
+from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
 from lossaudit.fuzz.references import all_references
@@ -148,19 +148,16 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     best: Match | None = None
     search = _Search(asked)
     for subject in subjects:
-        every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
-        doors = _without_plain_maps(plausible(every))
+        wanted = () if asked is None else asked.spec.spaces
+        every, failed = open_doors(subject, wanted)
         errors += failed
-        opened += doors
-        match = find_match(doors, search)
+        match, doors = _in_usual_layouts(every, search)
         if match is None or match.tier > 1:
-            # Exact agreement is proof even behind a door that seemed to be open by accident.
-            hidden = [door for door in every if door not in doors]
-            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
-            if by_accident is not None:
-                match, opened = by_accident, [*opened, *hidden]
-        if match is None or match.tier >= PARTIAL:
-            match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
+            arranged = plausible(open_layouts(subject, every, wanted))
+            other = find_match(arranged, search)
+            if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
+                match, doors = other, arranged
+        opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -171,6 +168,21 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     doors_of = _doors_of(best, same_build, search)
     return Recognition(best, doors_of, tuple(same_build), tuple(errors), _precision(best, search))
+
+
+def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None, list[Door]]:
+    """The best match over the doors of one build, and the doors that count."""
+    doors = _without_plain_maps(plausible(every))
+    match = find_match(doors, search)
+    if match is None or match.tier > 1:
+        # Exact agreement is proof even behind a door that seemed to be open by accident.
+        hidden = [door for door in every if door not in doors]
+        by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
+        if by_accident is not None:
+            match, doors = by_accident, [*doors, *hidden]
+    if match is None or match.tier >= PARTIAL:
+        match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
+    return match, doors
 
 
 def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
@@ -406,10 +418,11 @@ def _order(door: Door) -> object:
 def _contradicted(match: Match, doors: list[Door], search: _Search) -> bool:
     """Whether the target answers in a space that its reference is more used to, and answers something else there."""
     spaces = match.variant.spec.spaces
-    usual = spaces[: spaces.index(match.door.space.name)]
+    usual = spaces[: spaces.index(match.door.space.kind)]
     return any(
-        door.space.name in usual
-        and door.space.recodes != match.door.space.name
+        door.space.kind in usual
+        and door.space.layout == match.door.space.layout
+        and door.space.recodes != match.door.space.kind
         and door.subject.interface.swapped == match.door.subject.interface.swapped
         and len(door.comparable) == len(door.responses)
         and not search.scales.explains(match.variant, door)
@@ -426,7 +439,7 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
         for door in used
         if not (door.space.alike and _names_say_otherwise(door))
         for spec in specs
-        if door.space.name in spec.spaces
+        if door.space.kind in spec.spaces
     ]
     return sorted(
         pairs,
@@ -444,13 +457,14 @@ def _usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Ref
     A target that is not the reference itself has most doors open by accident: a sum over all pixels takes any shape.
     """
     pairs = _pairs(doors, asked)
-    first: dict[str, Door] = {}
-    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.name)):
-        first.setdefault(spec.name, door)
+    first: dict[tuple[str, str], Door] = {}
+    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.kind)):
+        first.setdefault((spec.name, door.space.layout), door)
     return [
         (door, spec)
         for door, spec in pairs
-        if door.space is first[spec.name].space and door.subject.build is first[spec.name].subject.build
+        for usual in (first[spec.name, door.space.layout],)
+        if door.space is usual.space and door.subject.build is usual.subject.build
     ]
 
 
@@ -698,7 +712,8 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
     """The doors behind which the same variant stands, by space."""
     found = {match.door.space.name: match.door}
     for door in doors:
-        fits = door.space.name in match.variant.spec.spaces and door.space.name not in found
+        fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
+        fits = fits and door.space.layout == match.door.space.layout
         fits = fits and door.first[1].backward_error is None
         if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door

@@ -124,8 +124,8 @@ class Subject:
         autograd; that, and whatever else is out of the ordinary (an argument that was written to, a backward that fails),
         is for :meth:`_observe`.
         """
-        if all_spaces()[case.space].parts:
-            return None  # the parts are cut out of the leaf, within the graph
+        if all_spaces()[case.space].rearranged:
+            return None  # the arguments are cut out of the leaf, within the graph
         numbers, labels = _numbers(case, self.interface)
         leaf, target = arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()
         try:
