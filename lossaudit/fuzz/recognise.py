@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations
+from lossaudit.fuzz import arguments, parameters, relations, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -243,6 +243,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
+    weighted = None if asked is not None else _weighted_match(doors, search)
+    if weighted is not None:
+        return weighted
     rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
     if rounded:
         return _refine(rounded, search)
@@ -302,6 +305,50 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
     return _refine(matches, search) if matches else None
+
+
+def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
+    """A reference with weights that stand in the code alone. It must explain all that can be asked: nobody declared them."""
+    for door, spec in _usual_pairs(doors, None):
+        answers = search.scales.told(door).wide if spec.weights else None
+        declared = (spec.parameter(name) for name in spec.weights)
+        if answers is None or any(
+            parameters.named_values(p, door.evidence, door.classes) for p in declared if p is not None
+        ):
+            continue
+        tried: set[tuple[Any, ...]] = set()
+        for plain in _plain_variants(door, replace(spec, essential=()), None):
+            given = {name: value for name, value in plain.params.items() if name not in spec.weights}
+            key = (*search.scales.key_of(given), plain.reduction)
+            if key in tried:
+                continue
+            tried.add(key)
+            variant = weighing.weighed(replace(plain, spec=spec), answers)
+            match = None if variant is None else Match(door, variant, 0)
+            if match is not None and _holds_throughout(match, search):
+                return match
+    return None
+
+
+def _holds_throughout(match: Match, search: _Search) -> bool:
+    """Whether a match explains every number, at the extremes too. Where a target gives none, it may still be this loss."""
+    told, variant = search.scales.told(match.door), match.variant
+    if not (search.scales.explains(variant, match.door) and search.confirms(match)):
+        return False
+    return (
+        search.scales.reproduces_all(variant, list(filter(_is_finite, told.extreme(variant.params))))
+        and search.holds_on_soft(match)
+        and all(
+            search.scales.has_slope(variant, case, seen.gradient)
+            for case, seen in told.slopes
+            if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
+        )
+    )
+
+
+def _is_finite(answer: Response) -> bool:
+    value = answer[1].value
+    return value is not None and bool(torch.isfinite(value).all())
 
 
 def _as_declared(match: Match, search: _Search) -> Match | None:
