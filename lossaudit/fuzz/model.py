@@ -91,6 +91,8 @@ class ReferenceSpec:
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
         settled: Whether there is one answer that all right forms give. Where the formula has nothing to say (no negative
             in the batch, no positive for an anchor), authors differ on purpose, and nothing is compared.
+        weights: Two numbers in which the loss is linear, each by itself, and which people write into the code: where nothing
+            declares them, they are computed from the values. The first is the one that makes a difference of kind.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
             has a reference of its own, so a target is not recognised as this one.
     """
@@ -113,6 +115,7 @@ class ReferenceSpec:
     reducers: Mapping[str, Reducer] = field(default_factory=dict)
     settled: Callable[[Tensor, Tensor], bool] = lambda _, __: True
     essential: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
         """Whether every essential parameter is plainly away from its neutral value.

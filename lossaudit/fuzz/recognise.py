@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations
+from lossaudit.fuzz import arguments, parameters, relations, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -195,7 +195,9 @@ def _found_in_float64(
 ) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
     wide = [(door, search.scales.told(door).wide) for door in doors]
-    again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
+    again = [
+        (replace(door, answered=tuple(told), waiting=()), door) for door, told in wide if told is not None
+    ]
     match, _ = _sure_match([door for door, _ in again], search, reaches)
     if match is None:
         return None
@@ -210,7 +212,7 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
 
 def _is_pixelwise(door: Door) -> bool:
     """Whether the loss of a map is the mean, or the sum, of the losses of its left and its right part."""
-    case, seen = door.comparable[0]
+    case, seen = door.first
     width = case.prediction.shape[-1]
     parts = [
         replace(case, prediction=case.prediction[..., part], target=case.target[..., part])
@@ -241,6 +243,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
+    weighted = None if asked is not None else _weighted_match(doors, search)
+    if weighted is not None:
+        return weighted
     rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
     if rounded:
         return _refine(rounded, search)
@@ -300,6 +305,50 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
     return _refine(matches, search) if matches else None
+
+
+def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
+    """A reference with weights that stand in the code alone. It must explain all that can be asked: nobody declared them."""
+    for door, spec in _usual_pairs(doors, None):
+        answers = search.scales.told(door).wide if spec.weights else None
+        declared = (spec.parameter(name) for name in spec.weights)
+        if answers is None or any(
+            parameters.named_values(p, door.evidence, door.classes) for p in declared if p is not None
+        ):
+            continue
+        tried: set[tuple[Any, ...]] = set()
+        for plain in _plain_variants(door, replace(spec, essential=()), None):
+            given = {name: value for name, value in plain.params.items() if name not in spec.weights}
+            key = (*search.scales.key_of(given), plain.reduction)
+            if key in tried:
+                continue
+            tried.add(key)
+            variant = weighing.weighed(replace(plain, spec=spec), answers)
+            match = None if variant is None else Match(door, variant, 0)
+            if match is not None and _holds_throughout(match, search):
+                return match
+    return None
+
+
+def _holds_throughout(match: Match, search: _Search) -> bool:
+    """Whether a match explains every number, at the extremes too. Where a target gives none, it may still be this loss."""
+    told, variant = search.scales.told(match.door), match.variant
+    if not (search.scales.explains(variant, match.door) and search.confirms(match)):
+        return False
+    return (
+        search.scales.reproduces_all(variant, list(filter(_is_finite, told.extreme(variant.params))))
+        and search.holds_on_soft(match)
+        and all(
+            search.scales.has_slope(variant, case, seen.gradient)
+            for case, seen in told.slopes
+            if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
+        )
+    )
+
+
+def _is_finite(answer: Response) -> bool:
+    value = answer[1].value
+    return value is not None and bool(torch.isfinite(value).all())
 
 
 def _as_declared(match: Match, search: _Search) -> Match | None:
@@ -546,9 +595,6 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
-    settled = _settled(door.comparable, spec)
-    if len(settled) < LEAST_TOLD or (search.asked is None and _is_constant(settled)):
-        return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
@@ -556,8 +602,16 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
         if key not in known.keys:
             known.keys.add(key)
             if search.scales.explains(variant, door):
+                if not _proves(door, spec, search):
+                    return []
                 known.matches.append(Match(door, variant, 0))
     return known.matches
+
+
+def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
+    """Whether enough of the answers of a door are to inputs on which a formula has one answer, and they are not all the same."""
+    settled = _settled(door.comparable, spec)
+    return len(settled) >= LEAST_TOLD and (search.asked is not None or not _is_constant(settled))
 
 
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -707,7 +761,7 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
     for door in doors:
         fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
         fits = fits and door.space.layout == match.door.space.layout
-        fits = fits and door.comparable[0][1].backward_error is None
+        fits = fits and door.first[1].backward_error is None
         if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found

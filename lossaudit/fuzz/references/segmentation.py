@@ -383,6 +383,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="dice_bce_loss_of_probabilities",
@@ -394,6 +395,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="dice_ce_loss",
@@ -405,6 +407,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="lovasz_hinge",
