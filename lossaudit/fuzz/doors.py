@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,31 +17,50 @@ from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lossaudit.fuzz.model import Space
+    from lossaudit.fuzz.model import Space, Structure
 
 Response = tuple[Case, Observation]
 OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Door:
     """One interface that the target accepts, with its answers to the probes.
 
     ``renamed``: the names of its parameters say that they are something else, a target for a second view, say.
+
+    ``answered`` are the answers that have shown that it is open; the probes that are ``waiting`` are put when somebody wants
+    to know more of it, for most doors of a target lead nowhere.
     """
 
     subject: Subject
     space: Space
     evidence: Evidence
     classes: tuple[int, ...]
-    responses: tuple[Response, ...]
+    answered: tuple[Response, ...]
     features: tuple[int, ...] = (0,)
+    waiting: tuple[Structure, ...] = ()
     renamed: bool = False
 
     @property
+    def first(self) -> Response:
+        """The first answer that holds a number."""
+        return next((case, seen) for case, seen in self.answered if seen.value is not None)
+
+    @cached_property
+    def responses(self) -> list[Response]:
+        """The answers to all probes."""
+        more = (inputs.probe(self.space, structure) for structure in self.waiting)
+        return [*self.answered, *((case, _probed(self.subject, case)) for case in more)]
+
+    @cached_property
     def comparable(self) -> list[Response]:
         """The answers that hold a number."""
         return [(case, seen) for case, seen in self.responses if seen.value is not None]
+
+
+def _probed(subject: Subject, case: Case, *, gradient: bool = False) -> Observation:
+    return subject.observe(case, gradient=gradient, stage="probe")
 
 
 def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Door], list[str]]:
@@ -77,7 +97,7 @@ def open_layouts(subject: Subject, usual: Sequence[Door], wanted: tuple[str, ...
 
 def _is_as_usual(door: Door) -> bool:
     """Whether the same numbers in the usual layout of the space give the same."""
-    case, seen = door.comparable[0]
+    case, seen = door.first
     usual = replace(case, space=door.space.kind)
     again = door.subject.observe(usual, gradient=False, stage="probe").value
     return (
@@ -144,16 +164,18 @@ def _try_space(
     renamed = bool(space.parts) and arguments.mean_otherwise(space, subject.build.loss, subject.call)
     for interface in _interfaces(space, subject):
         if interface.arrays and any(
-            not door.subject.interface.arrays and door.comparable[0][1].differentiable for door in doors
+            not door.subject.interface.arrays and door.first[1].differentiable for door in doors
         ):
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-        responses, error = _ask(used, space, sizes)
+        probes = inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features)
+        responses, error = _ask(used, space, probes, finite=finite)
         if error is not None:
             errors[interface.arrays].append(error)
-        elif _is_answer(responses, finite=finite):
+        elif _is_answer(responses, len(probes), finite=finite):
+            waiting = tuple(probes[len(responses) :])
             doors.append(
-                Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features, renamed)
+                Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features, waiting, renamed)
             )
     return doors, errors[False] or errors[
         True
@@ -187,11 +209,11 @@ def _calculates_with_indices(door: Door) -> bool:
     """
     if not door.space.name.endswith("-indices"):
         return False
-    case, seen = door.comparable[0]
+    case, seen = door.first
     values = [seen.value]
     for shift in (0.0, 0.25, 0.5):
         target = case.target.double() + shift if shift else case.target
-        values.append(door.subject.observe(replace(case, target=target), gradient=False, stage="probe").value)
+        values.append(_probed(door.subject, replace(case, target=target)).value)
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values) or not torch.equal(numbers[0], numbers[1]):
         return False  # it takes no numbers, or gives another answer each time
@@ -213,22 +235,28 @@ def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 
-def _ask(subject: Subject, space: Space, sizes: _Sizes) -> tuple[list[Response], str | None]:
-    """The answers to the probes; an error where even the first plain ones fail."""
+def _ask(
+    subject: Subject, space: Space, probes: Sequence[Structure], *, finite: bool
+) -> tuple[list[Response], str | None]:
+    """Answers to the probes, as many as show that the target takes them; an error where even the first plain ones fail."""
     responses: list[Response] = []
-    for structure in inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features):
+    for structure in probes:
         case = inputs.probe(space, structure)
-        seen = subject.observe(case, gradient=not responses, stage="probe")
+        seen = _probed(subject, case, gradient=not responses)
         responses.append((case, seen))
         if len(responses) == 1 and seen.value is None:
             return responses, f"{seen.error_type}: {seen.error}"
+        if _is_answer(responses, len(probes), finite=finite):
+            break
     return responses, None
 
 
-def _is_answer(responses: list[Response], *, finite: bool) -> bool:
+def _is_answer(responses: Sequence[Response], probes: int, *, finite: bool) -> bool:
+    """Whether half of the probes gave a number, and one of these a finite one."""
     numbers = [seen.value for _, seen in responses if seen.value is not None]
-    told = [value for value in numbers if not finite or bool(torch.isfinite(value).all())]
-    return len(numbers) >= len(responses) // 2 and bool(told)
+    return len(numbers) >= probes // 2 and (
+        not finite or any(bool(torch.isfinite(value).all()) for value in numbers)
+    )
 
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:
@@ -240,7 +268,7 @@ def _prefer_arrays(doors: list[Door]) -> list[Door]:
     by_arrays = {place(door) for door in doors if door.subject.interface.arrays}
 
     def is_shadow(door: Door) -> bool:
-        first = door.comparable[0][1]
+        first = door.first[1]
         numpy_result = (
             first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
         )

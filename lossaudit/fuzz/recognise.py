@@ -198,7 +198,9 @@ def _found_in_float64(
 ) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
     wide = [(door, search.scales.told(door).wide) for door in doors]
-    again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
+    again = [
+        (replace(door, answered=tuple(told), waiting=()), door) for door, told in wide if told is not None
+    ]
     match, _ = _sure_match([door for door, _ in again], search, reaches)
     if match is None:
         return None
@@ -213,7 +215,7 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
 
 def _is_pixelwise(door: Door) -> bool:
     """Whether the loss of a map is the mean, or the sum, of the losses of its left and its right part."""
-    case, seen = door.comparable[0]
+    case, seen = door.first
     width = case.prediction.shape[-1]
     parts = [
         replace(case, prediction=case.prediction[..., part], target=case.target[..., part])
@@ -597,9 +599,6 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
-    settled = _settled(door.comparable, spec)
-    if len(settled) < LEAST_TOLD or (search.asked is None and _is_constant(settled)):
-        return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
@@ -607,8 +606,16 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
         if key not in known.keys:
             known.keys.add(key)
             if search.scales.explains(variant, door):
+                if not _proves(door, spec, search):
+                    return []
                 known.matches.append(Match(door, variant, 0))
     return known.matches
+
+
+def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
+    """Whether enough of the answers of a door are to inputs on which a formula has one answer, and they are not all the same."""
+    settled = _settled(door.comparable, spec)
+    return len(settled) >= LEAST_TOLD and (search.asked is not None or not _is_constant(settled))
 
 
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -758,7 +765,7 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
     for door in doors:
         fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
         fits = fits and door.space.layout == match.door.space.layout
-        fits = fits and door.comparable[0][1].backward_error is None
+        fits = fits and door.first[1].backward_error is None
         if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found

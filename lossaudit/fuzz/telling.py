@@ -81,7 +81,7 @@ class Told:
     @cached_property
     def slopes(self) -> list[Response]:
         """Some of the extreme cases again, with the gradient; none where the target gives none, as a NumPy loss."""
-        if not self.door.comparable[0][1].differentiable:
+        if not self.door.first[1].differentiable:
             return []
         return [self._ask(case, gradient=True) for case, _ in (self._extreme or [])[:GRADIENTS]]
 
@@ -148,8 +148,7 @@ class Scales:
 
     def explains(self, variant: Variant, door: Door) -> bool:
         """Whether a variant gives every answer to the first probes; a rough look at the first saves most of the work."""
-        answers = door.comparable
-        return self._looks_like(variant, *answers[0]) and self.reproduces_all(variant, answers)
+        return self._looks_like(variant, *door.first) and self.reproduces_all(variant, door.comparable)
 
     def confirms(self, variant: Variant, door: Door) -> bool:
         """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""

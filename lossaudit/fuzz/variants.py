@@ -163,10 +163,17 @@ def _distance(own: Tensor, exact: Tensor) -> Tensor:
 
 
 def largest(variant: Variant, case: Case) -> float:
-    """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
-    finite = case.prediction[torch.isfinite(case.prediction)]
-    size = float(finite.abs().max()) if finite.numel() else 1.0
-    return math.pow(max(1.0, size), variant.spec.degree) * largest_weight(variant)
+    """The largest number that a form of the loss must hold: the greatest input, times the greatest weight.
+
+    A teacher's logits are an input as well as the student's.
+    """
+    size = max(1.0, *(_size(side) for side in (case.prediction, case.target) if side.is_floating_point()))
+    return math.pow(size, variant.spec.degree) * largest_weight(variant)
+
+
+def _size(values: Tensor) -> float:
+    finite = values[torch.isfinite(values)]
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 @functools.lru_cache(maxsize=64)

@@ -119,6 +119,22 @@ def test_a_gradient_that_is_less_precise_is_not_a_wrong_one(name: str) -> None:
     assert [finding for finding in report.findings if finding.code != "LF303"] == []
 
 
+@pytest.mark.parametrize(
+    "name", ["divergence:jensen_shannon_of_logits_by_log_cosh", "divergence:distillation_by_levels"]
+)
+def test_the_logits_of_a_teacher_count_as_much_as_those_of_a_student(name: str) -> None:
+    (form,) = correct_seeds.forms([name])
+    case = {
+        "space": "logits-logits",
+        "shapes": [[1, 5], [1, 5]],
+        "prediction": [[0.0] * 5],
+        "target": [[2562.5, -1062.5, -2312.5, -2937.5, -562.5]],
+        "dtype": "float32",
+    }
+    options = FuzzOptions(kept=({**PLAIN, **case},), max_examples=1)
+    assert audit_here(f"{form.path}:{form.name}", options).findings == ()
+
+
 def test_a_form_that_is_like_its_reference_is_there() -> None:
     names = {(form.path.stem, form.name) for form in FORMS}
     listed = {(stem, name) for stem, words in LIKE_THE_REFERENCE.items() for name in words.split()}
