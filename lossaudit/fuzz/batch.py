@@ -262,7 +262,7 @@ def _evaluate(variant: Variant, cases: list[Case]) -> list[Answer]:
         own_value[rows if variant.reduction == "none" else picked] = found
         if own_slope is not None and found_slope is not None:
             own_slope[rows] = found_slope
-    size = _largest(variant, segments, prediction)
+    size = _largest(variant, segments, prediction, target)
     unit = torch.tensor([UNIT[case.dtype] for case in cases], dtype=torch.float64)
     allowed = segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0)
     tolerance = segments.reduce(MARGIN * segments.per_row(unit, losses) * allowed, shares)
@@ -291,10 +291,14 @@ def _run(
     return terms.losses.detach(), terms.shares.detach(), value.detach().double(), slope
 
 
-def _largest(variant: Variant, segments: _Segments, prediction: Tensor) -> Tensor:
+def _largest(variant: Variant, segments: _Segments, *sides: Tensor) -> Tensor:
     """As :func:`variants.largest`, for each case."""
-    finite = torch.where(torch.isfinite(prediction), prediction.abs(), torch.zeros_like(prediction))
-    largest = segments.largest(finite).clamp(min=1.0).pow(variant.spec.degree)
+    sizes = [
+        segments.largest(torch.where(torch.isfinite(side), side.abs(), torch.zeros_like(side)))
+        for side in sides
+        if side.is_floating_point()
+    ]
+    largest = torch.stack(sizes).amax(0).clamp(min=1.0).pow(variant.spec.degree)
     return largest * variants.largest_weight(variant)
 
 

@@ -49,10 +49,12 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
     space, ordered, named = _calling(case.space, interface)
     packed = [case.prediction.tolist(), case.target.tolist()]
-    parts = [part.tolist() for part in space.cut(case.prediction, case.target)] if space.parts else packed
+    parts = packed
+    if space.rearranged:
+        parts = [part.tolist() for part in space.cut(case.prediction, case.target)]
     shape = list(case.prediction.shape)
     return {
-        **({"packed": packed} if space.parts else {}),
+        **({"packed": packed} if space.rearranged else {}),
         "arguments": {name: parts[place] for place, name in ordered},
         "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),

@@ -121,18 +121,19 @@ class Subject:
         """What nearly every call comes to, with nothing of ours in the graph; None where it must be made with more care.
 
         The loss gets the very leaf, which lies in memory as the case wants it. A loss that writes to it is refused by
-        autograd, and whatever is out of the ordinary (an error, an argument that was written to) is for :meth:`_observe`.
+        autograd; that, and whatever else is out of the ordinary (an argument that was written to, a backward that fails),
+        is for :meth:`_observe`.
         """
-        if all_spaces()[case.space].parts:
-            return None  # the parts are cut out of the leaf, within the graph
+        if all_spaces()[case.space].rearranged:
+            return None  # the arguments are cut out of the leaf, within the graph
         numbers, labels = _numbers(case, self.interface)
         leaf, target = arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()
         try:
             seen = self._seen(case, leaf, gradient, (leaf, target))
-        except (Exception, SystemExit):  # noqa: BLE001 (user code may raise anything)
-            return None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
+            return None if _is_about_leaf(error) else _raised(error)
         kept = leaf.requires_grad is gradient and _same(leaf, numbers) and _same(target, labels)
-        return seen if kept and seen.error is None and seen.backward_error is None else None
+        return seen if kept and seen.backward_error is None else None
 
     def _seen(
         self,
@@ -182,6 +183,15 @@ def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[T
     """The arguments of one call, those that are learned in the layout of the case."""
     parts = zip(space.cut(leaf, target), space.learned, strict=True)
     return [arrange(part, case.layout) if learned else part for part, learned in parts]
+
+
+def _is_about_leaf(error: BaseException | None) -> bool:
+    """Whether autograd refused a write to a leaf, whatever the loss made of that."""
+    while error is not None:
+        if "leaf Variable" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _raised(error: BaseException) -> Observation:
