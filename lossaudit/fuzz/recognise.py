@@ -54,6 +54,8 @@ MOST_PAIRED = 12
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+ONE_CLASS = (1,)
+"""Who takes its input only where there is a single class takes something else: a channel of one, say."""
 MOST_WEIGHED = 60
 """Variants of one reference whose weights are computed."""
 REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
@@ -157,7 +159,8 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if match is None or match.tier > 1:
             arranged = plausible(open_layouts(subject, every, wanted))
             # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
-            other = _sure_match(arranged, search, NEAR_REACHES)[0] if doors else find_match(arranged, search)
+            usual = any(door.classes != ONE_CLASS for door in doors)
+            other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
             if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
                 match, doors = other, arranged
         opened += doors
