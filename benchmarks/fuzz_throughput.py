@@ -2,8 +2,9 @@
 
 Each round measures, one after the other on one thread: a bare loop (the target called on the very tensors of the run, then
 its backward), and the judged run (inputs filled and announced, target observed, reference evaluated in float64 and at the
-dtype, every check asked). Processor time is measured, so that other work on the machine does not count. The medians and
-their ratio are printed; so is the share of a whole run that recognition takes.
+dtype, every check asked). There every call of the loss is one judged case, forward and backward. Processor time is measured, so
+that other work on the machine does not count. The medians and their ratio are printed; so are, of a whole run from recognition to
+verdict, the share that recognition takes and all calls of the loss a second, those that only probe it (forward) among them.
 
     python benchmarks/fuzz_throughput.py [--rounds 7]
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.subject import Interface
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -62,7 +64,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, one thread, median of {rounds} interleaved rounds, processor time")
-    print(f"{'loss':<16}{'judged/s':>10}{'bare/s':>10}{'ratio':>8}{'recognition':>13}{'run, s':>9}")
+    print(
+        f"{'loss':<16}{'judged/s':>10}{'bare/s':>10}{'ratio':>8}{'recognition':>13}{'run, s':>9}{'calls/s':>10}"
+    )
     for loss in (cross_entropy, bce, focal):
         print(_row(loss, rounds))
 
@@ -75,9 +79,10 @@ def _row(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rounds: int
         for _ in range(rounds):
             bare.append(run.bare())
             judged.append(run.judged())
-        recognition, whole = run.whole()
+        recognition, whole, calls = run.whole()
     fast, slow = statistics.median(bare), statistics.median(judged)
-    return f"{loss.__name__:<16}{slow:>10.0f}{fast:>10.0f}{fast / slow:>8.2f}{recognition / whole:>12.0%} {whole:>9.2f}"
+    shares = f"{recognition / whole:>12.0%} {whole:>9.2f}{calls / whole:>10.0f}"
+    return f"{loss.__name__:<16}{slow:>10.0f}{fast:>10.0f}{fast / slow:>8.2f}{shares}"
 
 
 class _Run:
@@ -103,8 +108,7 @@ class _Run:
         self.cases = [case for name in self.plan for case in self._filled(name)]
 
     def _filled(self, name: str) -> list[Case]:
-        space = inputs.space_named(name)
-        return [inputs.fill(space, structure, {}) for structure in self.plan[name]]
+        return inputs.fill_all(inputs.space_named(name), self.plan[name], {})
 
     def bare(self) -> float:
         """Evaluations a second of nothing but the calls."""
@@ -135,14 +139,20 @@ class _Run:
                 engine._check(self.session.trial(case), findings, budget)  # noqa: SLF001
         return len(self.cases) / (time.process_time() - started)
 
-    def whole(self) -> tuple[float, float]:
-        """Seconds of recognition, and of a whole audit, imports excepted."""
+    def whole(self) -> tuple[float, float, int]:
+        """Seconds of recognition and of a whole audit, imports excepted, and how often that called the loss."""
         started = time.process_time()
         engine._recognise([Build(self.loss)], self.options, silent, None)  # noqa: SLF001
         recognition = time.process_time() - started
+        calls = 0
+
+        def count(_stage: str, case: Case | None, _interface: Interface | None) -> None:
+            nonlocal calls
+            calls += case is not None
+
         started = time.process_time()
-        engine.audit("benchmark:loss", [Build(self.loss)], self.options)
-        return recognition, time.process_time() - started
+        engine.audit("benchmark:loss", [Build(self.loss)], self.options, count)
+        return recognition, time.process_time() - started, calls
 
 
 if __name__ == "__main__":

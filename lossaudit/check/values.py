@@ -75,6 +75,8 @@ class Value:
 
 ITERATED = "an element"
 """The origin of what an unknown value yields."""
+BATCH = "batch"
+"""The operation of a tensor that a dataset or a data loader yields: its operand is data of which nothing is known."""
 
 
 @immutable(frozen=True, slots=True, eq=False)
@@ -331,6 +333,11 @@ class Instance(Value):
     def class_name(self) -> str:
         """The bare name of the class."""
         return self.cls.name.rpartition(".")[2]
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The dotted names of the external classes of which it is an object, nearest first."""
+        return (self.cls.name,) if isinstance(self.cls, External) else self.cls.externals
 
 
 @immutable(frozen=True, slots=True, eq=False)

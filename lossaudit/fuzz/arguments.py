@@ -35,8 +35,7 @@ def orders(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) 
         bound: Names of arguments that are given by keyword.
 
     Returns:
-        Permutations of the parts; none where the loss cannot be called with so many arguments, or where the names of
-        its parameters say that they are something else; one where the names settle it.
+        Permutations of the parts; none where the loss cannot be called with so many arguments; one where the names settle it.
     """
     count = len(space.parts)
     every = list(itertools.permutations(range(count)))
@@ -49,12 +48,18 @@ def orders(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) 
     if required > count or (len(parameters) < count and not many):
         return []
     names = [p.name for p in parameters[:count]]
-    if any(_means(name, part.excludes) for name in names for part in space.parts):
-        return []
     places = [_place(name, space.parts) for name in names]
     if any(place is None for place in places[required:]):
         return []  # an optional argument is only filled when its name says with what
     return [order for order in every if _respects(order, places)]
+
+
+def mean_otherwise(space: Space, loss: Callable[..., Any], bound: Collection[str] = ()) -> bool:
+    """Whether the names of a loss's parameters say that they are something else than the parts of a space."""
+    known = signature(loss)
+    names = [] if known is None else [name for name in known.parameters if name not in bound]
+    names = names[: len(space.parts)]
+    return any(_means(name, part.excludes) for name in names for part in space.parts)
 
 
 def are_rivals(loss: Callable[..., Any]) -> bool:

@@ -8,6 +8,12 @@ and only after a case has come out the same alone, for each dtype and number of 
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
+import sys
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.model import Case, Observation
 
 BATCHED_REDUCTIONS = frozenset({"mean", "sum", "none", "batchmean"})
 SAME = 1e-9
@@ -31,30 +37,60 @@ SAME_ROOM = 0.5
 """The same of tolerances, which hold one sample of the reference's own rounding."""
 
 
-def expected_all(variant: Variant, cases: Sequence[Case]) -> list[tuple[Case, Expected]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What the reference says of one case, which stands beside it so that the identity of the case stays its own."""
+
+    case: Case
+    among: _Answers
+    number: int
+
+    @property
+    def expected(self) -> Expected:
+        """The answer as :func:`variants.expected` gives it."""
+        return self.among.apart[self.number]
+
+    def agrees(self, seen: Observation) -> bool:
+        """Whether value and gradient are those of the answer in every entry, all finite. A quick yes; a no proves nothing."""
+        among, value, gradient = self.among, seen.value, seen.gradient
+        if value is None or gradient is None or among.slope_bounds is None:
+            return False
+        if value.shape != among.shape_of(self.number) or variants.coarseness(self.case, seen) != 1:
+            return False
+        return among.value_bounds.hold(self.number, value) and among.slope_bounds.hold(self.number, gradient)
+
+
+def expected_all(
+    variant: Variant, cases: Sequence[Case], proven: dict[tuple[str, int, str], bool]
+) -> list[Answer]:
     """The reference's answers to the cases that can be evaluated together; the other cases are left out.
 
     Args:
         variant: What is evaluated.
         cases: Cases of one space; shapes and dtypes may differ.
+        proven: For which kinds of case (space, number of dimensions, dtype) this variant gives to one alone what it gives to
+            it among others; what is found is added.
     """
     if not _can_batch(variant):
         return []
     groups: dict[tuple[Any, ...], list[Case]] = {}
     for case in cases:
-        if case.prediction.ndim and case.prediction.shape[0]:
+        if case.prediction.ndim and case.prediction.shape[0] and variant.settles(case):
             groups.setdefault(_key(case), []).append(case)
-    found: list[tuple[Case, Expected]] = []
-    proven: dict[tuple[int, str], bool] = {}
-    for (shape, *_), group in groups.items():
-        wanted = [case for case in group if proven.get((len(shape), case.dtype)) is not False]
+    found: list[Answer] = []
+    for group in groups.values():
+        wanted = [case for case in group if proven.get(_kind(case)) is not False]
         answers = _answers(variant, wanted) if len(wanted) > 1 else []
-        for case, answer in answers:
-            kind = (len(shape), case.dtype)
+        for answer in answers:
+            kind = _kind(answer.case)
             if kind not in proven:
-                proven[kind] = _same_alone(variant, case, answer)
-        found += [(case, answer) for case, answer in answers if proven[len(shape), case.dtype]]
+                proven[kind] = _same_alone(variant, answer)
+        found += [answer for answer in answers if proven[_kind(answer.case)]]
     return found
+
+
+def _kind(case: Case) -> tuple[str, int, str]:
+    return (case.space, case.prediction.ndim, case.dtype)
 
 
 def _can_batch(variant: Variant) -> bool:
@@ -67,7 +103,7 @@ def _key(case: Case) -> tuple[Any, ...]:
     return (case.prediction.shape[1:], case.target.shape[1:], case.target.dtype)
 
 
-def _answers(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]]:
+def _answers(variant: Variant, cases: list[Case]) -> list[Answer]:
     """The answers to one group; nothing where the formula cannot take it."""
     try:
         return _evaluate(variant, cases)
@@ -75,10 +111,10 @@ def _answers(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]]
         return []
 
 
-def _same_alone(variant: Variant, case: Case, answer: Expected) -> bool:
+def _same_alone(variant: Variant, answer: Answer) -> bool:
     """Whether a case by itself has the answer that it has among others."""
     try:
-        return _equal(variants.expected(variant, case, gradient=True), answer)
+        return _equal(variants.expected(variant, answer.case, gradient=True), answer.expected)
     except variants.UNDEFINED:
         return False
 
@@ -143,7 +179,70 @@ class _Segments:
         return self.apart(values) if self.reduction == "none" else tuple(values.unbind())
 
 
-def _evaluate(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]]:
+class _Bounds:
+    """Between which numbers the entries of each case must lie: plain numbers, which small tensors are compared with fastest."""
+
+    def __init__(self, exact: Tensor, room: Tensor, rows: Sequence[int]) -> None:
+        # No number is right where the exact one is not finite, and an infinite one never is, however large the room.
+        largest = sys.float_info.max
+        low, high = ((exact + side * room).clamp(-largest, largest) for side in (-1, 1))
+        none = ~torch.isfinite(exact) | room.isnan()
+        self.low = low.masked_fill(none, math.inf).flatten().tolist()
+        self.high = high.masked_fill(none, -math.inf).flatten().tolist()
+        width = math.prod(exact.shape[1:])
+        self.ends = list(itertools.accumulate((count * width for count in rows), initial=0))
+
+    def hold(self, number: int, seen: Tensor) -> bool:
+        """Whether all entries of a tensor, which has the shape that is due, lie between the bounds of a case."""
+        start, end = self.ends[number], self.ends[number + 1]
+        numbers = seen.flatten().tolist()
+        return all(map(operator.le, self.low[start:end], numbers)) and all(
+            map(operator.le, numbers, self.high[start:end])
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """The answers to cases that lie end to end; taken apart when that is first asked for, which it rarely is."""
+
+    segments: _Segments
+    value: Tensor
+    slope: Tensor | None
+    tolerance: Tensor
+    slope_tolerance: Tensor | None
+
+    @cached_property
+    def apart(self) -> list[Expected]:
+        """The answer to each case."""
+        segments, nothing = self.segments, [None] * len(self.segments.sizes)
+        slopes = nothing if self.slope is None else segments.apart(self.slope)
+        rooms = nothing if self.slope_tolerance is None else segments.apart(self.slope_tolerance)
+        values, tolerances = segments.answers(self.value), segments.answers(self.tolerance)
+        return [Expected(*parts) for parts in zip(values, slopes, tolerances, rooms, strict=True)]
+
+    def shape_of(self, number: int) -> tuple[int, ...]:
+        """The shape of the value of a case."""
+        return (
+            (self.segments.sizes[number], *self.value.shape[1:]) if self.segments.reduction == "none" else ()
+        )
+
+    @cached_property
+    def value_bounds(self) -> _Bounds:
+        """Where the values must lie."""
+        sizes = self.segments.sizes
+        return _Bounds(
+            self.value, self.tolerance, sizes if self.segments.reduction == "none" else [1] * len(sizes)
+        )
+
+    @cached_property
+    def slope_bounds(self) -> _Bounds | None:
+        """Where the gradients must lie; None where there are none."""
+        if self.slope is None or self.slope_tolerance is None:
+            return None
+        return _Bounds(self.slope, self.slope_tolerance, self.segments.sizes)
+
+
+def _evaluate(variant: Variant, cases: list[Case]) -> list[Answer]:
     """The same numbers as :func:`variants.expected`, for all cases in one pass; without those of a dtype that it cannot take."""
     segments = _Segments(cases, variant.reduction)
     prediction = torch.cat([case.prediction for case in cases])
@@ -163,24 +262,18 @@ def _evaluate(variant: Variant, cases: list[Case]) -> list[tuple[Case, Expected]
         own_value[rows if variant.reduction == "none" else picked] = found
         if own_slope is not None and found_slope is not None:
             own_slope[rows] = found_slope
-    size = _largest(variant, segments, prediction)
+    size = _largest(variant, segments, prediction, target)
     unit = torch.tensor([UNIT[case.dtype] for case in cases], dtype=torch.float64)
     allowed = segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0)
     tolerance = segments.reduce(MARGIN * segments.per_row(unit, losses) * allowed, shares)
     tolerance = tolerance.abs().nan_to_num(nan=0.0) + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
-    slope_tolerances: Sequence[Tensor | None] = [None] * len(cases)
-    slopes: Sequence[Tensor | None] = [None] * len(cases)
+    room = None
     if slope is not None and own_slope is not None:
         error = segments.largest((own_slope - slope).abs().nan_to_num(nan=0.0))
         floor = unit * size * _share(segments, losses, shares)
-        room = segments.per_row(floor + error, slope) + segments.per_row(unit, slope) * slope.abs()
-        slope_tolerances, slopes = segments.apart(MARGIN * room), segments.apart(slope)
-    answers = zip(segments.answers(value), slopes, segments.answers(tolerance), slope_tolerances, strict=True)
-    return [
-        (case, Expected(*parts))
-        for case, parts in zip(cases, answers, strict=True)
-        if case.dtype not in left_out
-    ]
+        room = MARGIN * (segments.per_row(floor + error, slope) + segments.per_row(unit, slope) * slope.abs())
+    among = _Answers(segments, value, slope, tolerance, room)
+    return [Answer(case, among, number) for number, case in enumerate(cases) if case.dtype not in left_out]
 
 
 def _run(
@@ -198,10 +291,14 @@ def _run(
     return terms.losses.detach(), terms.shares.detach(), value.detach().double(), slope
 
 
-def _largest(variant: Variant, segments: _Segments, prediction: Tensor) -> Tensor:
+def _largest(variant: Variant, segments: _Segments, *sides: Tensor) -> Tensor:
     """As :func:`variants.largest`, for each case."""
-    finite = torch.where(torch.isfinite(prediction), prediction.abs(), torch.zeros_like(prediction))
-    largest = segments.largest(finite).clamp(min=1.0).pow(variant.spec.degree)
+    sizes = [
+        segments.largest(torch.where(torch.isfinite(side), side.abs(), torch.zeros_like(side)))
+        for side in sides
+        if side.is_floating_point()
+    ]
+    largest = torch.stack(sizes).amax(0).clamp(min=1.0).pow(variant.spec.degree)
     return largest * variants.largest_weight(variant)
 
 

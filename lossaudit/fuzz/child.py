@@ -14,7 +14,7 @@ from lossaudit.fuzz import TargetError, wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lossaudit.fuzz.model import Case
+    from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.subject import Interface
 
 MEGABYTE = 1 << 20
@@ -34,8 +34,6 @@ class Announcer:
         Raises:
             Avoided: The call belongs to those that killed an earlier child.
         """
-        from lossaudit.fuzz.subject import Avoided
-
         if case is None:
             self.board.idle()
             return
@@ -43,24 +41,21 @@ class Announcer:
         if self.avoid:
             key = wire.avoid_key(state)
             if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):
-                raise Avoided(key)
+                raise wire.Avoided(key)
         self.board.write(state)
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
-    from lossaudit.fuzz.spaces import all_spaces
-
-    space = all_spaces()[case.space]
-    held = space.names
+    space, ordered, named = _calling(case.space, interface)
     packed = [case.prediction.tolist(), case.target.tolist()]
-    parts = [part.tolist() for part in space.cut(case.prediction, case.target)] if space.parts else packed
-    ordered = zip(held, parts, strict=True)
-    arguments = dict(ordered if interface is None else interface.arranged(list(ordered)))
+    parts = packed
+    if space.rearranged:
+        parts = [part.tolist() for part in space.cut(case.prediction, case.target)]
     shape = list(case.prediction.shape)
     return {
-        **({"packed": packed} if space.parts else {}),
-        "arguments": arguments,
+        **({"packed": packed} if space.rearranged else {}),
+        "arguments": {name: parts[place] for place, name in ordered},
         "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),
         "dtype": case.dtype,
@@ -69,14 +64,21 @@ def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
         "space": case.space,
         "magnitude": case.magnitude,
         "targets": case.targets,
-        "interface": None if interface is None else _named(interface),
+        "interface": named,
         "arrays": interface is not None and interface.arrays,
     }
 
 
 @functools.cache
-def _named(interface: Interface) -> str:
-    return str(interface)
+def _calling(name: str, interface: Interface | None) -> tuple[Space, list[tuple[int, str]], str | None]:
+    """A space, its arguments in the order of the call, and the interface in words: all that is the same for each call."""
+    from lossaudit.fuzz.spaces import all_spaces
+
+    space = all_spaces()[name]
+    ordered = list(enumerate(space.names))
+    if interface is None:
+        return space, ordered, None
+    return space, interface.arranged(ordered), str(interface)
 
 
 def limit_memory(megabytes: int) -> None:

@@ -16,9 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lossaudit.fuzz.memory import Restored
-from lossaudit.fuzz.subject import IDLE, Avoided, single, tensors
+from lossaudit.fuzz.subject import IDLE, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.wire import Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,33 +15,56 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import Evidence, Interface, Subject, gather_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from lossaudit.fuzz.model import Space
+    from lossaudit.fuzz.model import Space, Structure
 
 Response = tuple[Case, Observation]
 OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Door:
-    """One interface that the target accepts, with its answers to the probes."""
+    """One interface that the target accepts, with its answers to the probes.
+
+    ``renamed``: the names of its parameters say that they are something else, a target for a second view, say.
+
+    ``answered`` are the answers that have shown that it is open; the probes that are ``waiting`` are put when somebody wants
+    to know more of it, for most doors of a target lead nowhere.
+    """
 
     subject: Subject
     space: Space
     evidence: Evidence
     classes: tuple[int, ...]
-    responses: tuple[Response, ...]
+    answered: tuple[Response, ...]
     features: tuple[int, ...] = (0,)
+    waiting: tuple[Structure, ...] = ()
+    renamed: bool = False
 
     @property
+    def first(self) -> Response:
+        """The first answer that holds a number."""
+        return next((case, seen) for case, seen in self.answered if seen.value is not None)
+
+    @cached_property
+    def responses(self) -> list[Response]:
+        """The answers to all probes."""
+        more = (inputs.probe(self.space, structure) for structure in self.waiting)
+        return [*self.answered, *((case, _probed(self.subject, case)) for case in more)]
+
+    @cached_property
     def comparable(self) -> list[Response]:
         """The answers that hold a number."""
         return [(case, seen) for case, seen in self.responses if seen.value is not None]
 
 
+def _probed(subject: Subject, case: Case, *, gradient: bool = False) -> Observation:
+    return subject.observe(case, gradient=gradient, stage="probe")
+
+
 def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Door], list[str]]:
-    """Try every space, argument order and kind of array; keep those that give numbers.
+    """Try every space in its usual layout, argument order and kind of array; keep those that give numbers.
 
     Args:
         subject: The target.
@@ -49,25 +73,60 @@ def open_doors(subject: Subject, wanted: tuple[str, ...] = ()) -> tuple[list[Doo
     evidence = gather_evidence(subject.build, subject.call)
     doors, errors = _try_all(subject, evidence, None, wanted)
     for count in OTHER_CLASS_COUNTS:
-        if doors or not errors:
+        if _by_name(doors) or not errors:
             break
         # It may be made for one class count without saying so: a constant vector of class weights, say.
-        doors, _ = _try_all(subject, evidence, (count,), wanted)
+        found, _ = _try_all(subject, evidence, (count,), wanted)
+        doors = found if _by_name(found) else doors
     return _prefer_arrays(doors), errors
 
 
+def open_layouts(subject: Subject, usual: Sequence[Door], wanted: tuple[str, ...] = ()) -> list[Door]:
+    """Try every space in its other layouts; keep those that give other numbers than the usual one.
+
+    Args:
+        subject: The target.
+        usual: The doors of the usual layouts.
+        wanted: As for :func:`open_doors`.
+    """
+    evidence = gather_evidence(subject.build, subject.call)
+    known = {door.space.kind for door in usual}
+    doors, _ = _try_all(subject, evidence, None, wanted, layouts=True)
+    return _prefer_arrays([door for door in doors if door.space.kind not in known or not _is_as_usual(door)])
+
+
+def _is_as_usual(door: Door) -> bool:
+    """Whether the same numbers in the usual layout of the space give the same."""
+    case, seen = door.first
+    usual = replace(case, space=door.space.kind)
+    again = door.subject.observe(usual, gradient=False, stage="probe").value
+    return (
+        again is not None
+        and seen.value is not None
+        and again.shape == seen.value.shape
+        and torch.allclose(again, seen.value, rtol=1e-5, equal_nan=True)
+    )
+
+
 def _try_all(
-    subject: Subject, evidence: Evidence, only: tuple[int, ...] | None, wanted: tuple[str, ...]
+    subject: Subject,
+    evidence: Evidence,
+    only: tuple[int, ...] | None,
+    wanted: tuple[str, ...],
+    *,
+    layouts: bool = False,
 ) -> tuple[list[Door], list[str]]:
     doors: list[Door] = []
     errors: list[str] = []
     for space in all_spaces().values():
+        if bool(space.layout) is not layouts:
+            continue
         if not max(space.classes) and only is not None:
             continue
         classes = parameters.class_counts(evidence, space.classes) if max(space.classes) else space.classes
         classes = only or classes
         for sizes in _sizes(evidence, space, classes):
-            if any(d.space.name == space.part_of for d in doors):
+            if any(d.space.name == space.part_of for d in _by_name(doors)):
                 break
             found, failed = _try_space(subject, space, evidence, sizes, finite=space.name not in wanted)
             doors += found
@@ -102,17 +161,22 @@ def _try_space(
     """The doors of one space at given sizes."""
     doors: list[Door] = []
     errors: dict[bool, list[str]] = {False: [], True: []}
+    renamed = bool(space.parts) and arguments.mean_otherwise(space, subject.build.loss, subject.call)
     for interface in _interfaces(space, subject):
         if interface.arrays and any(
-            not door.subject.interface.arrays and door.comparable[0][1].differentiable for door in doors
+            not door.subject.interface.arrays and door.first[1].differentiable for door in doors
         ):
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-        responses, error = _ask(used, space, sizes)
+        probes = inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features)
+        responses, error = _ask(used, space, probes, finite=finite)
         if error is not None:
             errors[interface.arrays].append(error)
-        elif _is_answer(responses, finite=finite):
-            doors.append(Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features))
+        elif _is_answer(responses, len(probes), finite=finite):
+            waiting = tuple(probes[len(responses) :])
+            doors.append(
+                Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features, waiting, renamed)
+            )
     return doors, errors[False] or errors[
         True
     ]  # what it says of arrays tells little, unless it takes nothing else
@@ -122,9 +186,9 @@ def plausible(doors: list[Door]) -> list[Door]:
     """Leave out doors that are open by accident.
 
     A loss that takes class indices is a loss on classes: that it also swallows rows of labels or boxes proves nothing.
-    One that takes any two tensors of one shape is no loss on boxes.
+    One that takes any two tensors of one shape is no loss on boxes. What a parameter is not named for, it seldom means.
     """
-    doors = [door for door in doors if not _calculates_with_indices(door)]
+    doors = [door for door in _by_name(doors) if not _calculates_with_indices(door)]
     names = {door.space.name for door in doors}
     if any(name.endswith("-indices") for name in names):
         kept = ("-indices", "-rows")
@@ -134,6 +198,10 @@ def plausible(doors: list[Door]) -> list[Door]:
     return doors
 
 
+def _by_name(doors: list[Door]) -> list[Door]:
+    return [door for door in doors if not door.renamed]
+
+
 def _calculates_with_indices(door: Door) -> bool:
     """Whether what should be indices is taken for numbers: a quarter more changes the loss, and another quarter again.
 
@@ -141,11 +209,11 @@ def _calculates_with_indices(door: Door) -> bool:
     """
     if not door.space.name.endswith("-indices"):
         return False
-    case, seen = door.comparable[0]
+    case, seen = door.first
     values = [seen.value]
     for shift in (0.0, 0.25, 0.5):
         target = case.target.double() + shift if shift else case.target
-        values.append(door.subject.observe(replace(case, target=target), gradient=False, stage="probe").value)
+        values.append(_probed(door.subject, replace(case, target=target)).value)
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values) or not torch.equal(numbers[0], numbers[1]):
         return False  # it takes no numbers, or gives another answer each time
@@ -167,22 +235,28 @@ def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 
-def _ask(subject: Subject, space: Space, sizes: _Sizes) -> tuple[list[Response], str | None]:
-    """The answers to the probes; an error where even the first plain ones fail."""
+def _ask(
+    subject: Subject, space: Space, probes: Sequence[Structure], *, finite: bool
+) -> tuple[list[Response], str | None]:
+    """Answers to the probes, as many as show that the target takes them; an error where even the first plain ones fail."""
     responses: list[Response] = []
-    for structure in inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features):
+    for structure in probes:
         case = inputs.probe(space, structure)
-        seen = subject.observe(case, gradient=not responses, stage="probe")
+        seen = _probed(subject, case, gradient=not responses)
         responses.append((case, seen))
         if len(responses) == 1 and seen.value is None:
             return responses, f"{seen.error_type}: {seen.error}"
+        if _is_answer(responses, len(probes), finite=finite):
+            break
     return responses, None
 
 
-def _is_answer(responses: list[Response], *, finite: bool) -> bool:
+def _is_answer(responses: Sequence[Response], probes: int, *, finite: bool) -> bool:
+    """Whether half of the probes gave a number, and one of these a finite one."""
     numbers = [seen.value for _, seen in responses if seen.value is not None]
-    told = [value for value in numbers if not finite or bool(torch.isfinite(value).all())]
-    return len(numbers) >= len(responses) // 2 and bool(told)
+    return len(numbers) >= probes // 2 and (
+        not finite or any(bool(torch.isfinite(value).all()) for value in numbers)
+    )
 
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:
@@ -194,7 +268,7 @@ def _prefer_arrays(doors: list[Door]) -> list[Door]:
     by_arrays = {place(door) for door in doors if door.subject.interface.arrays}
 
     def is_shadow(door: Door) -> bool:
-        first = door.comparable[0][1]
+        first = door.first[1]
         numpy_result = (
             first.dtype not in {"float16", "bfloat16", "float32", "float64"} or not first.differentiable
         )

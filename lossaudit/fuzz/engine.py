@@ -361,7 +361,7 @@ def _run_all(
     """Run and judge the structures of one space; False where ``end``, by the monotonic clock, came first."""
     space = inputs.space_named(space_name)
     params = {} if session.variant is None else session.variant.params
-    cases = [inputs.fill(space, structure, params) for structure in structures]
+    cases = inputs.fill_all(space, structures, params)
     session.foresee(cases)
     for case in cases:
         if time.monotonic() > end:

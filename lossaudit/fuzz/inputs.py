@@ -15,9 +15,10 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hypothesis.strategies import SearchStrategy
+    from torch import Tensor
 
     from lossaudit.fuzz.model import Params, Space
 
@@ -48,20 +49,45 @@ class Reach:
 
 def fill(space: Space, structure: Structure, params: Params) -> Case:
     """The tensors of one structure. The prediction is rounded to the dtype, so that every judge sees the same."""
-    generator = torch.Generator().manual_seed(structure.seed)
-    prediction, target = space.fill(structure, generator, params)
-    dtype = DTYPES[structure.dtype]
-    if target.is_floating_point():
-        target = target.to(dtype).double()
-    return Case(
-        space=space.name,
-        prediction=prediction.to(dtype).double(),
-        target=target,
-        dtype=structure.dtype,
-        layout=structure.layout,
-        magnitude=structure.magnitude,
-        targets=structure.targets,
-    )
+    return fill_all(space, [structure], params)[0]
+
+
+def fill_all(space: Space, structures: Iterable[Structure], params: Params) -> list[Case]:
+    """The same of many, one after the other; they are rounded together."""
+    wanted, generator = list(structures), torch.Generator()
+    drawn = [space.fill(structure, generator.manual_seed(structure.seed), params) for structure in wanted]
+    dtypes = [structure.dtype for structure in wanted]
+    predictions = _rounded([prediction for prediction, _ in drawn], dtypes)
+    targets = _rounded([target for _, target in drawn], dtypes)
+    return [
+        Case(
+            space=space.name,
+            prediction=prediction,
+            target=target,
+            dtype=structure.dtype,
+            layout=structure.layout,
+            magnitude=structure.magnitude,
+            targets=structure.targets,
+        )
+        for structure, prediction, target in zip(wanted, predictions, targets, strict=True)
+    ]
+
+
+def _rounded(tensors: Sequence[Tensor], dtypes: Sequence[str]) -> list[Tensor]:
+    """Tensors [N, ...] in float64 as their dtypes hold them; indices stay as they are. Most are held exactly."""
+    rounded = list(tensors)
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for place, (tensor, dtype) in enumerate(zip(tensors, dtypes, strict=True)):
+        if tensor.is_floating_point():
+            groups.setdefault((dtype, tensor.shape[1:]), []).append(place)
+    for (dtype, _), places in groups.items():
+        exact = torch.cat([tensors[place] for place in places])
+        held = exact.to(DTYPES[dtype]).double()
+        if not torch.equal(exact, held):
+            parts = torch.split(held, [len(tensors[place]) for place in places])
+            for place, part in zip(places, parts, strict=True):
+                rounded[place] = part
+    return rounded
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 import types
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.subject import Subject
 
-CONTAINERS = (list, dict, set)
+CONTAINERS = (list, dict, set, deque)
+SEQUENCES = (list, deque)
+MOST_CALLS = 1100
+"""A history that is cut is seldom longer: one that grows with each of so many calls is taken to have no bound."""
+LEAST_CALLS = 100
+SECONDS = 1.0
 MOST_NUMBERS = 1 << 16
 """A larger tensor, a memory bank or a model's weights, is not copied for each call."""
 
@@ -25,7 +32,7 @@ MOST_NUMBERS = 1 << 16
 class Restored:
     """Puts the attributes of a loss back after a call, as they were before it.
 
-    Attributes that were assigned, lists, dictionaries and sets that were changed, and tensors that were written to, in the loss
+    Attributes that were assigned, lists, queues, dictionaries and sets that were changed, and tensors that were written to, in the loss
     and in the modules that it holds. What a function keeps in its closure or in a global is out of reach.
     """
 
@@ -55,7 +62,7 @@ class Restored:
         for container, before, numbers in self._kept:
             if not _same(container, before):
                 container.clear()
-                container.extend(before) if isinstance(container, list) else container.update(before)
+                container.extend(before) if isinstance(container, SEQUENCES) else container.update(before)
             for place, tensor, kept in numbers:
                 if not _equal(tensor, kept):
                     # Another tensor in its place: the graph of the call may hold the one that was written to.
@@ -66,7 +73,7 @@ def _places(container: Any) -> Iterable[tuple[Any, Any]]:
     """What a container holds, by key or by position; of a set nothing, for it has neither."""
     if isinstance(container, dict):
         return container.items()
-    return enumerate(container) if isinstance(container, list) else ()
+    return enumerate(container) if isinstance(container, SEQUENCES) else ()
 
 
 def _equal(tensor: torch.Tensor, kept: torch.Tensor) -> bool:
@@ -79,11 +86,78 @@ def _in_place_of(tensor: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
+def is_meant(subject: Subject, case: Case) -> bool:
+    """Whether all that a loss remembers is remembered on purpose: what is overwritten by accident is neither of these."""
+    return is_declared(subject, case) or _is_bounded(subject, case)
+
+
+def _is_bounded(subject: Subject, case: Case) -> bool:
+    """Whether what changes the loss from call to call lies in lists and queues alone that fill up and grow no further.
+
+    That is a memory bank as people write it without buffers. Who cuts a list to a length means to keep it; numbers that are
+    overwritten in a list or a dictionary prove no such thing.
+    """
+    try:
+        loss, calling = copy.deepcopy(subject.build.loss), copy.deepcopy(subject.build.loss)
+    except Exception:  # noqa: BLE001 (it may hold anything)
+        return False
+    kept = [
+        (state, name, copy.copy(value))
+        for state in _states(loss)
+        for name, value in state.items()
+        if type(value) in SEQUENCES
+    ]
+    subject.with_loss(loss).observe(case, gradient=False, remembers=True)
+    kept = [(state, name, value) for state, name, value in kept if _has_filled(value, state.get(name))]
+
+    def put_back() -> None:
+        for state, name, value in kept:
+            state[name] = copy.copy(value)
+
+    put_back()
+    return (
+        bool(kept)
+        and _gives_the_same(subject.with_loss(loss), case, put_back)
+        and growing(subject.with_loss(calling), case) is None
+    )
+
+
+def _has_filled(before: Any, now: Any) -> bool:
+    """Whether a list or queue has taken something in, or is a queue that declares its length."""
+    return type(now) in SEQUENCES and (len(now) > len(before) or getattr(now, "maxlen", None) is not None)
+
+
+def growing(subject: Subject, case: Case) -> tuple[str, int] | None:
+    """The attribute that grows with every call, and how many calls it was seen to: none has a bound that shows.
+
+    The calls stay in the loss. Slow losses are called less often, and nothing is said of those that are called too seldom.
+    """
+    if not isinstance(getattr(subject.build.loss, "__dict__", None), dict):
+        return None
+    end = time.process_time() + SECONDS
+    sizes = _sizes(subject.build.loss)
+    names, calls = set(sizes), 0
+    while names and calls < MOST_CALLS and time.process_time() < end:
+        subject.observe(case, gradient=False, remembers=True)
+        now, calls = _sizes(subject.build.loss), calls + 1
+        names = {name for name in names if now.get(name, 0) > sizes[name]}
+        sizes = now
+    return (min(names), calls) if names and calls >= LEAST_CALLS else None
+
+
+def _sizes(loss: Any) -> dict[str, int]:
+    """The lengths of the containers that a loss holds, but those that declare a bound."""
+    return {
+        name: len(value)
+        for name, value in vars(loss).items()
+        if isinstance(value, CONTAINERS) and getattr(value, "maxlen", None) is None
+    }
+
+
 def is_declared(subject: Subject, case: Case) -> bool:
     """Whether all that a loss remembers is state as torch knows it, like the running statistics of a batch norm.
 
-    It is kept in registered buffers and rests in ``eval()`` mode. A memory bank, a queue or a moving average is written so on
-    purpose; what is overwritten by accident is not.
+    It is kept in registered buffers and rests in ``eval()`` mode, as a memory bank, a queue or a moving average is.
     """
     loss = subject.build.loss
     if not isinstance(loss, torch.nn.Module):
@@ -146,6 +220,6 @@ def _same(container: Any, before: Any) -> bool:
         return False
     if isinstance(container, dict):
         return all(container.get(name) is value for name, value in before.items())
-    if isinstance(container, list):
+    if isinstance(container, SEQUENCES):
         return all(now is then for now, then in zip(container, before, strict=True))
     return bool(container == before)

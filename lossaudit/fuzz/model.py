@@ -91,6 +91,8 @@ class ReferenceSpec:
         degree: Degree of the largest intermediate in the inputs: 2 where every form must hold squares of them.
         settled: Whether there is one answer that all right forms give. Where the formula has nothing to say (no negative
             in the batch, no positive for an anchor), authors differ on purpose, and nothing is compared.
+        weights: Two numbers in which the loss is linear, each by itself, and which people write into the code: where nothing
+            declares them, they are computed from the values. The first is the one that makes a difference of kind.
         essential: Parameters that make it what it is: with one of them at its neutral value it is a plainer loss that
             has a reference of its own, so a target is not recognised as this one.
     """
@@ -113,6 +115,7 @@ class ReferenceSpec:
     reducers: Mapping[str, Reducer] = field(default_factory=dict)
     settled: Callable[[Tensor, Tensor], bool] = lambda _, __: True
     essential: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
     def is_itself(self, params: Params) -> bool:
         """Whether every essential parameter is plainly away from its neutral value.
@@ -244,6 +247,8 @@ class Space:
         cut: Makes them of prediction and target, in the order of ``parts``.
         domain: Whether shrinking may go there; None where every number is valid.
         smaller: Simpler pairs of prediction and target by structure, for spaces whose structure is their own.
+        layout: The name of an arrangement of another space's arguments, which its own name begins with; empty for the usual
+            one. ``cut`` makes it.
     """
 
     name: str
@@ -267,6 +272,17 @@ class Space:
     cut: Cut = lambda prediction, target: (prediction, target)
     domain: Callable[[Tensor, Tensor], bool] | None = None
     smaller: Pairs | None = None
+    layout: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The name of the space that it is a layout of; its own where it is none."""
+        return self.name.removeprefix(f"{self.layout}/")
+
+    @property
+    def rearranged(self) -> bool:
+        """Whether the arguments of the call are others than what a case holds."""
+        return bool(self.parts or self.layout)
 
     @property
     def words(self) -> str:

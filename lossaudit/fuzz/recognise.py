@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations
-from lossaudit.fuzz.doors import Door, Response, open_doors, plausible
+from lossaudit.fuzz import arguments, parameters, relations, weighing
+from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
 from lossaudit.fuzz.references import all_references
@@ -54,6 +54,10 @@ MOST_PAIRED = 12
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
+ONE_CLASS = (1,)
+"""Who takes its input only where there is a single class takes something else: a channel of one, say."""
+MOST_WEIGHED = 60
+"""Variants of one reference whose weights are computed."""
 REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
 NEAR_REACHES = REACHES[:2]
@@ -148,19 +152,18 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     best: Match | None = None
     search = _Search(asked)
     for subject in subjects:
-        every, failed = open_doors(subject, () if asked is None else asked.spec.spaces)
-        doors = _without_plain_maps(plausible(every))
+        wanted = () if asked is None else asked.spec.spaces
+        every, failed = open_doors(subject, wanted)
         errors += failed
-        opened += doors
-        match = find_match(doors, search)
+        match, doors = _in_usual_layouts(every, search)
         if match is None or match.tier > 1:
-            # Exact agreement is proof even behind a door that seemed to be open by accident.
-            hidden = [door for door in every if door not in doors]
-            by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
-            if by_accident is not None:
-                match, opened = by_accident, [*opened, *hidden]
-        if match is None or match.tier >= PARTIAL:
-            match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
+            arranged = plausible(open_layouts(subject, every, wanted))
+            # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
+            usual = any(door.classes != ONE_CLASS for door in doors)
+            other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
+            if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
+                match, doors = other, arranged
+        opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == 0:
@@ -173,6 +176,21 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     return Recognition(best, doors_of, tuple(same_build), tuple(errors), _precision(best, search))
 
 
+def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None, list[Door]]:
+    """The best match over the doors of one build, and the doors that count."""
+    doors = _without_plain_maps(plausible(every))
+    match = find_match(doors, search)
+    if match is None or match.tier > 1:
+        # Exact agreement is proof even behind a door that seemed to be open by accident.
+        hidden = [door for door in every if door not in doors]
+        by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
+        if by_accident is not None:
+            match, doors = by_accident, [*doors, *hidden]
+    if match is None or match.tier >= PARTIAL:
+        match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
+    return match, doors
+
+
 def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
     told = search.scales.told(match.door)
     return "float32" if told.wide is None or told.computes_in_float32 else "float64"
@@ -183,7 +201,9 @@ def _found_in_float64(
 ) -> Match | None:
     """The reference that a target equals in float64, though rounding hides it in float32."""
     wide = [(door, search.scales.told(door).wide) for door in doors]
-    again = [(replace(door, responses=tuple(told)), door) for door, told in wide if told is not None]
+    again = [
+        (replace(door, answered=tuple(told), waiting=()), door) for door, told in wide if told is not None
+    ]
     match, _ = _sure_match([door for door, _ in again], search, reaches)
     if match is None:
         return None
@@ -198,7 +218,7 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
 
 def _is_pixelwise(door: Door) -> bool:
     """Whether the loss of a map is the mean, or the sum, of the losses of its left and its right part."""
-    case, seen = door.comparable[0]
+    case, seen = door.first
     width = case.prediction.shape[-1]
     parts = [
         replace(case, prediction=case.prediction[..., part], target=case.target[..., part])
@@ -229,6 +249,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
+    weighted = None if asked is not None else _weighted_match(doors, search)
+    if weighted is not None:
+        return weighted
     rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
     if rounded:
         return _refine(rounded, search)
@@ -288,6 +311,51 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
     return _refine(matches, search) if matches else None
+
+
+def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
+    """A reference with weights that stand in the code alone. It must explain all that can be asked: nobody declared them."""
+    for door, spec in _usual_pairs(doors, None):
+        answers = search.scales.told(door).wide if spec.weights else None
+        declared = (spec.parameter(name) for name in spec.weights)
+        if answers is None or any(
+            parameters.named_values(p, door.evidence, door.classes) for p in declared if p is not None
+        ):
+            continue
+        tried: set[tuple[Any, ...]] = set()
+        unweighted = _plain_variants(door, replace(spec, essential=()), None)
+        for plain in itertools.islice(unweighted, MOST_WEIGHED):
+            given = {name: value for name, value in plain.params.items() if name not in spec.weights}
+            key = (*search.scales.key_of(given), plain.reduction)
+            if key in tried:
+                continue
+            tried.add(key)
+            variant = weighing.weighed(replace(plain, spec=spec), answers)
+            match = None if variant is None else Match(door, variant, 0)
+            if match is not None and _holds_throughout(match, search):
+                return match
+    return None
+
+
+def _holds_throughout(match: Match, search: _Search) -> bool:
+    """Whether a match explains every number, at the extremes too. Where a target gives none, it may still be this loss."""
+    told, variant = search.scales.told(match.door), match.variant
+    if not (search.scales.explains(variant, match.door) and search.confirms(match)):
+        return False
+    return (
+        search.scales.reproduces_all(variant, list(filter(_is_finite, told.extreme(variant.params))))
+        and search.holds_on_soft(match)
+        and all(
+            search.scales.has_slope(variant, case, seen.gradient)
+            for case, seen in told.slopes
+            if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
+        )
+    )
+
+
+def _is_finite(answer: Response) -> bool:
+    value = answer[1].value
+    return value is not None and bool(torch.isfinite(value).all())
 
 
 def _as_declared(match: Match, search: _Search) -> Match | None:
@@ -404,10 +472,11 @@ def _order(door: Door) -> object:
 def _contradicted(match: Match, doors: list[Door], search: _Search) -> bool:
     """Whether the target answers in a space that its reference is more used to, and answers something else there."""
     spaces = match.variant.spec.spaces
-    usual = spaces[: spaces.index(match.door.space.name)]
+    usual = spaces[: spaces.index(match.door.space.kind)]
     return any(
-        door.space.name in usual
-        and door.space.recodes != match.door.space.name
+        door.space.kind in usual
+        and door.space.layout == match.door.space.layout
+        and door.space.recodes != match.door.space.kind
         and door.subject.interface.swapped == match.door.subject.interface.swapped
         and len(door.comparable) == len(door.responses)
         and not search.scales.explains(match.variant, door)
@@ -424,7 +493,7 @@ def _pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Reference
         for door in used
         if not (door.space.alike and _names_say_otherwise(door))
         for spec in specs
-        if door.space.name in spec.spaces
+        if door.space.kind in spec.spaces
     ]
     return sorted(
         pairs,
@@ -442,13 +511,14 @@ def _usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Ref
     A target that is not the reference itself has most doors open by accident: a sum over all pixels takes any shape.
     """
     pairs = _pairs(doors, asked)
-    first: dict[str, Door] = {}
-    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.name)):
-        first.setdefault(spec.name, door)
+    first: dict[tuple[str, str], Door] = {}
+    for door, spec in sorted(pairs, key=lambda pair: pair[1].spaces.index(pair[0].space.kind)):
+        first.setdefault((spec.name, door.space.layout), door)
     return [
         (door, spec)
         for door, spec in pairs
-        if door.space is first[spec.name].space and door.subject.build is first[spec.name].subject.build
+        for usual in (first[spec.name, door.space.layout],)
+        if door.space is usual.space and door.subject.build is usual.subject.build
     ]
 
 
@@ -532,9 +602,6 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
-    settled = _settled(door.comparable, spec)
-    if len(settled) < LEAST_TOLD or (search.asked is None and _is_constant(settled)):
-        return []
     for variant in _plain_variants(door, spec, search.asked, reach=reach):
         if len(known.matches) >= MOST_MATCHES:
             break
@@ -542,8 +609,16 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
         if key not in known.keys:
             known.keys.add(key)
             if search.scales.explains(variant, door):
+                if not _proves(door, spec, search):
+                    return []
                 known.matches.append(Match(door, variant, 0))
     return known.matches
+
+
+def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
+    """Whether enough of the answers of a door are to inputs on which a formula has one answer, and they are not all the same."""
+    settled = _settled(door.comparable, spec)
+    return len(settled) >= LEAST_TOLD and (search.asked is not None or not _is_constant(settled))
 
 
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -691,8 +766,9 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
     """The doors behind which the same variant stands, by space."""
     found = {match.door.space.name: match.door}
     for door in doors:
-        fits = door.space.name in match.variant.spec.spaces and door.space.name not in found
-        fits = fits and door.comparable[0][1].backward_error is None
+        fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
+        fits = fits and door.space.layout == match.door.space.layout
+        fits = fits and door.first[1].backward_error is None
         if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found

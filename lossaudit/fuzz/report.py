@@ -189,7 +189,7 @@ def counterexample(case: Case) -> dict[str, Any]:
     return {
         **{name: numbers(part) for name, part in zip(space.names, given, strict=True)},
         "dtype": case.dtype,
-        "shape": list(case.prediction.shape),
+        "shape": list((given[0] if space.layout else case.prediction).shape),
         "layout": case.layout,
     }
 
@@ -281,6 +281,7 @@ def _call_lines(
         variant is not None
         and variant.spec.code is not None
         and not variant.conventions
+        and not space.layout
         and expected is not None
     ):
         reduction = failure.evidence.get("reduction", variant.reduction)

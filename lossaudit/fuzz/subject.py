@@ -20,6 +20,7 @@ from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
 from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.wire import Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,10 +35,6 @@ DTYPES = {
     "float64": torch.float64,
 }
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "out of memory")
-
-
-class Avoided(Exception):  # noqa: N818 (an answer, not an error)
-    """Raised instead of a call that killed an earlier child."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +112,53 @@ class Subject:
         if self.interface.arrays:
             seen = _observe_arrays(self, case, remembers)
         else:
-            seen = self._observe(case, gradient, remembers)
+            directly = None if remembers else self._directly(case, gradient)
+            seen = directly or self._observe(case, gradient, remembers)
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
+    def _directly(self, case: Case, gradient: bool) -> Observation | None:
+        """What nearly every call comes to, with nothing of ours in the graph; None where it must be made with more care.
+
+        The loss gets the very leaf, which lies in memory as the case wants it. A loss that writes to it is refused by
+        autograd; that, and whatever else is out of the ordinary (an argument that was written to, a backward that fails),
+        is for :meth:`_observe`.
+        """
+        if all_spaces()[case.space].rearranged:
+            return None  # the arguments are cut out of the leaf, within the graph
+        numbers, labels = _numbers(case, self.interface)
+        leaf, target = arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()
+        try:
+            seen = self._seen(case, leaf, gradient, (leaf, target))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
+            return None if _is_about_leaf(error) else _raised(error)
+        kept = leaf.requires_grad is gradient and _same(leaf, numbers) and _same(target, labels)
+        return seen if kept and seen.backward_error is None else None
+
+    def _seen(
+        self,
+        case: Case,
+        leaf: Tensor,
+        gradient: bool,
+        given: Sequence[Tensor],
+        remembers: bool = False,
+    ) -> Observation:
+        """Value and gradient of one call."""
+        with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
+            result = self.invoke(self.at_dtype(case.dtype), *given, remembers=remembers)
+        return _describe(result, leaf, gradient)
+
     def _observe(self, case: Case, gradient: bool, remembers: bool) -> Observation:
-        loss = self.at_dtype(case.dtype)
         prediction, target = packed(case, self.interface)
         leaf = prediction.requires_grad_(gradient)
         space = all_spaces()[case.space]
         try:
             given = _arguments(space, case, leaf, target)
-            with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
-                result = self.invoke(loss, *given, remembers=remembers)
-            before = space.cut(leaf, case.target)
-            return _describe(result, leaf, gradient, _mutated(space.names, given, before))
+            seen = self._seen(case, leaf, gradient, given, remembers)
+            if seen.error is not None:
+                return seen
+            mutated = _mutated(space.names, given, space.cut(leaf, case.target))
+            return replace(seen, mutated=mutated) if mutated else seen
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return _raised(error)
 
@@ -156,6 +185,15 @@ def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[T
     return [arrange(part, case.layout) if learned else part for part, learned in parts]
 
 
+def _is_about_leaf(error: BaseException | None) -> bool:
+    """Whether autograd refused a write to a leaf, whatever the loss made of that."""
+    while error is not None:
+        if "leaf Variable" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _raised(error: BaseException) -> Observation:
     """What a call raised; running out of memory is for the parent, whose limit it was.
 
@@ -175,12 +213,17 @@ def tensors(case: Case, interface: Interface) -> tuple[Tensor, ...]:
 
 def packed(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
     """Fresh tensors of a case, contiguous: what is learned, and the rest."""
-    prediction = case.prediction.to(DTYPES[case.dtype], copy=True)
+    prediction, target = _numbers(case, interface)
+    return prediction.clone(), target.clone()
+
+
+def _numbers(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
+    """The same, which may be the tensors of the case itself."""
+    dtype = DTYPES[case.dtype]
+    prediction = case.prediction.to(dtype)
     if not case.target.is_floating_point():
-        return prediction, case.target.clone()
-    if interface.integer_labels:
-        return prediction, case.target.long()
-    return prediction, case.target.to(DTYPES[case.dtype], copy=True)
+        return prediction, case.target
+    return prediction, case.target.long() if interface.integer_labels else case.target.to(dtype)
 
 
 def arrange(prediction: Tensor, layout: str) -> Tensor:
@@ -218,14 +261,14 @@ def _same(first: Tensor, second: Tensor) -> bool:
     )
 
 
-def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...]) -> Observation:
+def _describe(result: Any, leaf: Tensor, gradient: bool) -> Observation:
     value = single(result)
     if not isinstance(value, torch.Tensor):
         try:
             number = torch.as_tensor(np.asarray(value, dtype=np.float64))
         except (TypeError, ValueError):
             return Observation(error=f"it returns a {type(value).__name__}", error_type="ReturnType")
-        return Observation(number, dtype=type(value).__name__, mutated=mutated)
+        return Observation(number, dtype=type(value).__name__)
     slope, backward_error = None, None
     if gradient and value.requires_grad:
         try:
@@ -239,7 +282,6 @@ def _describe(result: Any, leaf: Tensor, gradient: bool, mutated: tuple[str, ...
         dtype=str(value.dtype).removeprefix("torch."),
         differentiable=slope is not None or backward_error is not None,
         backward_error=backward_error,
-        mutated=mutated,
     )
 
 

@@ -8,6 +8,7 @@ variant says is the same in float64 whatever the dtype of the probe; it is compu
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from dataclasses import replace
@@ -80,7 +81,7 @@ class Told:
     @cached_property
     def slopes(self) -> list[Response]:
         """Some of the extreme cases again, with the gradient; none where the target gives none, as a NumPy loss."""
-        if not self.door.comparable[0][1].differentiable:
+        if not self.door.first[1].differentiable:
             return []
         return [self._ask(case, gradient=True) for case, _ in (self._extreme or [])[:GRADIENTS]]
 
@@ -122,8 +123,7 @@ class Scales:
     """
 
     def __init__(self) -> None:
-        # The variant and the case stand beside the losses, so that the identities in the key stay theirs.
-        self._terms: dict[tuple[Any, ...], tuple[Variant, Case, Terms | None]] = {}
+        self._terms: dict[tuple[Any, ...], _Losses] = {}
         self._values: dict[tuple[Any, ...], Tensor | None] = {}
         self._numbers: dict[int, tuple[Tensor, list[float]]] = {}
         self._told: dict[int, Told] = {}
@@ -148,8 +148,7 @@ class Scales:
 
     def explains(self, variant: Variant, door: Door) -> bool:
         """Whether a variant gives every answer to the first probes; a rough look at the first saves most of the work."""
-        answers = door.comparable
-        return self._looks_like(variant, *answers[0]) and self.reproduces_all(variant, answers)
+        return self._looks_like(variant, *door.first) and self.reproduces_all(variant, door.comparable)
 
     def confirms(self, variant: Variant, door: Door) -> bool:
         """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""
@@ -208,10 +207,14 @@ class Scales:
         assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
         if not variant.settles(case):
             return True
+        actual = self._plain(seen.value)
+        if len(actual) == 1 and variant.reduces_plainly and not variant.rounded:
+            number = self._number(variant, case)
+            return number is not None and near(actual[0], number)
         value = self._value(variant, case)
         if value is None:
             return False
-        actual, due = self._plain(seen.value), self._plain(value)
+        due = self._plain(value)
         alike = len(actual) == len(due) and all(map(near, actual, due))
         return alike and variants.like(seen.value, value) is not None
 
@@ -232,25 +235,63 @@ class Scales:
         return self._values[key]
 
     def _computed(self, variant: Variant, case: Case, key: tuple[Any, ...]) -> Tensor | None:
-        known = self._terms.get(key)
+        known = self._known(variant, case, key)
         try:
-            if known is None:
-                self._terms[key] = (variant, case, None)
-                dtype = case.dtype if variant.rounded else "float64"
-                with torch.no_grad():
-                    known = (variant, case, variant.terms(*variants.at_dtype(case, dtype)))
-                self._terms[key] = known
-            return None if known[2] is None else variant.reduce(known[2], case.prediction)
+            return None if known.terms is None else variant.reduce(known.terms, case.prediction)
         except variants.UNDEFINED:
             return None  # a mistake that cannot be made at this shape
 
+    def _number(self, variant: Variant, case: Case) -> float | None:
+        """The same of a variant that reduces plainly, where it is one number: its reductions share two sums."""
+        known = self._known(variant, case, self._key(variant, case))
+        return None if known.terms is None else known.reduced(variant.reduction)
+
+    def _known(self, variant: Variant, case: Case, key: tuple[Any, ...]) -> _Losses:
+        known = self._terms.get(key)
+        if known is None:
+            known = self._terms[key] = _Losses(variant, case)
+        return known
+
     def _key(self, variant: Variant, case: Case) -> tuple[Any, ...]:
         """All that the losses before reduction depend on."""
-        formulas = [id(change) for change in variant.changes if change.reduce is None]
-        dtype = case.dtype if variant.rounded else ""
         spec = variant.spec
-        given = (id(case.prediction), id(case.target), dtype, spec.name, id(spec.formula))
-        return (*given, self.key_of(variant.params), *formulas)
+        given = (id(case.prediction), id(case.target), spec.name, id(spec.formula))
+        changes = variant.changes
+        if not changes:
+            return (*given, self.key_of(variant.params))
+        dtype = case.dtype if variant.rounded else ""
+        formulas = [id(change) for change in changes if change.reduce is None]
+        return (*given, self.key_of(variant.params), dtype, *formulas)
+
+
+class _Losses:
+    """The losses of one variant and one case before reduction, in float64, or at the dtype of the case if rounding is its mistake.
+
+    The variant and the case stand beside them, so that the identities in the key stay theirs. ``terms`` is None where the
+    formula is undefined.
+    """
+
+    __slots__ = ("_sums", "case", "terms", "variant")
+
+    def __init__(self, variant: Variant, case: Case) -> None:
+        self.variant, self.case = variant, case
+        self.terms: Terms | None = None
+        self._sums: tuple[float, float] | None = None
+        with contextlib.suppress(*variants.UNDEFINED), torch.no_grad():
+            self.terms = variant.terms(*variants.at_dtype(case, case.dtype if variant.rounded else "float64"))
+
+    def reduced(self, reduction: str) -> float | None:
+        """The loss by one of the plain reductions; None where that is no number."""
+        assert self.terms is not None  # noqa: S101 (for the type checker)
+        losses, shares = self.terms.losses, self.terms.shares
+        if reduction not in {"mean", "sum", "batchmean"}:
+            return losses.item() if losses.numel() == 1 else None
+        if self._sums is None:
+            self._sums = losses.sum().item(), shares.sum().item()
+        total, counted = self._sums
+        if reduction == "mean":
+            return total / counted if counted else math.nan
+        return total / losses.shape[0] if reduction == "batchmean" and losses.ndim else total
 
 
 def near(actual: float, due: float) -> bool:

@@ -77,6 +77,13 @@ class Variant:
         """Whether it must be evaluated at the dtype of the target."""
         return any(change.rounded is not None for change in self.changes)
 
+    @property
+    def reduces_plainly(self) -> bool:
+        """Whether its reduction is what :data:`REDUCERS` says."""
+        return self.reduction not in self.spec.reducers and all(
+            change.reduce is None for change in self.changes
+        )
+
     def settles(self, case: Case) -> bool:
         """Whether the formula has one answer to a case."""
         return self.spec.settled(case.prediction, case.target)
@@ -156,10 +163,17 @@ def _distance(own: Tensor, exact: Tensor) -> Tensor:
 
 
 def largest(variant: Variant, case: Case) -> float:
-    """The largest number that a form of the loss must hold: the greatest input, times the greatest weight."""
-    finite = case.prediction[torch.isfinite(case.prediction)]
-    size = float(finite.abs().max()) if finite.numel() else 1.0
-    return math.pow(max(1.0, size), variant.spec.degree) * largest_weight(variant)
+    """The largest number that a form of the loss must hold: the greatest input, times the greatest weight.
+
+    A teacher's logits are an input as well as the student's.
+    """
+    size = max(1.0, *(_size(side) for side in (case.prediction, case.target) if side.is_floating_point()))
+    return math.pow(size, variant.spec.degree) * largest_weight(variant)
+
+
+def _size(values: Tensor) -> float:
+    finite = values[torch.isfinite(values)]
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 @functools.lru_cache(maxsize=64)

@@ -30,6 +30,10 @@ FAKE = "fake-device"
 SIZE_KEY = "size "
 
 
+class Avoided(Exception):  # noqa: N818 (an answer, not an error)
+    """Raised instead of a call that killed an earlier child."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the child is to do.

@@ -72,6 +72,8 @@ def _assertion(session: Session, failure: Failure, case: Case, call: str) -> lis
         ]
     if code == "LF401":
         return _kept(failure, call)
+    if code == "LF402" and "grows" in failure.evidence:
+        return _bounded(failure, call)
     if code == "LF402" and "changes" not in failure.evidence:
         return [f"first, second = {call}, {call}", "assert torch.equal(first, second), (first, second)"]
     if code == "LF403":
@@ -80,6 +82,16 @@ def _assertion(session: Session, failure: Failure, case: Case, call: str) -> lis
         arrays = session.subjects[case.space].interface.arrays
         return [call] if arrays else [*learned, f"value = {call}", "value.sum().backward()"]
     return _law(session, failure, call)
+
+
+def _bounded(failure: Failure, call: str) -> list[str]:
+    """Lines that call as often as the finding took, and look at what grew."""
+    name, calls = failure.evidence["grows"], failure.evidence["calls_made"]
+    return [
+        f"for _ in range({calls}):",
+        f"    {call}",
+        f"assert len(loss.{name}) < {calls}, 'it grows with every call'",
+    ]
 
 
 def _learned(case: Case) -> list[str]:

@@ -24,16 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures" / "fuzz"
 EXPECT = re.compile(r"#\s*expect:\s*(.+)$")
 DIAGNOSIS = re.compile(r"Diagnosis:\s*(\S+)")
+REFERENCE = re.compile(r"Reference:\s*([^\s)]+)")
 
 
 @dataclass(frozen=True)
 class Planted:
-    """One loss of a fixture file, and what must be said of it."""
+    """One loss of a fixture file, and what must be said of it; ``reference`` where the user has to name it."""
 
     path: Path
     name: str
     codes: tuple[str, ...]
     diagnosis: str | None
+    reference: str | None
 
     @property
     def target(self) -> str:
@@ -51,8 +53,9 @@ def planted(folder: str) -> list[Planted]:
                 continue
             mark = EXPECT.search(lines[node.lineno - 1])
             codes = tuple(code.strip() for code in mark[1].split(",")) if mark else ()
-            named = DIAGNOSIS.search(ast.get_docstring(node) or "")
-            found.append(Planted(path, node.name, codes, named[1] if named else None))
+            said = ast.get_docstring(node) or ""
+            named, asked = DIAGNOSIS.search(said), REFERENCE.search(said)
+            found.append(Planted(path, node.name, codes, named and named[1], asked and asked[1]))
     return found
 
 

@@ -35,7 +35,8 @@ def test_each_case_gets_the_answer_that_it_gets_alone(spec: ReferenceSpec, reduc
     if reduction not in spec.reductions:
         pytest.skip("this reference has no such reduction")
     variant = Variant(spec, {parameter.name: parameter.neutral for parameter in spec.parameters}, reduction)
-    for case, answer in batch.expected_all(variant, _cases(spec)):
+    for found in batch.expected_all(variant, _cases(spec), {}):
+        case, answer = found.case, found.expected
         alone = variants.expected(variant, case, gradient=True)
         assert answer.value.shape == alone.value.shape
         torch.testing.assert_close(answer.value, alone.value, rtol=1e-9, atol=1e-12, equal_nan=True)
@@ -50,7 +51,7 @@ def test_most_cases_of_a_plain_reference_are_batched() -> None:
     spec = all_references()["cross_entropy"]
     variant = Variant(spec, {parameter.name: parameter.neutral for parameter in spec.parameters}, "mean")
     cases = _cases(spec)
-    assert len(batch.expected_all(variant, cases)) > 0.8 * len(cases)
+    assert len(batch.expected_all(variant, cases, {})) > 0.8 * len(cases)
 
 
 def test_a_formula_that_looks_at_the_whole_batch_is_left_alone() -> None:
@@ -61,4 +62,4 @@ def test_a_formula_that_looks_at_the_whole_batch_is_left_alone() -> None:
         return Terms(losses, torch.ones_like(losses))
 
     spec = replace(all_references()["bce_with_logits"], name="centred", formula=centred, parameters=())
-    assert batch.expected_all(Variant(spec, {}, "mean"), _cases(spec)) == []
+    assert batch.expected_all(Variant(spec, {}, "mean"), _cases(spec), {}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lossaudit.fuzz.memory import Restored, is_declared
+from lossaudit.fuzz.memory import MOST_CALLS, Restored, growing, is_declared, is_meant
 from lossaudit.fuzz.model import Case
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build
@@ -142,3 +143,118 @@ class HiddenAverages(Averages):
 def test_state_is_declared_by_buffers_that_rest_in_eval_mode(loss: nn.Module, declared: bool) -> None:
     subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
     assert is_declared(subject, _case()) is declared
+
+
+class _Keeps(nn.Module):
+    """A cross-entropy that remembers its losses in a container."""
+
+    def __init__(self, history: Any) -> None:
+        super().__init__()
+        self.history = history
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = functional.cross_entropy(logits, labels)
+        self.history.append(loss.item())
+        return loss
+
+
+class Cut(_Keeps):
+    """The same, cut at a length."""
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = super().forward(logits, labels)
+        self.history = self.history[-1000:]
+        return loss
+
+
+class Halved(_Keeps):
+    """The same, cleared in large steps."""
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = super().forward(logits, labels)
+        if len(self.history) >= 1024:
+            del self.history[:512]
+        return loss
+
+
+class Cached(nn.Module):
+    """One-hot rows by the number of classes, made when they are first needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[int, torch.Tensor] = {}
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        classes = logits.shape[1]
+        if classes not in self.rows:
+            self.rows[classes] = torch.eye(classes)
+        return -(self.rows[classes][labels].to(logits) * logits.log_softmax(1)).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "grows"),
+    [
+        (_Keeps([]), True),
+        (_Keeps(deque()), True),
+        (_Keeps(deque(maxlen=10_000)), False),
+        (Cut([]), False),
+        (Halved([]), False),
+        (Cached(), False),
+    ],
+    ids=["list", "queue", "queue-with-a-length", "cut", "halved", "cached"],
+)
+def test_only_what_has_no_bound_grows(loss: nn.Module, grows: bool) -> None:
+    subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
+    assert growing(subject, _case()) == (("history", MOST_CALLS) if grows else None)
+
+
+class Bank(nn.Module):
+    """Compares with the scores of the last calls."""
+
+    def __init__(self, bank: Any, size: int) -> None:
+        super().__init__()
+        self.bank, self.size = bank, size
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        earlier = sum(float(scores.mean()) for scores in self.bank)
+        self.bank.append(logits.detach())
+        while len(self.bank) > self.size:
+            self.bank.popleft() if isinstance(self.bank, deque) else self.bank.pop(0)
+        return functional.cross_entropy(logits, labels) + (logits.mean() - earlier).square()
+
+
+class Decays(nn.Module):
+    """Writes to its own weight by accident."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = [1.0]
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.weights[0] *= 0.5
+        return self.weights[0] * functional.cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize(
+    ("loss", "meant"),
+    [
+        (Bank([], 8), True),
+        (Bank(deque(maxlen=8), 8), True),
+        (Bank([], 10**9), False),
+        (Decays(), False),
+        (HiddenAverages(), False),
+        (Averages(), True),
+    ],
+    ids=["list", "queue", "no-bound", "overwritten", "hidden", "buffers"],
+)
+def test_a_bank_with_a_bound_is_meant(loss: nn.Module, meant: bool) -> None:
+    subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
+    assert is_meant(subject, _case()) is meant
+
+
+def test_a_queue_is_put_back() -> None:
+    loss = _Keeps(deque([1.0], maxlen=2))
+    with Restored(loss):
+        loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
+    assert list(loss.history) == [1.0]
+    assert loss.history.maxlen == 2

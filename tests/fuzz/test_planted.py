@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Planted, audit_here, ids, planted
+from conftest import ROOT, Planted, audit_here, ids, planted
+
+from lossaudit.fuzz import FuzzOptions
+from lossaudit.fuzz.mistakes import all_mistakes
 
 LOSSES = [loss for folder in ("mistakes", "checks", "seeds") for loss in planted(folder) if loss.codes]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=ids(LOSSES))
 def test_planted_loss_is_found_and_named(loss: Planted) -> None:
-    report = audit_here(loss.target)
+    report = audit_here(loss.target, FuzzOptions(reference=loss.reference, max_examples=25))
     assert report.verdict == "diverges", report.assumptions
     assert tuple(finding.code for finding in report.findings) == loss.codes
     if loss.diagnosis is not None:
         named = {finding.diagnosis.mistake for finding in report.findings if finding.diagnosis is not None}
         assert named == {loss.diagnosis}
+
+
+def test_every_mistake_of_the_bank_is_planted() -> None:
+    named = {loss.diagnosis for loss in LOSSES}
+    known = [mistake.id for mistake in all_mistakes() if not mistake.convention]
+    assert sorted(set(known) - named) == []
+    assert len(set(known)) >= 60
+
+
+def test_every_code_is_planted() -> None:
+    codes = {page.stem[:5] for page in (ROOT / "rules").glob("LF*.md")}
+    assert codes == {code for loss in LOSSES for code in loss.codes}

@@ -9,14 +9,18 @@ import pytest
 import torch
 from conftest import FIXTURES
 
-from lossaudit.fuzz import FuzzOptions, engine, inputs, trial, wire
+from lossaudit.fuzz import FuzzOptions, batch, engine, inputs, telling, trial, wire
 from lossaudit.fuzz.checks import all_checks
-from lossaudit.fuzz.subject import silent
-from lossaudit.fuzz.target import builds, load, parse_target
+from lossaudit.fuzz.model import Structure
+from lossaudit.fuzz.references import all_references
+from lossaudit.fuzz.subject import Interface, Subject, silent
+from lossaudit.fuzz.target import Build, builds, load, parse_target
+from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.trial import Session, Trial
 
 SILENT_ON_AGREEMENT = [check for check in all_checks() if check.only_disagreeing]
@@ -49,6 +53,103 @@ def test_checks_of_disagreement_are_silent_on_agreement(name: str) -> None:
     assert [check.run(trial) for trial in agreeing for check in SILENT_ON_AGREEMENT] == [None] * (
         len(agreeing) * len(SILENT_ON_AGREEMENT)
     )
+
+
+def _panel(session: Session) -> list[Case]:
+    return [
+        case
+        for name, reach in session.reach.items()
+        for case in inputs.fill_all(
+            inputs.space_named(name), inputs.panel(inputs.space_named(name), reach, 0), {}
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["correct/cross_entropy.py:unreduced", "correct/binary.py:Focal", "mistakes/binary.py:positives_only"],
+)
+def test_bounds_say_what_the_tolerance_says(name: str) -> None:
+    session = _session(name)
+    cases = _panel(session)
+    session.foresee(cases)
+    trials = [session.trial(case) for case in cases]
+    quick = [session.answers[id(trial.case)].agrees(trial.observed) for trial in trials]
+    session.answers.clear()
+    assert quick == [trial.agrees_everywhere for trial in trials]
+    assert any(quick)
+    assert all(quick) is name.startswith("correct")
+
+
+def test_bounds_hold_no_infinity() -> None:
+    numbers = [1.0, math.inf, math.nan, 1.0, 1.0]
+    room = [math.inf, 1.0, 1.0, math.nan, 0.5]
+    bounds = batch._Bounds(
+        torch.tensor(numbers, dtype=torch.float64), torch.tensor(room, dtype=torch.float64), [1] * 5
+    )
+    for seen, held in (
+        (1.5, [True, False, False, False, True]),
+        (math.inf, [False] * 5),
+        (math.nan, [False] * 5),
+    ):
+        value = torch.tensor(seen, dtype=torch.float64)
+        assert [bounds.hold(number, value) for number in range(5)] == held
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "correct/cross_entropy.py:by_gather",
+        "correct/segmentation.py:SoftmaxDice",
+        "correct/binary.py:TorchProbabilities",
+        "mistakes/binary.py:positives_only",
+    ],
+)
+def test_a_call_with_nothing_of_ours_in_its_graph_gives_the_same(name: str) -> None:
+    session = _session(name)
+    for case in _panel(session):
+        subject = session.subjects[case.space]
+        direct, careful = subject._directly(case, True), subject._observe(case, True, False)
+        if direct is None:
+            assert careful.error is not None
+            continue
+        assert (direct.dtype, direct.differentiable, direct.mutated) == (
+            careful.dtype,
+            careful.differentiable,
+            (),
+        )
+        torch.testing.assert_close(direct.value, careful.value, equal_nan=True)
+        torch.testing.assert_close(direct.gradient, careful.gradient, equal_nan=True)
+
+
+def test_a_loss_that_writes_to_its_prediction_is_called_with_care() -> None:
+    def in_place(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (scores.clamp_(min=0.5) - labels).abs().mean()
+
+    def behind_the_back(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        labels.numpy()[:] = 0.25
+        return (scores - labels).abs().mean()
+
+    space = inputs.space_named("scores-labels")
+    case = inputs.fill(space, Structure(), {})
+    for loss, written in ((in_place, "prediction"), (behind_the_back, "target")):
+        subject = Subject(Build(loss), Interface(space.name), {}, silent)
+        assert subject._directly(case, True) is None
+        seen = subject.observe(case)
+        assert seen.mutated == (written,)
+        assert seen.gradient is not None
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none", "batchmean"])
+def test_reductions_that_share_two_sums_are_the_reductions(reduction: str) -> None:
+    spec = all_references()["cross_entropy"]
+    params = {**spec.neutral(), "weight": torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)}
+    variant = Variant(spec, params, reduction)
+    for rows in (1, 4):
+        case = inputs.fill(inputs.space_named("logits-indices"), Structure(batch=rows), {})
+        due = variant.value(case.prediction, case.target)
+        number = telling._Losses(variant, case).reduced(reduction)
+        assert number == (pytest.approx(due.item()) if due.numel() == 1 else None)
 
 
 @pytest.mark.parametrize("count", [1, trial.FEW_NUMBERS, trial.FEW_NUMBERS + 1])

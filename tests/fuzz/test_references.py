@@ -90,3 +90,17 @@ def test_cross_entropy_follows_torch(weight: list[float] | None, smoothing: floa
         logits, labels, weight=vector, ignore_index=-1, label_smoothing=smoothing, reduction=reduction
     )
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["log_dice_loss", "softmax_log_dice_loss"])
+def test_log_dice_has_a_gradient_wherever_it_has_a_value(name: str) -> None:
+    """Also for a class that no pixel has: a logarithm of nothing has none, and no gradient would be judged there."""
+    spec = all_references()[name]
+    params = {**spec.neutral(), "smooth": 1.0}
+    space = all_spaces()[spec.spaces[0]]
+    for case in _cases(space.name, space.target_profiles, space.classes[:1]):
+        leaf = case.prediction.clone().requires_grad_()
+        losses = spec.formula(leaf, case.target, params).losses
+        (slope,) = torch.autograd.grad(losses.sum(), leaf)
+        assert bool(torch.isfinite(losses).all()), (case.magnitude, case.targets)
+        assert bool(torch.isfinite(slope).all()), (case.magnitude, case.targets)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
-from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, Pairing, Runner
+from lossaudit.check.contracts.schema import Dataset, Framework, Layer, Loss, Op, Pairing, Runner
 from lossaudit.check.contracts.user import Declared, declared_framework
 
 BASE = "pytorch"
@@ -97,7 +97,10 @@ class Contracts:
     own_methods: set[str] = field(default_factory=set)
     autocast_half: set[str] = field(default_factory=set)
     autocast_full: set[str] = field(default_factory=set)
-    loaders: set[str] = field(default_factory=set)
+    loaders: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    splitters: dict[str, tuple[str, str]] = field(default_factory=dict)
+    samplers: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     step_bases: frozenset[str] = frozenset()
@@ -151,7 +154,11 @@ class Contracts:
         self.own_methods |= set(framework.own_methods)
         self.autocast_half |= set(framework.autocast_half)
         self.autocast_full |= set(framework.autocast_full)
-        self.loaders |= set(framework.loaders)
+        self.loaders |= dict(framework.loaders)
+        for dataset in framework.datasets:
+            self.datasets |= dict.fromkeys(dataset.names, dataset)
+        self.splitters |= {name: (signature, part) for name, signature, part in framework.splitters}
+        self.samplers |= set(framework.samplers)
         self.roots |= set(framework.roots)
         self._prefixes += framework.prefixes
         self.names |= {
@@ -162,6 +169,10 @@ class Contracts:
             *self.callers,
             *self.contexts,
             *self.derivatives,
+            *self.loaders,
+            *self.datasets,
+            *self.splitters,
+            *self.samplers,
         }
 
     def canonical(self, dotted: str) -> str:
@@ -192,6 +203,15 @@ class Contracts:
         if dotted in self.module_bases or dotted in self.containers:
             return True
         return isinstance(self.entries.get(dotted), (LossClass, LayerClass))
+
+    def data_signature(self, classes: Iterable[str]) -> str | None:
+        """How the constructor of the first loader or dataset among ``classes`` is called."""
+        for name in classes:
+            if name in self.loaders:
+                return self.loaders[name]
+            if name in self.datasets:
+                return self.datasets[name].signature
+        return None
 
     def is_foreign(self, dotted: str) -> bool:
         """Whether the name belongs to an array library that is not under contract."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op, When
+from lossaudit.check.contracts.schema import Dataset, Framework, Layer, Loss, Op, When
 
 # p = paddle, f = paddle.nn.functional, l = paddle.fluid.layers, m = a method of the tensor
 _PLACES = (("p", "paddle."), ("f", "paddle.nn.functional."), ("l", "paddle.fluid.layers."))
@@ -257,5 +257,14 @@ FRAMEWORK = Framework(
         "paddle.nn.utils.spectral_norm",
     ),
     contexts=(("paddle.no_grad", "no_grad"), ("paddle.fluid.dygraph.no_grad", "no_grad"), ("paddle.amp.auto_cast", "autocast")),
-    loaders=("paddle.io.DataLoader",),
+    loaders=(
+        ("paddle.io.DataLoader",
+         "dataset, feed_list=None, places=None, return_list=True, batch_sampler=None, batch_size=1, shuffle=False, drop_last=False, collate_fn=None"),
+    ),
+    datasets=(
+        Dataset(("paddle.io.Dataset",), "", ""),
+        Dataset(("paddle.io.TensorDataset",), "tensors", "tensors"),
+        Dataset(("paddle.io.Subset",), "dataset, indices", "dataset"),
+    ),
+    splitters=(("paddle.io.random_split", "dataset, lengths, generator=None", "paddle.io.Subset"),),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossaudit.check.contracts.schema import Framework, Layer, Loss, Op
+from lossaudit.check.contracts.schema import Dataset, Framework, Layer, Loss, Op
 
 # t = torch, f = torch.nn.functional, s = torch.special, m = a method of the tensor
 _PLACES = (("t", "torch."), ("f", "torch.nn.functional."), ("s", "torch.special."))
@@ -136,8 +136,10 @@ _OPS = (
     Op("floor_divide", "input, other", "unknown", "broadcast", "promote"),
     Op("remainder", "input, other", "unknown", "broadcast", "promote", methods=("fmod",), also=("torch.fmod",)),
     Op("pow", "input, exponent", "power", "broadcast", "promote"),
-    Op("matmul", "input, other", "unknown", "unknown", "promote", methods=("mm", "bmm", "mv", "dot"),
-       also=("torch.mm", "torch.bmm", "torch.mv", "torch.dot")),
+    Op("matmul", "input, other", "matmul", "matmul", "promote"),
+    Op("matmul", "input, other", "matmul", "matrix_product", "promote", where="", methods=("mm",), also=("torch.mm", "torch.sparse.mm")),
+    Op("matmul", "input, other", "unknown", "unknown", "promote", where="", methods=("bmm", "mv", "dot"),
+       also=("torch.bmm", "torch.mv", "torch.dot")),
     Op("einsum", "equation, *operands", "unknown", where="t"),
     Op("neg", "input", "neg", "same", methods=("negative",), also=("torch.negative",)),
     Op("abs", "input", "unknown", "same", methods=("absolute",), also=("torch.absolute",)),
@@ -409,6 +411,10 @@ FRAMEWORK = Framework(
         ("torch.cuda.amp.", "torch.amp."),
         ("torch.autograd.variable.", "torch.autograd."),
         ("torch.autograd.grad_mode.", "torch."),
+        ("torch.utils.data.dataset.", "torch.utils.data."),
+        ("torch.utils.data.dataloader.", "torch.utils.data."),
+        ("torch.utils.data.sampler.", "torch.utils.data."),
+        ("torch.utils.data.distributed.", "torch.utils.data."),
     ),
     ops=_OPS,
     layers=_LAYERS,
@@ -478,7 +484,21 @@ FRAMEWORK = Framework(
     refusals=(
         ("torch.nn.utils.rnn.pack_padded_sequence", "input, lengths, batch_first=False, enforce_sorted=True", "lengths"),
     ),
-    loaders=("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"),
+    loaders=(
+        ("torch.utils.data.DataLoader",
+         "dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None, num_workers=0, collate_fn=None, pin_memory=False, drop_last=False"),
+    ),
+    datasets=(
+        Dataset(("torch.utils.data.Dataset",), "", ""),
+        Dataset(("torch.utils.data.TensorDataset",), "*tensors", "tensors"),
+        Dataset(("torch.utils.data.Subset",), "dataset, indices", "dataset"),
+        Dataset(("torch.utils.data.ConcatDataset",), "datasets", "datasets"),
+    ),
+    splitters=(("torch.utils.data.random_split", "dataset, lengths, generator=None", "torch.utils.data.Subset"),),
+    samplers=tuple(
+        f"torch.utils.data.{name}" for name in
+        ("RandomSampler", "SequentialSampler", "SubsetRandomSampler", "WeightedRandomSampler", "DistributedSampler")
+    ),
     vocabulary=("loss", "Loss", "criterion", "backward", "exp(", "log(", "acos("),
     own_methods=(
         "acos", "arccos", "asin", "clamp", "clamp_min", "clamp_max", "contiguous", "cuda", "detach", "double", "exp", "expand",

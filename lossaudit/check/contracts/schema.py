@@ -173,6 +173,19 @@ class Runner:
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """A class of samples that a loader makes batches of; ``signature`` binds its constructor.
+
+    ``holds`` says what a sample is: one row of each of the ``tensors``, a sample of ``dataset`` or of one of the ``datasets``, or
+    ``labelled``: something and the number of its class, unless ``target_transform`` changes that; or only what a subclass says.
+    """
+
+    names: tuple[str, ...]
+    signature: str
+    holds: Literal["tensors", "dataset", "datasets", "labelled", ""]
+
+
+@dataclass(frozen=True, slots=True)
 class Framework:
     """Everything that the engine knows about one framework or library."""
 
@@ -232,7 +245,12 @@ class Framework:
     """Operations that compute in the lower precision inside a region of mixed precision."""
     autocast_full: tuple[str, ...] = ()
     """Operations that such a region computes in float32."""
-    loaders: tuple[str, ...] = ()
-    """Classes that yield batches when iterated."""
+    loaders: tuple[tuple[str, str], ...] = ()
+    """(class, signature of its constructor): yields batches when iterated."""
+    datasets: tuple[Dataset, ...] = ()
+    splitters: tuple[tuple[str, str, str], ...] = ()
+    """(function, signature, class): makes a list of objects of the class, each a part of the ``dataset``, one for each of the ``lengths``."""
+    samplers: tuple[str, ...] = ()
+    """Classes that give a loader the indices of samples one by one; any other may give it those of whole batches."""
     vocabulary: tuple[str, ...] = field(default=())
     """Further words that make a file worth parsing, beside the names of losses and activations."""

@@ -28,6 +28,7 @@ from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import sole
 from lossaudit.check.reasoning.reductions import NAMES, reduction_of
 from lossaudit.check.values import (
+    BATCH,
     UNKNOWN,
     ClassVal,
     Const,
@@ -430,6 +431,7 @@ _FOLDS = ("sum", "mean")
 _LAYOUT = (
     "view", "view_as", "flatten", "squeeze", "unsqueeze", "expand", "to", "float", "double", "half", "long", "bool", "transpose",
     "permute", "t", "getitem", "contiguous", "device_move", "detach", "clone", "narrow", "select", "repeat_interleave",
+    BATCH,
 )  # fmt: skip
 
 
@@ -437,6 +439,8 @@ def _is_data_mask(term: Tensor, depth: int = 0) -> bool:
     """Ones and zeros by which data are marked as real: a comparison of given values, not of anything computed."""
     term = _root(term)
     left, right = term.arg("input"), term.arg("other")
+    if term.op == "setitem":
+        return _is_written_mask(term)
     if term.op == "logical_and" and depth < _MAX_NESTING:
         return all(_is_data_mask(one, depth + 1) for side in (left, right) for one in tensors(side))
     if term.op == "logical_not" and depth < _MAX_NESTING:
@@ -449,6 +453,27 @@ def _is_data_mask(term: Tensor, depth: int = 0) -> bool:
     return _is_given_data(left) and (
         _is_plain_limit(term.op, right) or (term.op == "ne" and _is_label(right))
     )
+
+
+def _is_written_mask(term: Tensor) -> bool:
+    """Zeros with ones written at places that were given or drawn, or ones with zeros."""
+    filled, written = term, set()
+    while filled.op == "setitem" and len(tensors(filled.arg("input"))) == 1:
+        written.add(number(filled.arg("value")))
+        if not _is_drawn(filled.arg("index")):
+            return False
+        filled = tensors(filled.arg("input"))[0]
+    return any(filled.op in ops and written == {other} for ops, other in _BLANKS)
+
+
+_BLANKS = ((("zeros", "zeros_like", "new_zeros"), 1.0), (("ones", "ones_like", "new_ones"), 0.0))
+
+
+def _is_drawn(index: Value | None) -> bool:
+    """Places in the data: what a caller gives, or a part of a permutation; not what anything computed decides."""
+    if isinstance(index, Tensor) and _root(index).op in ("randint", "arange"):
+        return True
+    return _is_given_data(index)
 
 
 _MAX_NESTING = 4

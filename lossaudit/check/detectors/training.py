@@ -23,6 +23,7 @@ from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves,
 from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
 from lossaudit.check.values import (
     ABSENT,
+    UNKNOWN,
     ClassVal,
     Const,
     DictVal,
@@ -546,7 +547,7 @@ def detached_loss(event: Backward) -> Iterator[Hit]:
         yield from _decoration(event)
         return
     cuts = [] if found.decides else first_cuts(found.cuts)
-    if cuts and not any(_is_flagged_variable(cut) for cut in cuts):
+    if cuts and not any(_is_flagged_result(cut) for cut in cuts):
         others = tuple(Step(cut.site, "another cut") for cut in cuts[1:])
         steps = _way_to_backward(event, cuts[0])
         yield Hit(
@@ -638,6 +639,10 @@ def requires_grad_before_backward(event: Backward) -> Iterator[Hit]:
     """The flag was set on the very value that is back-propagated, whatever computed it."""
     if event.forced is not None and all(_is_result(one) for one in alternatives(event.value)):
         yield _flagged(event.forced)
+    found = obstacles(event.value)
+    if "inference" in event.contexts or found.open or found.decides:
+        return
+    yield from (_flagged(cut.site) for cut in first_cuts(found.cuts) if _is_flagged_result(cut))
 
 
 def _is_result(value: Value) -> bool:
@@ -661,9 +666,17 @@ def _flagged(site: Site) -> Hit:
 
 
 def _is_flagged_variable(term: Tensor) -> bool:
-    flag = constant(term.arg("requires_grad"))
-    operand = term.arg("input") or term.arg("data")
-    return term.op in ("requires_grad_", "variable") and flag is True and _is_connected_loss(operand)
+    return _sets_flag(term) and _is_connected_loss(term.arg("input") or term.arg("data"))
+
+
+def _is_flagged_result(term: Tensor) -> bool:
+    """The same of anything that was computed: it is a loss, for it is back-propagated."""
+    operand = term.arg("input") or term.arg("data") or UNKNOWN
+    return _sets_flag(term) and all(_is_result(one) for one in alternatives(operand))
+
+
+def _sets_flag(term: Tensor) -> bool:
+    return term.op in ("requires_grad_", "variable") and constant(term.arg("requires_grad")) is True
 
 
 def _is_connected_loss(value: Value | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lossaudit.check.events import LossCall
 from lossaudit.check.kinds import Kind
-from lossaudit.check.values import Const, External, Step, Tensor
+from lossaudit.check.values import BATCH, Const, External, Step, Tensor
 
 _MADE = {
     Kind.SCORE: "yields raw scores",
@@ -25,6 +25,8 @@ def op_label(term: Tensor) -> str:
         and term.op not in ("softmax", "log_softmax")
     ):
         return f"`{term.module.class_name}`"
+    if term.op == BATCH:
+        return "the dataset"
     dim = term.arg("dim")
     if isinstance(dim, Const) and dim.value is not None:
         return f"`{term.op}(dim={dim.value})`"

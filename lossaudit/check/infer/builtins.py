@@ -311,7 +311,7 @@ def _float(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) 
     if isinstance(value, Tensor):
         item = interp.contracts.methods.get("item")
         return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
-    return UNKNOWN
+    return Unknown(origin="float")
 
 
 def _int(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
@@ -321,7 +321,7 @@ def _int(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
         item = interp.contracts.methods.get("item")
         return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
     known = number(value)
-    return UNKNOWN if known is None else Const(int(known))
+    return Unknown(origin="int") if known is None else Const(int(known))
 
 
 def _parsed(text: str) -> Value:
@@ -403,7 +403,7 @@ FUNCTIONS: dict[str, Special] = {
     "builtins.globals": _globals, "builtins.slice": _slice, "functools.partial": _partial,
     "collections.OrderedDict": _dict, "collections.namedtuple": _namedtuple,
     "collections.defaultdict": _defaultdict, "collections.deque": _listing, NAMED_TUPLE: _make_named,
-    "itertools.chain": _chain, "copy.deepcopy": _copied, "copy.copy": _copied,
+    "itertools.chain": _chain, "itertools.cycle": _first, "copy.deepcopy": _copied, "copy.copy": _copied,
     "functools.wraps": lambda *_: External("functools.identity"), "functools.identity": _first,
     "tqdm.tqdm": _first, "tqdm.auto.tqdm": _first, "tqdm.notebook.tqdm": _first, "rich.progress.track": _first,
     "torch.device": _device, "importlib.import_module": _import_module, "typing.cast": lambda i, f, a, s: (a.positional or [UNKNOWN])[-1],

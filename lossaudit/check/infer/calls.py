@@ -9,7 +9,7 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, builtins, functional, methods, objects, visits
+from lossaudit.check.infer import acts, builtins, datasets, functional, methods, objects, visits
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
@@ -464,6 +464,8 @@ def _handed_through(
     contracts = interp.contracts
     if name in contracts.wrappers:
         return arguments.positional[0] if arguments.positional else UNKNOWN
+    if name in contracts.splitters:
+        return datasets.split(interp, name, arguments, site)
     if name in contracts.callers:
         return _call_through(interp, frame, contracts.callers[name], arguments, site)
     return prepared(arguments) if name in contracts.preparers else None
@@ -549,7 +551,8 @@ def build_external(
         container=container,
     )
     interp.heap.born(instance, instance.attrs)
-    if instance.entry is not None or container:
+    is_bound = interp.contracts.data_signature([name]) is not None
+    if instance.entry is not None or container or is_bound:
         objects.construct_external(interp, instance, arguments)
     else:
         positional = {f"argument {place}": value for place, value in enumerate(arguments.positional)}

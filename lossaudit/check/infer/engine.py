@@ -18,7 +18,7 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
 from lossaudit.check.detectors import Collector, Detectors, Hit, Judge, Needs
 from lossaudit.check.events import Backward, Event, LoopDone, TrainedOp
-from lossaudit.check.infer import calls, expressions, objects
+from lossaudit.check.infer import calls, datasets, expressions, objects
 from lossaudit.check.infer.budget import MAX_STEPS, OBJECT_STEPS, Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
@@ -47,7 +47,6 @@ from lossaudit.check.values import (
     LazyImport,
     ListVal,
     ModuleVal,
-    Partial,
     Site,
     Tensor,
     TupleVal,
@@ -361,20 +360,9 @@ class Interpreter:
     def _instance_elements(self, value: Instance) -> ListVal:
         if value.items is not None:
             return ListVal(list(value.items), UNKNOWN if value.open_items else None)
-        names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
-        if any(name in self.contracts.loaders for name in names):
-            return ListVal([], self._batch(value))
-        return ListVal([], UNKNOWN)
-
-    def _batch(self, loader: Instance) -> Value:
-        """What a data loader yields: what its collate function makes of samples, or data of which nothing is known."""
-        data = Unknown(data=True)
-        collate = self.force(loader.bound.get("collate_fn", UNKNOWN))
-        if not isinstance(collate, (Function, BoundMethod, Partial)):
-            return data
-        frame = Frame(self.project.module(Path(loader.site.path)), Scope())
-        with self.silent():
-            return calls.call_value(self, frame, collate, Arguments([ListVal([], data)]), loader.site)
+        if datasets.is_loader(self, value):
+            return ListVal([], datasets.batch(self, value))
+        return ListVal([], datasets.element(self, value))
 
     def extend(self, value: ListVal, more: ListVal) -> None:
         """``value.extend(more)``."""

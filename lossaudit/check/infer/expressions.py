@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
-from lossaudit.check.infer import acts, calls, objects
+from lossaudit.check.infer import acts, calls, datasets, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, size_of
-from lossaudit.check.infer.transfer import SLICE
+from lossaudit.check.infer.transfer import SLICE, is_integer
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -413,6 +413,8 @@ def _instance_item(interp: Interpreter, frame: Frame, value: Instance, index: Va
     key = constant(index)
     if isinstance(key, str):
         return value.attrs.get(key, UNKNOWN)
+    if is_integer(index) and datasets.contract_of(interp, value) is not None:
+        return datasets.element(interp, value)
     if value.items is None or value.open_items:
         return _field_item(value, index) if value.items is None else UNKNOWN
     place = integer(index)

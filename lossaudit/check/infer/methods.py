@@ -139,7 +139,7 @@ def _instance_method(
     interp: Interpreter, frame: Frame, receiver: Instance, name: str, arguments: Arguments, site: Site
 ) -> Value:
     handler = _MODULE_METHODS.get(name)
-    names = (receiver.cls.name,) if not hasattr(receiver.cls, "externals") else receiver.cls.externals
+    names = receiver.bases
     runner = interp.contracts.runner_of(names, name)
     if runner is not None:
         return functional.apply_module(interp, frame, runner, receiver, arguments, site)

@@ -244,8 +244,7 @@ def _targets(statement: ir.Node) -> tuple[ir.Expr, ...]:
 
 def is_module_instance(interp: Interpreter, value: Instance) -> bool:
     """Whether the object is a module of a framework."""
-    names = (value.cls.name,) if isinstance(value.cls, External) else value.cls.externals
-    return any(interp.contracts.is_module_class(name) for name in names)
+    return any(interp.contracts.is_module_class(name) for name in value.bases)
 
 
 def _make_leaf(interp: Interpreter, frame: Frame, tensor: Tensor, flag: Value, site: Site) -> None:
@@ -536,6 +535,9 @@ def construct_external(interp: Interpreter, instance: Instance, arguments: Argum
         interp.heap.set_field(instance, "bound", bind(entry.loss.init, arguments))
     elif isinstance(entry, LayerClass):
         interp.heap.set_field(instance, "bound", bind(entry.layer.init, arguments))
+    elif (signature := interp.contracts.data_signature(instance.bases)) is not None:
+        bound = bind(signature, arguments, with_defaults=arguments.is_open)
+        interp.heap.set_field(instance, "bound", bound)
     if instance.container == "graph":
         interp.heap.set_field(instance, "bound", bind("inputs=None, outputs=None, **kwargs", arguments))
     elif instance.container:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.events import LoopDone
-from lossaudit.check.infer import acts, calls, objects, visits
+from lossaudit.check.infer import acts, calls, datasets, objects, visits
 from lossaudit.check.infer.autocast import entered_autocast
 from lossaudit.check.infer.frame import Arguments, Flow, Frame
 from lossaudit.check.infer.guards import tested_values
@@ -490,7 +490,7 @@ def _with(interp: Interpreter, frame: Frame, node: ir.With) -> Flow:
 def _entered(interp: Interpreter, value: Value) -> Value:
     """What ``as`` binds: iterators of progress bars and the like are themselves."""
     is_context = isinstance(value, Instance) and isinstance(value.cls, External)
-    return UNKNOWN if is_context else value
+    return UNKNOWN if is_context and not datasets.is_loader(interp, value) else value
 
 
 def context_names(interp: Interpreter, value: Value) -> frozenset[str]:
@@ -520,7 +520,7 @@ def _for(interp: Interpreter, frame: Frame, node: ir.For) -> Flow:
         element = interp.any_element(more)
 
         def start() -> None:
-            assign(interp, frame, node.target, element)
+            assign(interp, frame, node.target, datasets.anew(element))
 
         flow = _repeated(interp, frame, node, start)
     if flow is not Flow.NEXT:

@@ -165,6 +165,11 @@ def _indexes_batch_only(items: list[Value]) -> bool:
     return all(integer(item) is not None or is_slice(item) for item in items) or len(items) == 1
 
 
+def is_integer(value: Value) -> bool:
+    """Whether an index is one integer, known or not."""
+    return integer(value) is not None or (isinstance(value, Unknown) and value.origin == "int")
+
+
 SLICE = "builtins.slice"
 
 
@@ -423,6 +428,22 @@ def _is_score(source: Tensor | None) -> bool:
     return source is not None and source.kind is Kind.SCORE
 
 
+def _matmul(args: Args, source: Tensor | None) -> KindFact:
+    """A product with a matrix that is trained is a linear layer written out."""
+    return KindFact(Kind.SCORE) if any(_is_weight(one) for one in _operands(args)) else NOTHING
+
+
+def _is_weight(value: Value | None) -> bool:
+    """A parameter as it is, at most transposed: nothing keeps it, or what it yields, small."""
+    term = sole_tensor(value)
+    while term is not None and term.op in _MOVES:
+        term = sole_tensor(term.arg("input"))
+    return term is not None and term.op == "parameter"
+
+
+_MOVES = ("t", "transpose", "permute", "to", "float", "contiguous", "unsqueeze", "view")
+
+
 def _sum(args: Args, source: Tensor | None) -> KindFact:
     keeps = source is not None and source.kind is Kind.SCORE and reduced_dims(args)
     return kept(source, None) if keeps else NOTHING
@@ -444,6 +465,7 @@ KIND_RULES: dict[str, KindRule] = {
     "same_kinds": _same_kinds, "stacked": _stacked, "where": _where, "scatter": _scatter, "pool": _pool,
     "average": _average, "average_dim": _average_dim, "interpolate": _interpolate, "add": _add, "sub": _sub,
     "mul": _mul, "div": _div, "neg": _neg, "reciprocal": _reciprocal, "power": _power, "exp": _exp, "log": _log, "clamp": _clamp, "sum": _sum,
+    "matmul": _matmul,
 }  # fmt: skip
 
 
@@ -461,6 +483,23 @@ def _linear_shape(args: Args, shape: Shape) -> Shape:
     if shape.dims:
         return Shape((*shape.dims[:-1], width), shape.exact)
     return Shape((width,), exact=False)
+
+
+def _matmul_shape(args: Args, shape: Shape) -> Shape:
+    """What a matrix on the right makes of rows; with a vector on either side other rules hold."""
+    right = common_shape(args.get("other"))
+    if right.rank != 2:
+        return ANY_SHAPE
+    rows = shape.dims[:-1] if shape.dims else ()
+    return Shape((*rows, right.dims[-1]), shape.exact and bool(shape.dims))
+
+
+def _matrix_product_shape(args: Args, shape: Shape) -> Shape:
+    """``mm`` takes matrices only."""
+    right = common_shape(args.get("other"))
+    return Shape(
+        (shape.dims[0] if shape.rank == 2 else None, right.dims[1] if right.rank == 2 else None), exact=True
+    )
 
 
 def _conv_shape(spatial: int) -> ShapeRule:
@@ -588,23 +627,20 @@ def _broadcast(left: Dim, right: Dim) -> Dim:
 
 def _getitem_shape(args: Args, shape: Shape) -> Shape:
     items = index_items(args.get("index"))
-    if (
-        all(_is_full_slice(item) or integer(item) is not None or is_slice(item) for item in items)
-        and shape.exact
-    ):
+    if all(_is_full_slice(item) or is_integer(item) or is_slice(item) for item in items) and shape.exact:
         if len(items) > len(shape.dims):
             return ANY_SHAPE
         out: list[Dim] = []
         for item, length in zip(items, shape.dims, strict=False):
-            if integer(item) is None:
+            if not is_integer(item):
                 out.append(length if _is_full_slice(item) else None)
         return Shape((*out, *shape.dims[len(items) :]), exact=True)
-    if len(items) >= 2 and constant(items[0]) is ... and all(integer(item) is not None for item in items[1:]):
+    if len(items) >= 2 and constant(items[0]) is ... and all(is_integer(item) for item in items[1:]):
         return (
             Shape(shape.dims[: len(shape.dims) - (len(items) - 1)], shape.exact) if shape.dims else ANY_SHAPE
         )
-    picked = sum(1 for item in items if integer(item) is not None)
-    only_plain = all(integer(item) is not None or is_slice(item) for item in items)
+    picked = sum(1 for item in items if is_integer(item))
+    only_plain = all(is_integer(item) or is_slice(item) for item in items)
     return Shape((None,) * (len(items) - picked), exact=False) if only_plain and len(items) > 1 else ANY_SHAPE
 
 
@@ -731,7 +767,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "scalar": lambda args, shape: Shape((), exact=True),
     "vector": lambda args, shape: Shape((None,), exact=True),
     "matrix": lambda args, shape: Shape((None, None), exact=True),
-    "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
+    "matmul": _matmul_shape, "matrix_product": _matrix_product_shape, "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
     "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from lossaudit.check.kinds import Kind
 from lossaudit.check.values import (
+    BATCH,
     UNKNOWN,
     Const,
     External,
@@ -27,7 +28,7 @@ from lossaudit.check.values import (
 LAYOUT = frozenset({
     "identity", "to", "device_move", "contiguous", "clone", "requires_grad_", "float", "double", "half", "bfloat16",
     "view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "movedim", "expand",
-    "repeat_interleave", "flip", "roll", "variable",
+    "repeat_interleave", "flip", "roll", "variable", BATCH,
 })  # fmt: skip
 """Operations after which every number is still there, unchanged."""
 SELECTION = frozenset({

@@ -16,6 +16,7 @@ from lossaudit.check.infer.transfer import index_items, reduced_dims, sequence
 from lossaudit.check.kinds import Dtype
 from lossaudit.check.reasoning.algebra import Ratio, Symbol, TooComplex, number, symbol
 from lossaudit.check.values import (
+    BATCH,
     UNKNOWN,
     Const,
     ListVal,
@@ -41,7 +42,7 @@ WHOLE = number(1)
 
 CONVERSIONS = frozenset({
     "to", "float", "double", "half", "bfloat16", "device_move", "contiguous", "clone", "detach", "requires_grad_", "identity",
-    "variable",
+    "variable", BATCH,
 })  # fmt: skip
 """Operations after which the numbers are the same ones at the same places."""
 LAYOUT = frozenset({

@@ -130,6 +130,8 @@ def _is_computed(value: Value) -> bool:
             break
         one = stack.pop()
         if isinstance(one, Tensor):
+            if one.data:
+                continue
             return True
         if isinstance(one, Unknown) and (
             foreign_source(one) is not None if one.foreign else not (one.parameter or one.data)

@@ -24,6 +24,7 @@ from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import TRAINABLE, is_loss_value, returned_tensors
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers
 from lossaudit.check.values import (
+    ITERATED,
     ClassVal,
     Instance,
     Site,
@@ -176,12 +177,19 @@ def _sources(term: Tensor) -> Iterator[Value]:
 
 
 def _is_named_part(value: Value | None) -> bool:
-    """Whether it lies under a text in something that was handed in."""
-    while isinstance(value, Unknown):
-        if isinstance(constant(value.at), str):
+    """Whether it lies under a name in something that was handed in, or a method of it was called with plain arguments.
+
+    A name is a text, or a key that was itself iterated out of what was handed in.
+    """
+    while isinstance(value, Unknown) and not any(isinstance(one, Tensor) for one in value.given):
+        if isinstance(constant(value.at), str) or _is_key(value.at):
             return value.parameter
-        value = value.of
+        value = value.of or value.owner
     return False
+
+
+def _is_key(value: Value | None) -> bool:
+    return isinstance(value, Unknown) and value.origin == ITERATED and value.parameter
 
 
 def _carriers(values: Iterable[Value], seen: set[_Key]) -> Iterator[tuple[Tensor, bool]]:

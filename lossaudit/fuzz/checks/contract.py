@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -49,12 +49,10 @@ def repeatable(trial: Trial) -> Failure | None:
     except Exception:  # noqa: BLE001 (a loss that cannot be copied is used as it is)
         fresh = subject
     observed = []
-    sizes = [_sizes(fresh.build.loss)]
-    for _ in range(3):
+    for _ in range(2):
         seed_torch(0)
         observed.append(fresh.observe(case, remembers=True))
-        sizes.append(_sizes(fresh.build.loss))
-    first, second = observed[0], observed[1]
+    first, second = observed
     if first.value is None:
         return None
     if second.value is None:
@@ -64,20 +62,16 @@ def repeatable(trial: Trial) -> Failure | None:
     if first.value.shape != second.value.shape or not torch.allclose(
         first.value, second.value, rtol=unit, atol=unit, equal_nan=True
     ):
-        if memory.is_declared(subject, case):
+        if memory.is_meant(subject, case):
             return None
         evidence = {"first": first.value.tolist(), "second": second.value.tolist()}
         return Failure("LF402", "the same call twice gives two results", case, evidence, independent=True)
-    grown = [name for name in sizes[0] if all(sizes[k][name] < sizes[k + 1].get(name, 0) for k in range(3))]
-    if grown:
-        message = f"its attribute {grown[0]} grows with every call"
-        return Failure("LF402", message, case, {"grows": grown}, independent=True)
+    grown = memory.growing(fresh, case)
+    if grown is not None:
+        name, calls = grown
+        message = f"its attribute {name} grows with every call: it was called {calls} times"
+        return Failure("LF402", message, case, {"grows": name, "calls_made": calls}, independent=True)
     return None
-
-
-def _sizes(loss: Any) -> dict[str, int]:
-    state = vars(loss) if hasattr(loss, "__dict__") else {}
-    return {name: len(value) for name, value in state.items() if isinstance(value, (list, dict, set))}
 
 
 def dtype_kept(trial: Trial) -> Failure | None:

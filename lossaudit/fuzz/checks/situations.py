@@ -17,7 +17,7 @@ from lossaudit.fuzz import devices, inputs, memory, variants
 from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
-from lossaudit.fuzz.subject import arrange, single, tensors
+from lossaudit.fuzz.subject import arrange, packed, single, tensors
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import Check, plain
@@ -74,12 +74,12 @@ def empty_batch(trial: Trial) -> Failure | None:
     case = replace(trial.case, prediction=trial.case.prediction[:0], target=trial.case.target[:0])
     due = variants.expected(variant, case).value
     seen = trial.subject.observe(case, gradient=False)
-    shape = list(case.prediction.shape)
+    shape, target_shape = ([*part.shape] for part in tensors(case, trial.subject.interface))
     evidence = {
         "shape": shape,
         "prepare": [
             f"prediction = prediction.reshape({shape})",
-            f"target = target.reshape({list(case.target.shape)})",
+            f"target = target.reshape({target_shape})",
         ],
     }
     if seen.value is None:
@@ -216,10 +216,11 @@ def learned_target(trial: Trial) -> Failure | None:
         return None
     if not trial.case.target.is_floating_point() or trial.subject.interface.integer_labels:
         return None
-    prediction, target = tensors(trial.case, trial.subject.interface)
+    prediction, target = packed(trial.case, trial.subject.interface)
     prediction.requires_grad_()
     target.requires_grad_()
-    value, error = _call(trial, (prediction.clone(), target.clone()))
+    given = all_spaces()[trial.case.space].cut(prediction, target)
+    value, error = _call(trial, [part.clone() for part in given])
     evidence: dict[str, Any] = {"prepare": ["target.requires_grad_()"]}
     if error is None and isinstance(value, torch.Tensor) and value.requires_grad:
         try:
@@ -364,7 +365,7 @@ def order_of_calls(trial: Trial) -> Failure | None:
             and torch.allclose(first, again.value, rtol=1e-6, atol=1e-7, equal_nan=True)
         ):
             continue
-        if memory.is_declared(trial.subject, case):
+        if memory.is_meant(trial.subject, case):
             return None
         now = (
             f"raises {again.error_type}: {again.error}"

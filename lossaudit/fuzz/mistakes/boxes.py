@@ -130,7 +130,7 @@ def _ciou_without_weight(pair: Pair, params: Params) -> Tensor:
 def _ciou_weight_of_iou(pair: Pair, params: Params) -> Tensor:
     """The weight v / (IoU + v): the complement is missing in the weight."""
     v = aspect(pair)
-    alpha = v / (iou_of(pair, params) + v)
+    alpha = v / (iou_of(pair, params) + v + (params.get("epsilon") or 0.0))
     return diou_loss(pair, params) + alpha.detach() * v
 
 

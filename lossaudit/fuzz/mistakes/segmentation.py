@@ -186,6 +186,12 @@ def _twice(formula: Formula) -> Formula:
     return replace(formula, activation=lambda x: once(once(x)))
 
 
+_PLAIN_DICE = {
+    "dice_loss": "sigmoid",
+    "softmax_dice_loss": "softmax",
+    "dice_loss_of_probabilities": "none",
+    "dice_loss_of_class_probabilities": "none",
+}
 _ACTIVATIONS: dict[str, Activation] = {"sigmoid": torch.sigmoid, "softmax": softmax, "none": lambda x: x}
 
 
@@ -199,6 +205,40 @@ def _unguarded(prediction: Tensor, target: Tensor, params: Params, _: float) -> 
     else:
         losses = 1 - 2 * sums.shared / bottom
     return Terms(losses, torch.ones_like(losses))
+
+
+def _smoothed_above(prediction: Tensor, target: Tensor, params: Params, _: float) -> Terms:
+    """The smoothing in the numerator alone: infinite where the denominator is zero at the dtype at hand."""
+    mask = as_mask(target, prediction)
+    sums = overlap(_ACTIVATIONS[params["activation"]](prediction), mask, params)
+    losses = 1 - _smooth_above_only(sums, params)
+    return Terms(losses, torch.ones_like(losses))
+
+
+def _smoothed_above_mistakes() -> tuple[Mistake, ...]:
+    id_, message = (
+        "smooth-in-numerator-only",
+        "smooths the numerator and not the denominator, which can still be zero",
+    )
+    codes = ("LF101", "LF301", "LF302")
+    plain = tuple(
+        Mistake(
+            id_,
+            (name,),
+            message,
+            "LA407",
+            codes,
+            rounded=_smoothed_above,
+            parameters=(Parameter("activation", activation, "choice", guesses=(activation,)),),
+            applies=_smoothed,
+        )
+        for name, activation in _PLAIN_DICE.items()
+    )
+    others = tuple(name for name in ALL_DICE if name not in _PLAIN_DICE)
+    return (
+        *plain,
+        Mistake(id_, others, message, "LA407", codes, wrong=_scored(_smooth_above_only), applies=_smoothed),
+    )
 
 
 def _unguarded_mistake(names: tuple[str, ...], score: str, activation: str) -> Mistake:
@@ -313,15 +353,7 @@ MISTAKES = (
         wrong=_scored(_smooth_twice),
         applies=_smoothed,
     ),
-    Mistake(
-        "smooth-in-numerator-only",
-        ALL_DICE,
-        "smooths the numerator and not the denominator, which can still be zero",
-        "LA407",
-        codes=("LF101", "LF301", "LF302"),
-        wrong=_scored(_smooth_above_only),
-        applies=_smoothed,
-    ),
+    *_smoothed_above_mistakes(),
     Mistake(
         "smooth-outside-quotient",
         ALL_DICE,

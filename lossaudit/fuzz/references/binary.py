@@ -46,7 +46,8 @@ def bce(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     if params.get("guard_form") == "clamp":
         prediction = prediction.clamp(guard, 1 - guard)
         guard = 0.0
-    losses = -(_times_log(target, prediction + guard) + _times_log(1 - target, 1 - prediction + guard))
+    positive = as_factor(params.get("pos_weight"), prediction) * _times_log(target, prediction + guard)
+    losses = -(positive + _times_log(1 - target, 1 - prediction + guard))
     losses = as_factor(params.get("weight"), prediction) * losses
     return Terms(losses, torch.ones_like(losses))
 
@@ -87,16 +88,18 @@ REFERENCES = (
         spaces=("scores-labels",),
         formula=bce_with_logits,
         parameters=(POS_WEIGHT, ELEMENT_WEIGHT),
+        weights=("pos_weight", "weight"),
         laws=ELEMENT_LAWS,
         code=_bce_with_logits_code,
     ),
     ReferenceSpec(
         name="bce",
-        summary="-w [y log p + (1 - y) log(1 - p)]",
+        summary="-w [pos_weight y log p + (1 - y) log(1 - p)]",
         source="https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html",
         spaces=("probabilities-labels",),
         formula=bce,
-        parameters=(ELEMENT_WEIGHT, GUARD, GUARD_FORM),
+        parameters=(POS_WEIGHT, ELEMENT_WEIGHT, GUARD, GUARD_FORM),
+        weights=("pos_weight", "weight"),
         laws=ELEMENT_LAWS,
     ),
     ReferenceSpec(

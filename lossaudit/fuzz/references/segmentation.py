@@ -6,6 +6,7 @@ leaves open is a flag: over which dimensions the sums run, where the smoothing s
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,20 @@ def overlap(p: Tensor, y: Tensor, params: Params, nothing: float = 0.0) -> Overl
     return Overlap(group(p * y).sum(-1), group(p**power).sum(-1), group(y**power).sum(-1), nothing)
 
 
+def _summed(
+    prediction: Tensor, target: Tensor, activation: Activation | None, over: str, squared: bool
+) -> tuple[Tensor, Overlap]:
+    """The mask, and the sums over it of what an activation makes of predictions."""
+    mask = as_mask(target, prediction)
+    p = prediction if activation is None else activation(prediction)
+    params = {"over": over, "squared": squared}
+    return mask, overlap(p, mask, params, 1.0 if activation is None else 0.0)
+
+
+# Recognition tries hundreds of weights and smoothings on the very same tensors, whose sums these do not change.
+_summed_before = functools.lru_cache(maxsize=32)(_summed)
+
+
 def as_mask(target: Tensor, prediction: Tensor) -> Tensor:
     """The target as one mask for each channel."""
     if target.is_floating_point():
@@ -145,9 +160,10 @@ class OverlapLoss:
 
     def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
         """The loss of each score, before reduction."""
-        mask = as_mask(target, prediction)
-        p = prediction if self.activation is None else self.activation(prediction)
-        sums = overlap(p, mask, params, 1.0 if self.activation is None else 0.0)
+        summed = _summed if prediction.requires_grad else _summed_before
+        mask, sums = summed(
+            prediction, target, self.activation, params.get("over", "batch"), params.get("squared", False)
+        )
         log_activation = LOG_ACTIVATIONS.get(self.activation)
         if self.transform is minus_log and self.score is dice_score and log_activation is not None:
             losses = _log_dice(sums, mask.log() + log_activation(prediction), params)
@@ -219,7 +235,10 @@ LOG_ACTIVATIONS: dict[Activation | None, Activation] = {torch.sigmoid: log_sigmo
 def _log_dice(sums: Overlap, log_shared: Tensor, params: Params) -> Tensor:
     """-log of the Dice score from the logarithms of p y, which are exact where p is below the least float."""
     smooth, smooth_in = params.get("smooth") or 0.0, params.get("smooth_in", "both")
-    top = math.log(2) + GROUPS[params.get("over", "batch")](log_shared).logsumexp(-1)
+    shares = GROUPS[params.get("over", "batch")](log_shared)
+    nothing = shares.isneginf().all(-1)  # logsumexp has no gradient there
+    shared = torch.where(nothing.unsqueeze(-1), torch.zeros_like(shares), shares).logsumexp(-1)
+    top = math.log(2) + torch.where(nothing, torch.full_like(shared, -torch.inf), shared)
     if smooth > 0 and smooth_in == "both":
         top = torch.logaddexp(top, torch.full_like(top, math.log(smooth)))
     bottom = sums.predicted + sums.true
@@ -364,6 +383,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="dice_bce_loss_of_probabilities",
@@ -375,6 +395,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="dice_ce_loss",
@@ -386,6 +407,7 @@ REFERENCES = (
         laws=LAWS,
         target_profiles=PROFILES,
         essential=("entropy_weight",),
+        weights=("entropy_weight", "overlap_weight"),
     ),
     ReferenceSpec(
         name="lovasz_hinge",
