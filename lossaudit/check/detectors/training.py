@@ -527,9 +527,9 @@ def _is_mean(term: Tensor) -> bool:
         return constant(term.arg("reduction")) == "mean"
     if term.op == "mean":
         return constant(term.arg("dim")) is None
-    if term.op == "grad_scale":
+    if term.op in ("grad_scale", "neg"):
         return _is_undivided_mean(term.arg("input"))
-    if term.op == "add":
+    if term.op in ("add", "sub"):
         return all(_is_undivided_mean(term.arg(name)) for name in ("input", "other"))
     return False
 

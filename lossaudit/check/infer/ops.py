@@ -12,6 +12,7 @@ from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
 from lossaudit.check.kinds import Kind, Shape
+from lossaudit.check.reasoning.losses import TRAINABLE
 from lossaudit.check.reasoning.reductions import reduction_of
 from lossaudit.check.reasoning.trace import Act
 from lossaudit.check.values import (
@@ -142,6 +143,7 @@ def make_term(
     fact = KIND_RULES[op.kind](args, source)
     inputs = tensor_operands(args)
     depth = 1 + max((one.depth for one in inputs), default=0)
+    begins = _begins_gradient(op, module)
     return Tensor(
         op.name,
         args if depth <= MAX_DEPTH else {},
@@ -153,8 +155,9 @@ def make_term(
         origin=fact.origin,
         route=_route(fact, source),
         certain=certain or any(one.certain for one in inputs),
-        detached=op.detaches or (op.name != "parameter" and _all_detached(args, inputs)),
-        inference=_in_inference(frame) or any(one.inference for one in inputs),
+        detached=op.detaches or (not begins and _all_detached(args, inputs)),
+        inference=_in_inference(frame)
+        or (not begins and bool(inputs) and all(one.inference for one in inputs)),
         unrecorded="no_grad" in frame.contexts,
         guarded="device_guard" in frame.contexts,
         batched=_is_batched(op, args, operand),
@@ -165,6 +168,11 @@ def make_term(
         guards=frame.guards,
         home=op.home,
     )
+
+
+def _begins_gradient(op: Op, module: Instance | None) -> bool:
+    """Whether the operation has weights of its own: their gradient does not ask where its input came from."""
+    return op.name == "parameter" or (module is not None and op.name in TRAINABLE)
 
 
 def _all_detached(args: dict[str, Value], inputs: list[Tensor]) -> bool:

@@ -28,6 +28,7 @@ from lossaudit.check.values import (
     number,
     sole_tensor,
     tensors,
+    walk_terms,
 )
 
 EPSILON_LIMIT = 1e-2
@@ -627,6 +628,9 @@ def _broadcast(left: Dim, right: Dim) -> Dim:
 
 def _getitem_shape(args: Args, shape: Shape) -> Shape:
     items = index_items(args.get("index"))
+    looked_up = sole_tensor(items[0]) if len(items) == 1 else None
+    if looked_up is not None:
+        return _looked_up_shape(looked_up, shape)
     if all(_is_full_slice(item) or is_integer(item) or is_slice(item) for item in items) and shape.exact:
         if len(items) > len(shape.dims):
             return ANY_SHAPE
@@ -642,6 +646,36 @@ def _getitem_shape(args: Args, shape: Shape) -> Shape:
     picked = sum(1 for item in items if is_integer(item))
     only_plain = all(is_integer(item) or is_slice(item) for item in items)
     return Shape((None,) * (len(items) - picked), exact=False) if only_plain and len(items) > 1 else ANY_SHAPE
+
+
+def _looked_up_shape(index: Tensor, shape: Shape) -> Shape:
+    """``x[index]``: the places of an integer tensor, or as many rows as a mask keeps, before the dimensions that are left."""
+    places = index.shape
+    if not (places.exact and shape.exact and index.certain):
+        return ANY_SHAPE
+    if index.dtype is Dtype.BOOL:
+        kept = len(places.dims) <= len(shape.dims)
+        return (
+            Shape((None, *shape.dims[len(places.dims) :]), exact=True) if kept and places.dims else ANY_SHAPE
+        )
+    if index.dtype is not Dtype.INT or not shape.dims or _may_be_mask(index):
+        return ANY_SHAPE
+    return Shape((*places.dims, *shape.dims[1:]), exact=True)
+
+
+_BYTES = ("uint8", "ByteTensor")
+
+
+def _may_be_mask(index: Tensor) -> bool:
+    """Whether it may consist of bytes: as an index these are a mask of old."""
+    steps = list(walk_terms(index, _MAX_STEPS))
+    given = [value for one in steps for value in one.args.values()]
+    given += [item for value in given if isinstance(value, TupleVal) for item in value.items]
+    has_bytes = any(isinstance(value, External) and value.name.endswith(_BYTES) for value in given)
+    return has_bytes or len(steps) == _MAX_STEPS or any(one.dtype is Dtype.BOOL for one in steps)
+
+
+_MAX_STEPS = 50
 
 
 def _creation_shape(args: Args, shape: Shape) -> Shape:
