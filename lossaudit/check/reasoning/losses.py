@@ -26,6 +26,7 @@ from lossaudit.check.values import (
 )
 
 _REDUCING = ("mean", "sum")
+_COUNTS = ("size", "numel")
 TRAINABLE = frozenset({
     "linear", "bilinear", "conv1d", "conv2d", "conv3d", "embedding", "embedding_bag", "recurrent", "attention", "hidden", "batch_norm",
 })  # fmt: skip
@@ -36,7 +37,7 @@ def is_loss_function(event: FunctionReturn) -> bool:
     """Whether the function that returned is a loss.
 
     That is ``forward`` of a module without layers, or a function of two tensors at least, that yields a loss under contract, a
-    full reduction, or a weighted sum of such, through which a gradient can pass: a count of hits is a metric.
+    full reduction or its root, or a weighted sum of such, through which a gradient can pass: a count of hits is a metric.
     """
     returned = list(returned_tensors(event.value))
     found = [term for term in returned if is_loss_value(term, event.since)]
@@ -132,7 +133,7 @@ def _is_centred(term: Tensor) -> bool:
         return term.op == "neg" and any(_is_centred(one) for one in operands(term))
     for one, other in sides(term.args):
         left, right = strip(one), strip(other)
-        if left is None or right is None or _is_objective(left):
+        if left is None or right is None or left.op in _COUNTS or _is_objective(left):
             continue
         if _is_centred(left) or any(below.ident == left.ident for below in walk_terms(right, LIMIT)):
             return True
@@ -140,8 +141,12 @@ def _is_centred(term: Tensor) -> bool:
 
 
 def _is_objective(term: Tensor) -> bool:
+    """A loss under contract, a full reduction, or the root of one."""
     if term.kind is Kind.LOSS:
         return True
+    if term.op == "sqrt":
+        inner = strip(term.arg("input"))
+        return inner is not None and any(_is_objective(one) for one in weighted_terms(inner))
     return term.op in _REDUCING and constant(term.arg("dim")) is None and any(True for _ in operands(term))
 
 
