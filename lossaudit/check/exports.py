@@ -6,6 +6,7 @@ short, unless names are computed; they may hold words that bind nothing.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ _BINDING = re.compile(
     r"|(\w+)[ \t]*:=",
     re.MULTILINE,
 )
+_KEYWORDS = frozenset(keyword.kwlist)
 _WORD = re.compile(r"[^\W\d]\w*")
 _STAR = re.compile(r"^[ \t]*from[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]+\*", re.MULTILINE)
 _ALL = re.compile(r"^__all__\b(?:[ \t]*:[^=\n]*)?[ \t]*\+?=[ \t]*([\[(][^\])]*[\])])", re.MULTILINE)
@@ -31,7 +33,7 @@ def exported(text: str) -> frozenset[str]:
     lists = _ALL.findall(text)
     if lists and text.count("__all__") == len(lists) and all(map(_ONLY_QUOTED.fullmatch, lists)):
         return frozenset(name for one in lists for name in _QUOTED.findall(one))
-    return frozenset(name for name in _bound(text) if not name.startswith("_"))
+    return frozenset(name for name in _bound(text) if not name.startswith("_")) - _KEYWORDS
 
 
 def _bound(text: str) -> Iterator[str]:

@@ -45,6 +45,8 @@ def test_what_a_text_exports(text: str, names: set[str]) -> None:
         ('"""\nWhat this file = is about.\n"""\n', "about"),
         ("__all__ = ['a']\nb = 1\n", "b"),
         ("_private = 1\n", "_private"),
+        ("if TYPE_CHECKING:\n    from .a import b\n", "from"),
+        ("if TYPE_CHECKING:\n    from .a import b\n", "import"),
     ],
 )
 def test_what_it_does_not_export(text: str, name: str) -> None:

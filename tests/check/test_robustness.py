@@ -17,7 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossaudit.check import CheckOptions, CheckResult, check_files
-from lossaudit.check.infer.budget import MAX_STEPS, OWN_STEPS, PLAIN_STEPS, SHARED_STEPS, Budget
+from lossaudit.check.infer.budget import (
+    INHERITED_STEPS,
+    MAX_STEPS,
+    OWN_STEPS,
+    PLAIN_STEPS,
+    SHARED_STEPS,
+    Budget,
+)
 from lossaudit.check.infer.frame import OutOfBudget
 from lossaudit.check.project import Project
 from lossaudit.check.source import TOO_DEEP, refuse_deep_nesting
@@ -477,12 +484,35 @@ def take(budget: Budget, steps: int) -> None:
 
 def counted_check(text: str) -> tuple[CheckResult, int]:
     """The result on one module, and how many calls and statements the check ran."""
-    counted = itertools.count()
+    return counted(lambda: check(text))
+
+
+def counted(run: Callable[[], CheckResult]) -> tuple[CheckResult, int]:
+    """The result, and how many calls and statements were run for it."""
+    counter = itertools.count()
     take = Budget.take
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Budget, "take", lambda self: (next(counted), take(self))[1])
-        result = check(text)
-    return result, next(counted)
+        patched.setattr(Budget, "take", lambda self: (next(counter), take(self))[1])
+        result = run()
+    return result, next(counter)
+
+
+def test_what_many_classes_inherit_from_another_file_costs_no_more_than_one_share(tmp_path: Path) -> None:
+    """A base with sixty methods, of which eight classes inherit: what these define themselves is judged all the same."""
+    body = "".join(f"        loss = loss + {i} * F.mse_loss(self(x), y)\n" for i in range(100))
+    methods = "".join(f"    def method{i}(self, x, y, loss):\n{body}        return loss\n" for i in range(60))
+    classes = "".join(
+        f"class Net{i}(Base):\n    def forward(self, x):\n        return torch.softmax(x, 1)\n\n"
+        f"    def training_loss(self, x, y):\n        return F.cross_entropy(self(x), y)\n\n"
+        for i in range(8)
+    )
+    head = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
+    (tmp_path / "base.py").write_text(f"{head}class Base(nn.Module):\n{methods}")
+    (tmp_path / "nets.py").write_text(f"{head}from base import Base\n{classes}")
+    files = [tmp_path / "nets.py"]
+    result, steps = counted(lambda: check_files(files, CheckOptions(select=frozenset({"LA101"}))))
+    assert [finding.code for finding in result.findings] == ["LA101"] * 8
+    assert steps < INHERITED_STEPS + MAX_STEPS + 8 * OWN_STEPS
 
 
 def test_import_cycles_end(tmp_path: Path) -> None:

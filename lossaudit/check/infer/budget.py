@@ -16,6 +16,8 @@ OWN_STEPS = 1_000
 SHARED_STEPS = 6_000
 OBJECT_STEPS = 300
 """Those of a method of another file's class that is run on an object of the home, because somebody else may call it."""
+INHERITED_STEPS = 12_000
+"""Those that all methods may run together which the classes of the home inherit from other files: some bases have hundreds."""
 PLAIN_STEPS = 150
 """Those of a call into another file that is given plain data, without those of models in it."""
 MODEL_STEPS = 600
@@ -33,6 +35,7 @@ class Budget:
     _taken: int = 0
     _limit: int = MAX_STEPS
     _shared: int = SHARED_STEPS
+    inherited: int = INHERITED_STEPS
     _costly: dict[int, ir.Node] = field(default_factory=dict)
     _of_root: int = MAX_STEPS
     _shares: int = 0

@@ -703,11 +703,16 @@ class Interpreter:
                 done = self.called if function.name in spare else self.covered
                 if (id(function.node), id(instance)) in done:
                     continue
+                is_inherited = function.module not in (self.home, cls.module)
+                if is_inherited and self.budget.inherited <= 0:
+                    continue
                 if not self.reach.gives(BoundMethod(function, instance), self._needs()):
                     continue
                 objects.set_training(self, instance, Const(value=True))
                 self.heap.begin()
                 self.run_root(lambda f=function, i=instance: self.run_root_function(f, receiver=i), most)  # type: ignore[misc]
+                if is_inherited:
+                    self.budget.inherited -= self.budget.taken
                 self.heap.keep_additions()
                 self._unsettle()
 

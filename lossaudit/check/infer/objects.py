@@ -72,25 +72,31 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
     """An attribute of a value that is neither an object of the project nor a tensor."""
     if isinstance(value, TupleVal) and name in value.names:
         return value.items[value.names.index(name)]
+    if _is_placeholder(value):
+        value = UNKNOWN  # None has no attributes: it has been filled since
     if isinstance(value, Unknown):
-        if value.foreign:
-            return Unknown(foreign=True, owner=value, name=name, site=site)
-        if name in ("device", "pad_token_id"):
-            return Unknown(origin=name)
-        if name == "shape":
-            return Unknown(origin="size", of=None if value is UNKNOWN else value)
-        if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
-            op = interp.contracts.attributes[name]
-            return apply_op(interp, frame, op, {"input": value}, site, certain=False)
-        is_method = name in interp.contracts.methods or name.removesuffix("_") in interp.contracts.methods
-        if is_method:
-            return ExternalMethod(value, name)
-        return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
+        return _unknown_attribute(interp, frame, value, name, site)
     if isinstance(value, Const) and name == "value":
         return value  # of a member of an enumeration: a plain constant has no such attribute
     if isinstance(value, (Const, ListVal, DictVal, TupleVal)):
         return ExternalMethod(value, name)
     return UNKNOWN
+
+
+def _unknown_attribute(interp: Interpreter, frame: Frame, value: Unknown, name: str, site: Site) -> Value:
+    if value.foreign:
+        return Unknown(foreign=True, owner=value, name=name, site=site)
+    if name in ("device", "pad_token_id"):
+        return Unknown(origin=name)
+    if name == "shape":
+        return Unknown(origin="size", of=None if value is UNKNOWN else value)
+    if name in interp.contracts.attributes and name not in interp.project_methods and name != "data":
+        op = interp.contracts.attributes[name]
+        return apply_op(interp, frame, op, {"input": value}, site, certain=False)
+    is_method = name in interp.contracts.methods or name.removesuffix("_") in interp.contracts.methods
+    if is_method:
+        return ExternalMethod(value, name)
+    return Unknown(parameter=value.parameter, owner=value, name=name, site=site)
 
 
 def _tensor_attribute(interp: Interpreter, frame: Frame, value: Tensor, name: str, site: Site) -> Value:
