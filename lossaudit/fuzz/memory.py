@@ -23,8 +23,7 @@ CONTAINERS = (list, dict, set, deque)
 SEQUENCES = (list, deque)
 MOST_CALLS = 1100
 """A history that is cut is seldom longer: one that grows with each of so many calls is taken to have no bound."""
-LEAST_CALLS = 100
-SECONDS = 1.0
+SECONDS = 6.0
 MOST_NUMBERS = 1 << 16
 """A larger tensor, a memory bank or a model's weights, is not copied for each call."""
 
@@ -130,7 +129,7 @@ def _has_filled(before: Any, now: Any) -> bool:
 def growing(subject: Subject, case: Case) -> tuple[str, int] | None:
     """The attribute that grows with every call, and how many calls it was seen to: none has a bound that shows.
 
-    The calls stay in the loss. Slow losses are called less often, and nothing is said of those that are called too seldom.
+    The calls stay in the loss. Nothing is said of one that is too slow to be called so often.
     """
     if not isinstance(getattr(subject.build.loss, "__dict__", None), dict):
         return None
@@ -142,7 +141,7 @@ def growing(subject: Subject, case: Case) -> tuple[str, int] | None:
         now, calls = _sizes(subject.build.loss), calls + 1
         names = {name for name in names if now.get(name, 0) > sizes[name]}
         sizes = now
-    return (min(names), calls) if names and calls >= LEAST_CALLS else None
+    return (min(names), calls) if names and calls == MOST_CALLS else None
 
 
 def _sizes(loss: Any) -> dict[str, int]:

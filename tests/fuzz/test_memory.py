@@ -216,8 +216,8 @@ class Bank(nn.Module):
         self.bank, self.size = bank, size
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        earlier = sum(float(scores.mean()) for scores in self.bank)
-        self.bank.append(logits.detach())
+        earlier = sum(self.bank)
+        self.bank.append(float(logits.detach().mean()))
         while len(self.bank) > self.size:
             self.bank.popleft() if isinstance(self.bank, deque) else self.bank.pop(0)
         return functional.cross_entropy(logits, labels) + (logits.mean() - earlier).square()

@@ -11,6 +11,7 @@ from lossaudit.check.infer import calls, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.ops import apply_op, size_of
 from lossaudit.check.infer.transfer import SLICE
+from lossaudit.check.kinds import Dtype
 from lossaudit.check.values import (
     ABSENT,
     NONE,
@@ -309,8 +310,7 @@ def _float(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) 
     if isinstance(text, str):
         return _parsed(text)
     if isinstance(value, Tensor):
-        item = interp.contracts.methods.get("item")
-        return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
+        return _taken_out(interp, frame, value, Dtype.FLOAT, site)
     return Unknown(origin="float")
 
 
@@ -318,10 +318,15 @@ def _int(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
     """A number taken out of a tensor keeps its term, so that a test of it is known as a test of the tensor."""
     value = arguments.positional[0] if len(arguments.positional) == 1 else UNKNOWN
     if isinstance(value, Tensor):
-        item = interp.contracts.methods.get("item")
-        return apply_op(interp, frame, item, {"input": value}, site) if item is not None else UNKNOWN
+        return _taken_out(interp, frame, value, Dtype.INT, site)
     known = number(value)
     return Unknown(origin="int") if known is None else Const(int(known))
+
+
+def _taken_out(interp: Interpreter, frame: Frame, value: Tensor, dtype: Dtype, site: Site) -> Value:
+    """A number of Python that was made of a tensor of one element."""
+    taken = apply_op(interp, frame, interp.contracts.ops["item"], {"input": value}, site)
+    return replace(taken, dtype=dtype) if isinstance(taken, Tensor) else taken
 
 
 def _parsed(text: str) -> Value:

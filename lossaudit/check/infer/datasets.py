@@ -74,11 +74,11 @@ def batch(interp: Interpreter, loader: Instance) -> Value:
     found = sample(interp, bound.get("dataset", UNKNOWN), loader.site)
     if not is_default:
         return _collated_by(interp, loader, collate, Unknown(data=True) if found is None else found)
-    size = NONE if "batch_sampler" in bound else bound.get("batch_size", Const(1))
+    has_batches = constant(bound.get("batch_sampler", NONE)) is not None
+    size = UNKNOWN if has_batches else bound.get("batch_size", Const(1))
     if found is None or not _takes_one_by_one(interp, bound) or _may_be_none(size):
         return Unknown(data=True)
-    is_whole = constant(size) is None and "batch_sampler" not in bound
-    return found if is_whole else _stacked(found, _length(size), loader.site)
+    return found if constant(size) is None else _stacked(found, _length(size), loader.site)
 
 
 def _may_be_none(size: Value) -> bool:
@@ -185,19 +185,21 @@ def _common(found: list[Value | None]) -> Value | None:
 
 
 def _item(interp: Interpreter, dataset: Instance, function: Function, site: Site) -> Value | None:
-    """What the dataset's own ``__getitem__`` returns; whatever else it does is taken back."""
+    """What the dataset's own ``__getitem__`` returns; whatever else it does is taken back, and what is wrong in it is told elsewhere."""
     frame = Frame(function.module, Scope())
     arguments = Arguments([Unknown(origin="int")])
 
     def body() -> Value:
         return calls.run_function(interp, frame, function, arguments, site, receiver=dataset)
 
+    covered = set(interp.covered)
     interp.heap.begin()
     try:
         with interp.silent():
             return visits.within(interp, PLAIN_STEPS, function, dataset, body)
     finally:
         interp.heap.retreat()
+        interp.covered = covered
 
 
 def _held(interp: Interpreter, dataset: Instance, contract: Dataset) -> Value | None:
@@ -274,7 +276,7 @@ def _datum(term: Tensor) -> Value:
     if term.op in ("size", "numel"):
         return Unknown(origin="int")
     if term.op == "item":
-        return Unknown(origin=NUMBER)
+        return Unknown(origin="float" if term.dtype.is_float else _INTEGRAL.get(term.dtype, NUMBER))
     if not term.certain:
         return Unknown(data=True)
     return Tensor(
@@ -291,6 +293,7 @@ def _datum(term: Tensor) -> Value:
     )
 
 
+_INTEGRAL = {Dtype.INT: "int", Dtype.BOOL: "bool"}
 NUMBER = "number"
 """The origin of a number of which the type is not known."""
 
