@@ -21,6 +21,7 @@ from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, 
 from lossaudit.check.events import Backward, LossCall, OpEvent, TrainedOp
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reasoning.gradients import is_cut, summands
 from lossaudit.check.reasoning.terms import LIMIT, gradient_cuts, reads_layers, weighted_terms
 from lossaudit.check.values import (
     Step,
@@ -376,8 +377,7 @@ def non_differentiable_prediction(event: Backward) -> Iterator[Hit]:
         calls = [one for one in weighted_terms(term) if one.kind is Kind.LOSS]
         for call in calls:
             yield from _hard_loss(call)
-        if not calls:
-            yield from _hard_operations(term)
+        yield from _hard_summands(term) if calls else _hard_operations(term)
 
 
 def _hard_loss(call: Tensor) -> Iterator[Hit]:
@@ -400,6 +400,19 @@ def _hard_operations(term: Tensor) -> Iterator[Hit]:
         for cut in cuts:
             if reads_layers(cut):
                 yield Hit("LA112", cut.source.site, _no_gradient(cut.source), (), _DECIDE_LATER)
+
+
+def _hard_summands(term: Tensor) -> Iterator[Hit]:
+    """Of a sum with a library's loss the hand-written summands through which no gradient passes.
+
+    Beside a summand that was cut off on purpose a decision may stand for its value alone: ``hard - soft.detach() + soft``.
+    """
+    terms = list(summands(term))
+    if any(is_cut(one) or one.detached or one.unrecorded for one in terms):
+        return
+    for one in terms:
+        if not any(part.kind is Kind.LOSS for part in weighted_terms(one)):
+            yield from _hard_operations(one)
 
 
 _DECIDE_LATER = "give the loss the scores themselves; decide only for metrics"

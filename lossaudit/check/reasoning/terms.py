@@ -73,7 +73,7 @@ def gradient_cuts(term: Tensor) -> list[Tensor]:
             elif value.module is not None or value.op in ("parameter", "opaque", "input") or not value.args:
                 return []  # a term without operands lies so deep that it has forgotten them
             elif not value.detached:
-                stack += value.args.values()
+                stack += [value.args["input"]] if _only_moves(value) else value.args.values()
         elif isinstance(value, Unknown):
             loose.append(value)
         elif not isinstance(value, (Const, External)):
@@ -83,6 +83,11 @@ def gradient_cuts(term: Tensor) -> list[Tensor]:
         leaf.data or leaf.origin == "size" or leaf.is_usually_number or id(leaf) in batches for leaf in loose
     )
     return cuts if carries_none and not stack else []
+
+
+def _only_moves(term: Tensor) -> bool:
+    """Whether it is ``x.to(...)``: what is named there is a place or an element type, and gets no gradient."""
+    return term.op == "to" and "input" in term.args
 
 
 def _parts(value: Value) -> list[Value]:
