@@ -15,7 +15,7 @@ from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Failure, Structure
-from lossaudit.fuzz.recognise import Asked, Recognition, recognise
+from lossaudit.fuzz.recognise import PARTIAL, Asked, Recognition, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Check, Session, Trial
@@ -257,15 +257,20 @@ def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
     )
     report.assume_recognition(session, recognition)
     report.assume_build(session, first, len(subjects))
+    is_nearest = match is not None and match.tier == PARTIAL
     for name, door in doors.items():
-        session.reach[name] = _reach(session, door)
+        session.reach[name] = _reach(session, door, is_nearest=is_nearest)
     if match is not None:
         session.variant = match.variant.right()
     return session
 
 
-def _reach(session: Session, door: Door) -> Reach:
-    """Which inputs of a space the target is known to take: tried, never supposed."""
+def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
+    """Which inputs of a space the target is known to take: tried, never supposed.
+
+    Where a reference ``is_nearest``, and not the right one, to agree with it proves nothing: as many classes as the target runs with
+    tell a factor of one half from one of 1 / C.
+    """
     space, variant = door.space, session.variant
     numpy = door.subject.interface.arrays
 
@@ -283,9 +288,8 @@ def _reach(session: Session, door: Door) -> Reach:
         targets=space.target_profiles[0],
         seed=11,
     )
-    classes = (
-        tuple(count for count in door.classes if takes(replace(base, classes=count))) or door.classes[:1]
-    )
+    fits = functools.partial(_runs, door) if is_nearest else takes
+    classes = tuple(count for count in door.classes if fits(replace(base, classes=count))) or door.classes[:1]
     base = replace(base, classes=classes[0])
     extras = tuple(
         extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra))

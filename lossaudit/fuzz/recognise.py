@@ -307,10 +307,26 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
         if found and found[0].door is not door:
             break
         for match in way(door, spec, search):
-            if match.tier > 1 or not _contradicted(match, doors, search):
+            doubtful = _is_a_factor(match, search) if match.tier > 1 else _contradicted(match, doors, search)
+            if not doubtful:
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
     return _refine(matches, search) if matches else None
+
+
+def _is_a_factor(match: Match, search: _Search) -> bool:
+    """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``."""
+    door, variant = match.door, match.variant
+    declared = list(_plain_variants(door, variant.spec, search.asked, reach="declared"))
+    given = {search.scales.key_of(plain.params) for plain in declared}
+    if search.scales.key_of({name: variant.params[name] for name in declared[0].params}) in given:
+        return False
+    same = (plain for plain in declared if plain.reduction == variant.reduction)
+    fitted = (
+        relations.fit(plain, search.scales.told(door).answers)
+        for plain in itertools.islice(same, MOST_NEAREST)
+    )
+    return any(relation is not None and relation.id == "constant-factor" for relation in fitted)
 
 
 def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
