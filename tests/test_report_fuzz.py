@@ -17,6 +17,7 @@ def test_a_loss_that_was_not_recognised_is_counted_apart() -> None:
     line = summary([_RIGHT, _RIGHT, _STRANGE, _BROKEN])
     assert line == "4 losses fuzzed: 2 conform, 1 not recognised, 1 could not be judged; 0 findings."
     assert summary([_RIGHT]) == "1 loss fuzzed: 1 conforms; 0 findings."
+    assert summary([]) == "0 losses fuzzed."
 
 
 def test_the_table_says_what_was_judged_against_what() -> None:

@@ -103,12 +103,15 @@ def main(folder: Path) -> None:
         with (folder / wire.EVENTS).open("a", encoding="utf-8") as events:
             events.write(line.replace("\n", " ") + "\n")
 
-    wire.write_result(folder, _run(request, board, on_event))
+    wire.write_result(folder, _run(folder, request, board, on_event))
 
 
-def _run(request: wire.Request, board: wire.Blackboard, on_event: Callable[[str], None]) -> dict[str, Any]:
+def _run(
+    folder: Path, request: wire.Request, board: wire.Blackboard, on_event: Callable[[str], None]
+) -> dict[str, Any]:
     try:
         _import_torch()
+        _keep_notes_in(folder)
         from lossaudit.fuzz.engine import audit, replay
         from lossaudit.fuzz.target import builds, load, parse_target
 
@@ -140,6 +143,13 @@ def _import_torch() -> None:
         raise TargetError(
             f"fuzzing needs {error.name}, which is not installed", "pip install 'lossaudit[fuzz]'"
         ) from None
+
+
+def _keep_notes_in(folder: Path) -> None:
+    """Hypothesis writes down the constants of the code that it runs for: not into the folder of the user."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    set_hypothesis_home_dir(folder / "hypothesis")
 
 
 def run_and_leave(folder: Path) -> NoReturn:

@@ -49,6 +49,8 @@ def render_concise(reports: Sequence[TargetReport]) -> str:
 
 def summary(reports: Sequence[TargetReport]) -> str:
     """How many targets conform, diverge, were judged without a formula, or could not be judged."""
+    if not reports:
+        return "0 losses fuzzed."
     counts = Counter[str](_outcome(report) for report in reports)
     parts = [
         f"{counts[outcome]} {word if counts[outcome] == 1 else words}"

@@ -94,6 +94,14 @@ def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[
     assert err == ""
 
 
+def test_nothing_is_left_in_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by Hypothesis either, which writes down the constants of the code that is near."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("SCALE = 12345\n\ndef loss(p, t):\n    return SCALE * (p - t).abs().mean()\n")
+    assert fuzz_target("mine.py:loss", QUICK).verdict == "diverges"
+    assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}
+
+
 def test_a_recursion_without_end_is_an_exception_like_any_other() -> None:
     report = fuzz_target(f"{CRASHES}:recurses_when_large", QUICK)
     assert [finding.code for finding in report.findings] == ["LF406"]
