@@ -706,11 +706,20 @@ def _full_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _randint_shape(args: Args, shape: Shape) -> Shape:
-    positional = args.get("args")
-    named = sequence(args.get("size"))
+    """``randint(low, high, size)``, and ``randperm(n)``, which has no size besides."""
+    positional, size = args.get("args"), args.get("size")
+    named = sequence(size)
     if named is None and isinstance(positional, TupleVal) and positional.items:
         last = positional.items[-1]
-        named = sequence(last) if isinstance(last, (TupleVal, ListVal)) else None
+        if isinstance(last, (TupleVal, ListVal)):
+            named = sequence(last)
+        elif (
+            len(positional.items) == 1
+            and positional.rest is None
+            and isinstance(size, Const)
+            and size.value is None
+        ):
+            return Shape((_dim(last),), exact=True)
     return ANY_SHAPE if named is None else Shape(tuple(_dim(dim) for dim in named), exact=True)
 
 
