@@ -79,6 +79,10 @@ BATCH = "batch"
 """The operation of a tensor that a dataset or a data loader yields: its operand is data of which nothing is known."""
 
 
+SETTINGS = "argparse.Namespace"
+"""The origin of an object whose attributes were read from the command line."""
+
+
 @immutable(frozen=True, slots=True, eq=False)
 class Unknown(Value):
     """Nothing is known. ``origin`` is the dotted external name that made it, where there is one.
@@ -109,6 +113,11 @@ class Unknown(Value):
     def is_scalar(self) -> bool:
         """Whether it is a number, a flag or a text, never a tensor."""
         return self.origin in SCALARS
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether it was read from the command line: no tensor, and nothing that is trained."""
+        return isinstance(self.owner, Unknown) and self.owner.origin == SETTINGS
 
     @property
     def is_given(self) -> bool:

@@ -11,7 +11,7 @@ from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDon
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import sequence
 from lossaudit.check.kinds import Kind
-from lossaudit.check.reasoning.gradients import first_cuts, obstacles, parts, summands
+from lossaudit.check.reasoning.gradients import first_cuts, is_cut, obstacles, parts, summands
 from lossaudit.check.reasoning.liveness import lost_assignments
 from lossaudit.check.reasoning.losses import (
     has_forward_of_two,
@@ -618,6 +618,53 @@ def loss_under_no_grad(event: Backward) -> Iterator[Hit]:
                 "compute the loss outside of the region, or under `torch.enable_grad()`",
             )
             return
+
+
+@detector("LA502", Backward)
+def summand_under_no_grad(event: Backward) -> Iterator[Hit]:
+    """A loss computed under ``no_grad`` of what another summand trains, and added to that.
+
+    The loss of another model, or of the data, is a constant that may be meant; so is a sum that was itself formed there.
+    """
+    if event.in_inference or "no_grad" in event.inherited or not isinstance(event.value, Tensor):
+        return
+    if any(part.unrecorded and part.op in ("add", "sub") for part in weighted_terms(event.value)):
+        return
+    terms = list(summands(event.value))
+    trained = {
+        part.ident
+        for term in terms
+        if not term.unrecorded and obstacles(term).open
+        for part in walk_terms(term, LIMIT)
+        if part is not term and part.module is not None and not (part.unrecorded or part.detached)
+    }
+    for term in terms:
+        if term.unrecorded and term.kind is Kind.LOSS and _is_computed_from(term, trained):
+            yield Hit(
+                "LA502",
+                term.site,
+                "this term of the loss is computed under `no_grad` or `inference_mode`: it trains nothing",
+                _way_to_backward(event, term),
+                "compute it outside of the region; a frozen network is frozen by `requires_grad_(False)`",
+            )
+
+
+def _is_computed_from(term: Tensor, wanted: set[int]) -> bool:
+    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given."""
+    stack: list[Value] = [term]
+    seen: set[int] = set()
+    while stack and len(seen) < LIMIT:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            if value.ident in wanted:
+                return True
+            stack += () if is_cut(value) else value.args.values()
+        else:
+            stack += value.given if isinstance(value, Unknown) else parts(value)
+    return False
 
 
 @detector("LA504", AttrAssign, needs="loss")

@@ -14,6 +14,7 @@ from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, back_propagate, bind
 from lossaudit.check.values import (
     NONE,
+    SETTINGS,
     UNKNOWN,
     ClassVal,
     Const,
@@ -171,7 +172,7 @@ def _instance_method(
         back_propagate(interp, frame, arguments.positional[0], site, through=receiver)
     else:
         acts.external_call(interp, dotted, receiver, arguments, site)
-    return UNKNOWN
+    return Unknown(origin=SETTINGS) if dotted == "argparse.ArgumentParser.parse_args" else UNKNOWN
 
 
 def pair(

@@ -81,7 +81,7 @@ def _judge_unknown(found: Obstacles, value: Unknown, is_target: bool) -> None:
         if made is not None:
             found.cuts.append(made)
         return
-    is_data = value.data or value.origin in _NOT_VALUES or (is_target and value.parameter)
+    is_data = value.data or value.is_setting or value.origin in _NOT_VALUES or (is_target and value.parameter)
     found.open = found.open or not is_data
 
 
@@ -235,9 +235,7 @@ def summands(value: Value) -> Iterator[Tensor]:
             continue
         if one.op in ("add", "sub"):
             stack += [one.args.get("other", Const(0)), one.args.get("input", Const(0))]
-        elif one.op in ("mul", "div") and any(
-            number(one.arg(name)) is not None for name in ("input", "other")
-        ):
+        elif one.op in ("mul", "div") and any(_is_weight(one.arg(name)) for name in ("input", "other")):
             stack += [
                 part for name in ("input", "other") for part in alternatives(one.args.get(name, Const(0)))
             ]
@@ -245,3 +243,7 @@ def summands(value: Value) -> Iterator[Tensor]:
             stack.append(one.args.get("input", Const(0)))
         else:
             yield one
+
+
+def _is_weight(value: Value | None) -> bool:
+    return number(value) is not None or (isinstance(value, Unknown) and value.is_setting)
