@@ -219,10 +219,16 @@ def like(observed: Tensor, value: Tensor) -> Tensor | None:
 
 
 def _kept_dimensions(observed: Tensor, value: Tensor) -> bool:
-    """Whether what was reduced was kept as dimensions of size one, so that the losses broadcast with the prediction."""
-    return observed.ndim > value.ndim > 1 and observed.shape == (
-        *value.shape,
-        *(1,) * (observed.ndim - value.ndim),
+    """Whether what was reduced was kept as dimensions of size one, so that the losses broadcast with the prediction.
+
+    One such dimension behind one of samples is not: ``[N, 1]`` meets the weights ``[N]`` of the samples as a table.
+    """
+    kept = observed.ndim - value.ndim
+    return (
+        kept > 0
+        and value.ndim > 0
+        and value.ndim + kept > 2
+        and observed.shape == (*value.shape, *(1,) * kept)
     )
 
 

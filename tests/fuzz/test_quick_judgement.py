@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import FIXTURES
 
-from lossaudit.fuzz import FuzzOptions, batch, engine, inputs, telling, trial, wire
+from lossaudit.fuzz import FuzzOptions, batch, engine, inputs, telling, trial, variants, wire
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.model import Structure
 from lossaudit.fuzz.references import all_references
@@ -170,6 +170,23 @@ def test_few_numbers_are_compared_as_many_are(count: int, seen: float, room: flo
     last[-1] = seen
     assert trial._within(last, exact, tolerance, 1.0) is within
     assert trial._within(last[-1], exact[-1], tolerance[-1], 1.0) is within
+
+
+@pytest.mark.parametrize(
+    ("shape", "exact", "is_alike"),
+    [
+        ((4, 1, 1), (4,), True),
+        ((4, 3, 1), (4, 3), True),
+        ((), (1,), True),
+        ((4, 1), (4,), False),
+        ((4, 4), (4,), False),
+    ],
+)
+def test_dimensions_that_are_kept_broadcast_with_the_prediction(
+    shape: tuple[int, ...], exact: tuple[int, ...], is_alike: bool
+) -> None:
+    """But ``[N, 1]`` meets one weight a sample as a table, and is not what ``[N]`` is."""
+    assert (variants.like(torch.zeros(shape), torch.zeros(exact)) is not None) is is_alike
 
 
 def test_blackboard_holds_states_larger_than_its_first_page(tmp_path: Path) -> None:

@@ -334,8 +334,8 @@ def _always_one(term: Tensor) -> Hit:
 def _length(value: Value | None, dim: int) -> object:
     """The length at ``dim``. Of a linear layer's output, dimension 1 is the last one, as far as classes go."""
     shape = common_shape(value)
-    if dim == 1 and not shape.exact and len(shape.dims) == 1:
-        return shape.dims[0]
+    if dim == 1 and not shape.exact and 1 <= len(shape.dims) <= 2:
+        return shape.dims[-1]
     return shape.at(dim)
 
 

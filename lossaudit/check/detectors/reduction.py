@@ -686,7 +686,7 @@ def _is_column(term: Tensor) -> bool:
     dims = term.shape.dims
     if not dims or dims[-1] != 1:
         return False
-    return len(dims) == 2 if term.shape.exact else len(dims) == 1 and _is_layer_output(term)
+    return len(dims) == 2 if term.shape.exact else len(dims) <= 2 and _is_layer_output(term)
 
 
 def _is_layer_output(term: Tensor) -> bool:

@@ -127,8 +127,8 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
     name = _OPS.get(op)
     if name is None or not (_may_be_tensor(left) and _may_be_tensor(right)):
         return UNKNOWN
-    for side in (left, right):
-        if isinstance(side, Unknown) and side.foreign:
+    for side, other in ((left, right), (right, left)):
+        if isinstance(side, Unknown) and side.foreign and not _is_surely_a_tensor(other):
             return side
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
@@ -137,6 +137,11 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
     return apply_op(
         interp, frame, interp.contracts.ops[name], {"input": left, "other": right}, site, certain=False
     )
+
+
+def _is_surely_a_tensor(value: Value) -> bool:
+    """Arithmetic of such a value with a number or an array of another library gives a tensor again."""
+    return isinstance(value, Tensor) and value.certain
 
 
 def _is_scalar(value: Value) -> bool:

@@ -593,10 +593,18 @@ def _reduce_shape(args: Args, shape: Shape) -> Shape:
         return Shape((), exact=True) if whole else ANY_SHAPE
     places = {shape.index(dim) for dim in dims}
     if None in places:
-        return ANY_SHAPE
+        return _of_least_rank(dims, shape, is_kept=constant(args.get("keepdim")) is True)
     if constant(args.get("keepdim")) is True:
         return Shape(tuple(1 if i in places else d for i, d in enumerate(shape.dims)), shape.exact)
     return Shape(tuple(d for i, d in enumerate(shape.dims) if i not in places), shape.exact)
+
+
+def _of_least_rank(dims: list[int], shape: Shape, *, is_kept: bool) -> Shape:
+    """What is reduced over dimension 2 has three at least."""
+    if shape.exact or min(dims) < 0:
+        return ANY_SHAPE
+    rank = max(max(dims) + 1, shape.least_rank)
+    return Shape((None,) * (rank if is_kept else rank - len(dims)), exact=False)
 
 
 def _reduce_dim_shape(args: Args, shape: Shape) -> Shape:
@@ -767,8 +775,12 @@ def _pool_shape(args: Args, shape: Shape) -> Shape:
     return ANY_SHAPE
 
 
-def _stack_shape(args: Args, shape: Shape) -> Shape:
-    return ANY_SHAPE
+def _cat_shape(args: Args, shape: Shape) -> Shape:
+    """As many dimensions as the part that has most: parts with fewer are empty, or there are none."""
+    parts = [common_shape(part).least_rank for part in _list_items(args.get("tensors"))]
+    axis = integer(args.get("dim"))
+    least = max([*parts, 0 if axis is None else axis + 1])
+    return Shape((None,) * least, exact=False)
 
 
 def _like_index(args: Args, shape: Shape) -> Shape:
@@ -815,7 +827,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
     "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
     "randint": _randint_shape, "data": _data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
-    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _stack_shape,
+    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
 
