@@ -205,6 +205,9 @@ def test_a_file_of_a_package_is_imported_as_a_part_of_it(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.filterwarnings(
+    "ignore:os.fork:RuntimeWarning"
+)  # of JAX, if other tests here imported it; what forks is replaced at once
 def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path) -> None:
     (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
     (tmp_path / "waits.py").write_text(

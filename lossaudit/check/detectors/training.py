@@ -10,7 +10,7 @@ from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDone, OpEvent
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import sequence
-from lossaudit.check.kinds import Kind
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.gradients import first_cuts, is_cut, obstacles, parts, summands
 from lossaudit.check.reasoning.liveness import lost_assignments
 from lossaudit.check.reasoning.losses import (
@@ -650,7 +650,7 @@ def summand_under_no_grad(event: Backward) -> Iterator[Hit]:
 
 
 def _is_computed_from(term: Tensor, wanted: set[int]) -> bool:
-    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given."""
+    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given; decisions have no slope."""
     stack: list[Value] = [term]
     seen: set[int] = set()
     while stack and len(seen) < LIMIT:
@@ -661,7 +661,8 @@ def _is_computed_from(term: Tensor, wanted: set[int]) -> bool:
         if isinstance(value, Tensor):
             if value.ident in wanted:
                 return True
-            stack += () if is_cut(value) else value.args.values()
+            has_slope = not is_cut(value) and value.dtype not in (Dtype.INT, Dtype.BOOL)
+            stack += value.args.values() if has_slope else ()
         else:
             stack += value.given if isinstance(value, Unknown) else parts(value)
     return False
