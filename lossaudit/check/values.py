@@ -80,6 +80,7 @@ BATCH = "batch"
 
 
 SETTINGS = "argparse.Namespace"
+PARAMETERS = "parameters"
 """The origin of an object whose attributes were read from the command line."""
 
 

@@ -11,7 +11,7 @@ from lossaudit.check.events import AttrAssign, Backward, FunctionReturn, LoopDon
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.infer.transfer import sequence
 from lossaudit.check.kinds import Dtype, Kind
-from lossaudit.check.reasoning.gradients import first_cuts, is_cut, obstacles, parts, summands
+from lossaudit.check.reasoning.gradients import first_cuts, is_cut, layers_of, obstacles, parts, summands
 from lossaudit.check.reasoning.liveness import lost_assignments
 from lossaudit.check.reasoning.losses import (
     has_forward_of_two,
@@ -23,6 +23,7 @@ from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves,
 from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
 from lossaudit.check.values import (
     ABSENT,
+    PARAMETERS,
     UNKNOWN,
     ClassVal,
     Const,
@@ -38,6 +39,7 @@ from lossaudit.check.values import (
     Value,
     alternatives,
     constant,
+    number,
     operands,
     tensors,
     walk_terms,
@@ -497,7 +499,7 @@ def accumulation_scale(event: LoopDone) -> Iterator[Hit]:
     if not clears_with_steps or not all(_same_scaler(step, backwards) for step in steps):
         return
     for act in backwards:
-        if act.through is None and _is_undivided_mean(act.value):
+        if act.through is None and _is_undivided_mean(act.value, number(window.every)):
             trail = (Step(steps[0].site, "the optimizer steps here, every few micro-batches"),)
             message = "the gradients of several micro-batches add up, and the mean loss is not divided by their number"
             yield Hit(
@@ -516,22 +518,58 @@ def _clears_only_after_steps(way: Path) -> bool:
     return ("clear" in kinds) is ("step" in kinds)
 
 
-def _is_undivided_mean(value: Value | None) -> bool:
-    """A sum of means with nothing but constant weights: nothing in it can be the number of micro-batches."""
+def _is_undivided_mean(value: Value | None, every: float | None) -> bool:
+    """A sum of functions of means in which nothing can be the number of micro-batches.
+
+    One term without a weight shows it, since the whole would be divided; else no constant weight is small enough to hold that number.
+    """
     options = alternatives(value) if value is not None else ()
-    return bool(options) and all(isinstance(one, Tensor) and _is_mean(one) for one in options)
+    weights = [_weights_of_means(one) for one in options]
+    least = min(2 / every, 1.0) if every else 1.0
+    return bool(weights) and all(
+        one is not None and (1.0 in one or (one != () and min(one) >= least)) for one in weights
+    )
 
 
-def _is_mean(term: Tensor) -> bool:
-    if term.kind is Kind.LOSS:
-        return constant(term.arg("reduction")) == "mean"
-    if term.op == "mean":
-        return constant(term.arg("dim")) is None
-    if term.op in ("grad_scale", "neg"):
-        return _is_undivided_mean(term.arg("input"))
-    if term.op in ("add", "sub"):
-        return all(_is_undivided_mean(term.arg(name)) for name in ("input", "other"))
-    return False
+_OF_A_NUMBER = frozenset(
+    {"exp", "expm1", "log", "log1p", "sqrt", "square", "pow", "sigmoid", "softplus", "clamp", "abs"}
+)
+"""Functions of the mean loss itself: how large their gradient is has nothing to do with how many such losses are added."""
+
+
+def _weights_of_means(value: Value | None) -> tuple[float, ...] | None:
+    """The size of the constant weight of each summand that is a mean, or a function or product of means; None for anything else."""
+    if number(value) is not None:
+        return ()
+    if not isinstance(value, Tensor):
+        return None
+    if value.kind is Kind.LOSS:
+        return (1.0,) if constant(value.arg("reduction")) == "mean" else None
+    if value.op == "mean":
+        return (1.0,) if constant(value.arg("dim")) is None else None
+    if value.op in ("grad_scale", "neg"):
+        return _weights_of_means(value.arg("input"))
+    sides = [value.arg(name) for name in ("input", "other")]
+    if value.op in ("add", "sub"):
+        left, right = (_weights_of_means(one) for one in sides)
+        return None if left is None or right is None else left + right
+    if value.op == "mul":
+        return _weighted(*sides)
+    is_function = value.op in _OF_A_NUMBER and not any(
+        tensors(one) for name, one in value.args.items() if name != "input"
+    )
+    return (1.0,) if is_function and _weights_of_means(value.arg("input")) else None
+
+
+def _weighted(left: Value | None, right: Value | None) -> tuple[float, ...] | None:
+    """A product of two of these, or of one of them and a number."""
+    factor = next((found for one in (left, right) if (found := number(one)) is not None), None)
+    first, second = _weights_of_means(left), _weights_of_means(right)
+    if first is None or second is None:
+        return None
+    if factor is not None:
+        return tuple(abs(factor) * one for one in first + second)
+    return tuple(one * other for one in first for other in second)
 
 
 # LA501, LA502, LA504: what is back-propagated and not connected ------------------------------------------------------
@@ -557,6 +595,46 @@ def detached_loss(event: Backward) -> Iterator[Hit]:
             (*others, *steps),
             _KEEP_HISTORY,
         )
+
+
+@detector("LA501", LoopDone)
+def detached_from_its_optimizer(event: LoopDone) -> Iterator[Hit]:
+    """An optimizer steps in every pass, and each way from a loss to the layers that it holds is cut."""
+    record = _stepping_loop(event.loop)
+    if record is None or any(act.kind in ("opaque", "gradient") for act in record[0]):
+        return
+    acts, optimizers = record
+    losses = [act.value or UNKNOWN for act in acts if act.kind == "backward"]
+    found = [obstacles(loss, past_layers=True) for loss in losses]
+    if any(one.open for one in found):
+        return
+    reached = {layer for one in found for layer in one.layers}
+    for optimizer in optimizers if reached else ():
+        own = _held_layers(optimizer)
+        cuts = [
+            cut
+            for one in found
+            for cut in one.cuts
+            if any(id(part.module) in own for part in walk_terms(cut, LIMIT))
+        ]
+        if cuts and own.isdisjoint(reached):
+            cut = min(cuts, key=lambda one: one.site)
+            step = next(act for act in acts if act.kind == "step" and act.value is optimizer)
+            words = "this optimizer steps in every pass, and no gradient reaches what it holds"
+            message = f"{_cut_words(cut)} cuts these layers from every loss of the loop: they are not trained"
+            yield Hit("LA501", cut.site, message, (Step(step.site, words),), _CUT_FOR_THE_OTHERS)
+
+
+_CUT_FOR_THE_OTHERS = (
+    "cut where another model is trained, and give the loss of this one the value with its history"
+)
+
+
+def _held_layers(optimizer: Instance) -> set[int]:
+    """The layers whose parameters an optimizer was given; none where it may hold others."""
+    given = optimizer.bound.get("argument 0", optimizer.bound.get("params"))
+    module = given.owner if isinstance(given, Unknown) and given.name == PARAMETERS else None
+    return (layers_of(module) if isinstance(module, Instance) else None) or set()
 
 
 _KEEP_HISTORY = "back-propagate the loss itself, and take `.item()` or `.detach()` of it only for logs"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.contracts.schema import parse_signature
-from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
+from lossaudit.check.events import BaseInit, Construct, DistributionMade, ExternalCall, FunctionReturn
 from lossaudit.check.infer import acts, builtins, datasets, functional, methods, objects, visits
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
@@ -448,6 +448,9 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return made
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
+    if name in contracts.distributions:
+        bound = bind(contracts.distributions[name], arguments)
+        interp.emit(DistributionMade, lambda: DistributionMade(site, frame.contexts, bound))
     if name in contracts.refusals:
         signature, parameter = contracts.refusals[name]
         frame.guards += (TupleVal((bind(signature, arguments).get(parameter, UNKNOWN),)),)

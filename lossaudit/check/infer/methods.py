@@ -14,6 +14,7 @@ from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, back_propagate, bind
 from lossaudit.check.values import (
     NONE,
+    PARAMETERS,
     SETTINGS,
     UNKNOWN,
     ClassVal,
@@ -293,14 +294,15 @@ def _values(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Va
     return ListVal(list(receiver.items), rest=UNKNOWN if receiver.open_items else None)
 
 
-def _unregistered(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
-    return UNKNOWN
+def _parameters(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
+    """What a module trains: nothing is known of it but whose it is."""
+    return Unknown(owner=receiver, name=PARAMETERS)
 
 
 _MODULE_METHODS: dict[str, Callable[[Interpreter, Instance, Arguments], Value]] = {
     "train": _train, "eval": _eval, "add_module": _add_member, "register_module": _add_member,
     "register_buffer": _add_member, "register_parameter": _add_member, "append": _append, "add": _append, "extend": _extend,
-    "insert": _insert, "pop": _pop_module, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _unregistered,
+    "insert": _insert, "pop": _pop_module, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _parameters,
 }  # fmt: skip
 
 

@@ -6,10 +6,11 @@ contracts say which operation follows which rule.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape
+from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape, join_shapes
 from lossaudit.check.reasoning.forms import KINDS, Form, form_of, is_softplus
 from lossaudit.check.values import (
     Const,
@@ -783,6 +784,18 @@ def _cat_shape(args: Args, shape: Shape) -> Shape:
     return Shape((None,) * least, exact=False)
 
 
+def _stack_shape(args: Args, shape: Shape) -> Shape:
+    """One dimension more than the parts have; how many parts there are is not known of a list that a loop filled."""
+    parts = [common_shape(part) for part in _list_items(args.get("tensors"))]
+    part = functools.reduce(join_shapes, parts) if parts else ANY_SHAPE
+    axis = integer(args.get("dim"))
+    place = None if axis is None else axis if axis >= 0 else len(part.dims) + 1 + axis
+    if part.exact and place is not None and 0 <= place <= len(part.dims):
+        return Shape((*part.dims[:place], None, *part.dims[place:]), exact=True)
+    dims = part.dims if axis == 0 else (None,) * len(part.dims)
+    return Shape((None, *dims), part.exact)
+
+
 def _like_index(args: Args, shape: Shape) -> Shape:
     return common_shape(args.get("index"))
 
@@ -827,7 +840,7 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
     "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
     "randint": _randint_shape, "data": _data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
-    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape,
+    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape, "stack": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
 
