@@ -658,14 +658,21 @@ def _way_to_backward(event: Backward, cut: Tensor) -> tuple[Step, ...]:
 
 
 def _decoration(event: Backward) -> Iterator[Hit]:
-    """A summand without any gradient beside one that has some: it changes the number and nothing else."""
+    """A summand without any gradient beside one that has some: it changes the number and nothing else.
+
+    Where what is cut is trained by another summand, a hand-written one may stand for its value alone: ``hard - soft.detach() + soft``.
+    A loss under contract compares; nothing is left of that.
+    """
     terms = [term for one in alternatives(event.value) for term in summands(one)]
     judged = [(term, obstacles(term)) for term in terms] if len(terms) > 1 else []
     live = {one.ident for term, found in judged if found.open for one in walk_terms(term, LIMIT)}
-    for _, found in judged:
+    for term, found in judged:
+        compares = term.kind is Kind.LOSS
         cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
         for cut in cuts[:1]:
-            if not any(part.ident in live for one in operands(cut) for part in weighted_terms(one)):
+            if compares or not any(
+                part.ident in live for one in operands(cut) for part in weighted_terms(one)
+            ):
                 message = (
                     f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
                 )
