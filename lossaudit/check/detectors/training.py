@@ -667,7 +667,7 @@ def _decoration(event: Backward) -> Iterator[Hit]:
     judged = [(term, obstacles(term)) for term in terms] if len(terms) > 1 else []
     live = {one.ident for term, found in judged if found.open for one in walk_terms(term, LIMIT)}
     for term, found in judged:
-        compares = term.kind is Kind.LOSS
+        compares = term.kind is Kind.LOSS and not is_cut(term)
         cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
         for cut in cuts[:1]:
             if compares or not any(
