@@ -13,8 +13,8 @@ from lossaudit.check.infer import acts, builtins, datasets, functional, methods,
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
-from lossaudit.check.infer.transfer import dtype_of
-from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.infer.transfer import array_shape, dtype_of
+from lossaudit.check.kinds import ANY_SHAPE, Dtype, Kind
 from lossaudit.check.reasoning.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
@@ -90,7 +90,9 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
 def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, site: Site) -> Value:
     if callee.foreign:
         dtype = dtype_of(next(iter(arguments.all_values()), None)) if callee.name == "astype" else None
-        return Unknown(foreign=True, owner=callee, dtype=dtype or Dtype.UNKNOWN)
+        array = callee.owner if callee.name in ("astype", "copy") else None
+        shape = array.shape if isinstance(array, Unknown) else ANY_SHAPE
+        return Unknown(foreign=True, owner=callee, dtype=dtype or Dtype.UNKNOWN, shape=shape)
     acts.unknown_call(interp, callee, arguments, site)
     first = arguments.positional[0] if len(arguments.positional) == 1 else None
     if (
@@ -435,6 +437,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
+    if name in contracts.factories:
+        return build_external(interp, frame, contracts.factories[name], arguments, site)
     handed = _handed_through(interp, frame, name, arguments, site)
     if handed is not None:
         return handed
@@ -446,6 +450,12 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         made = _call_on_class(interp, frame, name, arguments, site)
     if made is not None:
         return made
+    return _call_unseen(interp, frame, name, arguments, site)
+
+
+def _call_unseen(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Value:
+    """Call something of which no more is known than what it is named."""
+    contracts = interp.contracts
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
     if name in contracts.distributions:
@@ -455,7 +465,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         signature, parameter = contracts.refusals[name]
         frame.guards += (TupleVal((bind(signature, arguments).get(parameter, UNKNOWN),)),)
     if contracts.is_foreign(name):
-        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
+        shape = array_shape(name, next(iter(arguments.certain_positional()), None))
+        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site, shape=shape)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
 

@@ -129,7 +129,7 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
         return UNKNOWN
     for side, other in ((left, right), (right, left)):
         if isinstance(side, Unknown) and side.foreign and not _is_surely_a_tensor(other):
-            return side
+            return side if _is_scalar(other) else side.unshaped()
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
     if op in ("+", "-") and isinstance(left, Tensor):

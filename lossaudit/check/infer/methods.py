@@ -85,7 +85,7 @@ def _tensor_method(
     if isinstance(receiver, Unknown) and (receiver.foreign or name in interp.project_methods):
         if name == "backward":
             acts.opaque(interp, site)
-        return receiver if receiver.foreign else UNKNOWN
+        return receiver.unshaped() if receiver.foreign else UNKNOWN
     op, is_inplace = find_op(interp.contracts, name)
     if op is None:
         return UNKNOWN
@@ -173,6 +173,9 @@ def _instance_method(
         back_propagate(interp, frame, arguments.positional[0], site, through=receiver)
     else:
         acts.external_call(interp, dotted, receiver, arguments, site)
+    parts = interp.contracts.results.get(dotted)
+    if parts is not None:
+        return TupleVal(tuple(Unknown(origin=part) for part in parts))
     return Unknown(origin=SETTINGS) if dotted == "argparse.ArgumentParser.parse_args" else UNKNOWN
 
 

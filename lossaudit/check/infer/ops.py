@@ -216,7 +216,7 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor, args: dict[
     if kind == "list":
         return ListVal([], rest=term)
     if kind == "foreign":
-        return Unknown(foreign=True, owner=term)
+        return Unknown(foreign=True, owner=term, shape=term.shape)
     if kind == "backward":
         start = None if constant(args.get("gradient")) is None else args.get("gradient")
         keeps = any(

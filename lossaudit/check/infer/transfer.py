@@ -742,11 +742,14 @@ def _sized_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _data_shape(args: Args, shape: Shape) -> Shape:
+    """Lists of lists of numbers, or of arrays whose shapes are known."""
     dims: list[Dim] = []
     value = args.get("data")
     while isinstance(value, (ListVal, TupleVal)) and (value.items or value.rest is not None):
         dims.append(len(value.items) if value.rest is None else None)
         value = value.rest if value.rest is not None else value.items[0]
+    if isinstance(value, Unknown) and value.foreign:
+        return Shape((*dims, *value.shape.dims), value.shape.exact)
     return Shape(tuple(dims), exact=True) if dims and _is_number(value) else ANY_SHAPE
 
 
@@ -754,6 +757,8 @@ def _is_number(value: Value | None) -> bool:
     """A number, or what arithmetic with numbers made: ``torch.tensor`` takes no tensors apart."""
     if isinstance(value, Union):
         return all(_is_number(one) for one in feasible(value))
+    if isinstance(value, Unknown):
+        return value.is_scalar
     return number(value) is not None or (isinstance(value, Tensor) and value.op in _ARITHMETIC)
 
 
@@ -843,6 +848,20 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape, "stack": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
+
+
+_OF_DATA = frozenset({"numpy.array", "numpy.asarray", "numpy.ascontiguousarray"})
+_OF_SIZE = frozenset({"numpy.zeros", "numpy.ones", "numpy.empty"})
+
+
+def array_shape(name: str, first: Value | None) -> Shape:
+    """The shape of what a function of another library makes, of its first argument."""
+    if name in _OF_DATA:
+        return _data_shape({} if first is None else {"data": first}, ANY_SHAPE)
+    if name in _OF_SIZE and isinstance(first, (TupleVal, ListVal, Const)):
+        size = first if isinstance(first, TupleVal) else TupleVal((first,))
+        return _creation_shape({"size": size}, ANY_SHAPE)
+    return ANY_SHAPE
 
 
 # Element types ---------------------------------------------------------------------------------------------------
