@@ -218,7 +218,7 @@ _OPS = (
     Op("cuda_tensor", "data", "unknown", "data", "data", where="", detaches=True,
        also=("torch.cuda.FloatTensor", "torch.cuda.LongTensor")),
     Op("as_tensor", "data, dtype=None, device=None", "unknown", "data", "data", where="t", also=("torch.asarray",)),
-    Op("from_numpy", "ndarray", "unknown", where="t"),
+    Op("from_numpy", "ndarray: data", "unknown", "data", where="t"),
     Op("zeros", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),
     Op("ones", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),
     Op("empty", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),

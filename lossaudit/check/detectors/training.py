@@ -20,7 +20,16 @@ from lossaudit.check.reasoning.losses import (
     returned_tensors,
 )
 from lossaudit.check.reasoning.terms import LIMIT, reads_layers, unknown_leaves, weighted_terms
-from lossaudit.check.reasoning.trace import Act, Collected, Nested, Path, all_acts, paths, repeated_acts
+from lossaudit.check.reasoning.trace import (
+    Act,
+    Collected,
+    Nested,
+    Path,
+    all_acts,
+    is_optimizer,
+    paths,
+    repeated_acts,
+)
 from lossaudit.check.values import (
     ABSENT,
     PARAMETERS,
@@ -322,6 +331,7 @@ def missing_zero_grad(event: LoopDone) -> Iterator[Hit]:
     ways = paths(event.loop.passes[-1])
     if ways is None:
         return
+    yield from _never_cleared(acts, ways, optimizers)
     for optimizer in optimizers:
         yield from _cleared_before_use(ways, optimizer)
         if not _accumulates_inside(event.loop):
@@ -364,6 +374,36 @@ def _is_same(left: Value | None, right: Value | None) -> bool:
 def _before_a_step(loop: Nested) -> list[Act]:
     """The backward passes that stand before a step on some path; all of them where the paths are too many."""
     return [act for act in all_acts(loop.passes[-1]) if act.kind == "backward"]
+
+
+def _never_cleared(acts: list[Act], ways: list[Path], optimizers: list[Instance]) -> Iterator[Hit]:
+    """Of several optimizers one whose layers none of the others clears: their gradients add up from step to step."""
+    if any(act.kind in ("gradient", "opaque") for act in acts):
+        return
+    cleared = [_held_layers(act.value) for act in acts if act.kind == "clear"]
+    for optimizer in optimizers:
+        own = _held_layers(optimizer)
+        if not own or not all(theirs and theirs.isdisjoint(own) for theirs in cleared):
+            continue
+        for backward, step in _used_by(ways, optimizer):
+            found = obstacles(backward.value or UNKNOWN, past_layers=True)
+            if found.open or found.layers & own:
+                trail = (Step(step.site, "this step uses the sum of all gradients since the loop began"),)
+                message = "no `zero_grad()` in this loop clears what this loss trains: the gradients of all steps add up"
+                yield Hit("LA506", backward.site, message, trail, _CLEAR_ONCE)
+
+
+def _used_by(ways: list[Path], optimizer: Instance) -> list[tuple[Act, Act]]:
+    """The backward passes that stand last before a step of ``optimizer``, each with that step."""
+    found: dict[Site, tuple[Act, Act]] = {}
+    for way in ways:
+        backward: Act | None = None
+        for act in way.acts:
+            if act.kind == "backward":
+                backward = act
+            elif act.kind == "step" and act.value is optimizer and backward is not None:
+                found[backward.site] = (backward, act)
+    return list(found.values())
 
 
 def _cleared_before_use(ways: list[Path], optimizer: Instance) -> Iterator[Hit]:
@@ -630,8 +670,10 @@ _CUT_FOR_THE_OTHERS = (
 )
 
 
-def _held_layers(optimizer: Instance) -> set[int]:
-    """The layers whose parameters an optimizer was given; none where it may hold others."""
+def _held_layers(optimizer: Value | None) -> set[int]:
+    """The layers whose parameters an optimizer was given; none where it may hold others, and of anything else."""
+    if not isinstance(optimizer, Instance) or not is_optimizer(optimizer):
+        return set()
     given = optimizer.bound.get("argument 0", optimizer.bound.get("params"))
     module = given.owner if isinstance(given, Unknown) and given.name == PARAMETERS else None
     return (layers_of(module) if isinstance(module, Instance) else None) or set()
@@ -660,23 +702,27 @@ def _way_to_backward(event: Backward, cut: Tensor) -> tuple[Step, ...]:
 def _decoration(event: Backward) -> Iterator[Hit]:
     """A summand without any gradient beside one that has some: it changes the number and nothing else.
 
-    Where what is cut is trained by another summand, a hand-written one may stand for its value alone: ``hard - soft.detach() + soft``.
-    A loss under contract compares; nothing is left of that.
+    What is cut there and trained by another summand may stand for its value alone. A loss under contract compares: nothing is left of that.
     """
     terms = [term for one in alternatives(event.value) for term in summands(one)]
     judged = [(term, obstacles(term)) for term in terms] if len(terms) > 1 else []
     live = {one.ident for term, found in judged if found.open for one in walk_terms(term, LIMIT)}
-    for term, found in judged:
-        compares = term.kind is Kind.LOSS and not is_cut(term)
-        cuts = [] if found.open or found.decides or found.unrecorded else first_cuts(found.cuts)
-        for cut in cuts[:1]:
-            if compares or not any(
-                part.ident in live for one in operands(cut) for part in weighted_terms(one)
-            ):
+    dead = [
+        (term, found.cuts) for term, found in judged if not (found.open or found.decides or found.unrecorded)
+    ]
+    if any(is_cut(term) and _reads(term, live) for term, _ in dead):
+        return  # ``shown.detach() - trained.detach() + trained``: the slope of one, the value of another
+    for term, every in dead:
+        for cut in first_cuts(every)[:1]:
+            if term.kind is Kind.LOSS or not _reads(cut, live):
                 message = (
                     f"{_cut_words(cut)} cuts this term of the loss from the predictions: it trains nothing"
                 )
                 yield Hit("LA501", cut.site, message, _way_to_backward(event, cut), _KEEP_HISTORY)
+
+
+def _reads(cut: Tensor, live: set[int]) -> bool:
+    return any(part.ident in live for one in operands(cut) for part in weighted_terms(one))
 
 
 @detector("LA502", Backward)

@@ -687,7 +687,8 @@ def _may_be_mask(index: Tensor) -> bool:
 _MAX_STEPS = 50
 
 
-def _creation_shape(args: Args, shape: Shape) -> Shape:
+def creation_shape(args: Args, shape: Shape) -> Shape:
+    """The shape of ``zeros(*size)`` and its like: the lengths that were given one by one or as one tuple."""
     dims = sequence(args.get("size"))
     if (
         dims is not None
@@ -738,10 +739,10 @@ def _sized_shape(args: Args, shape: Shape) -> Shape:
     is_length = integer(given) is not None or (
         isinstance(given, Unknown) and given.origin.startswith(("size", "int"))
     )
-    return Shape((_dim(given),), exact=True) if is_length else _data_shape(args, shape)
+    return Shape((_dim(given),), exact=True) if is_length else data_shape(args, shape)
 
 
-def _data_shape(args: Args, shape: Shape) -> Shape:
+def data_shape(args: Args, shape: Shape) -> Shape:
     """Lists of lists of numbers, or of arrays whose shapes are known."""
     dims: list[Dim] = []
     value = args.get("data")
@@ -750,7 +751,9 @@ def _data_shape(args: Args, shape: Shape) -> Shape:
         value = value.rest if value.rest is not None else value.items[0]
     if isinstance(value, Unknown) and value.foreign:
         return Shape((*dims, *value.shape.dims), value.shape.exact)
-    return Shape(tuple(dims), exact=True) if dims and _is_number(value) else ANY_SHAPE
+    if not _is_number(value):
+        return Shape((None,) * len(dims), exact=False)
+    return Shape(tuple(dims), exact=True) if dims else ANY_SHAPE
 
 
 def _is_number(value: Value | None) -> bool:
@@ -843,25 +846,11 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "matmul": _matmul_shape, "matrix_product": _matrix_product_shape, "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
-    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
-    "randint": _randint_shape, "data": _data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
+    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": creation_shape, "full": _full_shape,
+    "randint": _randint_shape, "data": data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
     "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape, "stack": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
-
-
-_OF_DATA = frozenset({"numpy.array", "numpy.asarray", "numpy.ascontiguousarray"})
-_OF_SIZE = frozenset({"numpy.zeros", "numpy.ones", "numpy.empty"})
-
-
-def array_shape(name: str, first: Value | None) -> Shape:
-    """The shape of what a function of another library makes, of its first argument."""
-    if name in _OF_DATA:
-        return _data_shape({} if first is None else {"data": first}, ANY_SHAPE)
-    if name in _OF_SIZE and isinstance(first, (TupleVal, ListVal, Const)):
-        size = first if isinstance(first, TupleVal) else TupleVal((first,))
-        return _creation_shape({"size": size}, ANY_SHAPE)
-    return ANY_SHAPE
 
 
 # Element types ---------------------------------------------------------------------------------------------------
