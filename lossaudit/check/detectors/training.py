@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -561,14 +562,24 @@ def _clears_only_after_steps(way: Path) -> bool:
 def _is_undivided_mean(value: Value | None, every: float | None) -> bool:
     """A sum of functions of means in which nothing can be the number of micro-batches.
 
-    One term without a weight shows it, since the whole would be divided; else no constant weight is small enough to hold that number.
+    Who multiplies by 1/4 for four of them, has 1/4 for the weight of a term, or for the sum of all weights.
     """
     options = alternatives(value) if value is not None else ()
     weights = [_weights_of_means(one) for one in options]
-    least = min(2 / every, 1.0) if every else 1.0
-    return bool(weights) and all(
-        one is not None and (1.0 in one or (one != () and min(one) >= least)) for one in weights
+    return bool(weights) and all(one and not _may_divide(one, every) for one in weights)
+
+
+def _may_divide(weights: tuple[float, ...], every: float | None) -> bool:
+    if not every:
+        return max(weights) <= _LARGEST_SHARE
+    return (
+        any(math.isclose(one * every, 1.0, rel_tol=0.02) for one in (*weights, sum(weights)))
+        or max(weights) * every < 1
     )
+
+
+_LARGEST_SHARE = 0.5
+"""Of two micro-batches, which are the fewest."""
 
 
 _OF_A_NUMBER = frozenset(
@@ -584,7 +595,7 @@ def _weights_of_means(value: Value | None) -> tuple[float, ...] | None:
     if not isinstance(value, Tensor):
         return None
     if value.kind is Kind.LOSS:
-        return (1.0,) if constant(value.arg("reduction")) == "mean" else None
+        return (1.0,) if constant(value.arg("reduction")) in ("mean", "batchmean") else None
     if value.op == "mean":
         return (1.0,) if constant(value.arg("dim")) is None else None
     if value.op in ("grad_scale", "neg"):
