@@ -37,7 +37,8 @@ class Announcer:
         if case is None:
             self.board.idle()
             return
-        state = {"stage": stage, **describe(case, interface)}
+        state = describe(case, interface)
+        state["stage"] = stage
         if self.avoid:
             key = wire.avoid_key(state)
             if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lossaudit.fuzz import surroundings
-from lossaudit.fuzz.memory import Restored
+from lossaudit.fuzz.memory import Restored, has_state
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
@@ -144,9 +144,11 @@ class Subject:
         remembers: bool = False,
     ) -> Observation:
         """Value and gradient of one call."""
-        with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
-            result = self.invoke(self.at_dtype(case.dtype), *given, remembers=remembers)
-        return _describe(result, leaf, gradient)
+        loss = self.at_dtype(case.dtype)
+        if torch.is_grad_enabled():
+            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
+        with torch.enable_grad():
+            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
 
     def _observe(self, case: Case, gradient: bool, remembers: bool) -> Observation:
         prediction, target = packed(case, self.interface)
@@ -173,10 +175,15 @@ class Subject:
     def invoke(self, loss: Callable[..., Any], *arguments: Any, remembers: bool = False) -> Any:
         """The bare call, with the arguments in the order of the space; as :meth:`observe`, it leaves no trace in the loss."""
         ordered = self.interface.arranged(arguments)
-        guard = surroundings.Kept() if self.guarded else NOTHING
-        forgetful = NOTHING if remembers else Restored(loss)
-        with guard, forgetful, NOTHING if self.shim is None else self.shim():
-            return loss(*ordered, **self.call)
+        settings = surroundings.settings() if self.guarded else None
+        try:
+            if self.shim is None and (remembers or not has_state(loss)):
+                return loss(*ordered, **self.call)
+            with NOTHING if remembers else Restored(loss), NOTHING if self.shim is None else self.shim():
+                return loss(*ordered, **self.call)
+        finally:
+            if settings is not None:
+                surroundings.put_back(settings)
 
 
 def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[Tensor]:
