@@ -81,9 +81,7 @@ def expected_all(
             groups.setdefault(_key(case), {}).setdefault(case.dtype, []).append(case)
     found: list[Answer] = []
     for group in groups.values():
-        wanted = {
-            dtype: alike for dtype, alike in group.items() if proven.get(_kind(alike[0])) is not False
-        }
+        wanted = {dtype: alike for dtype, alike in group.items() if proven.get(_kind(alike[0])) is not False}
         if sum(map(len, wanted.values())) > 1:
             for answers in _answers(variant, wanted):
                 kind = _kind(answers[0].case)
