@@ -156,8 +156,9 @@ class Subject:
         """How to announce calls that can be made with the very leaves; None where they cannot, or each must be told of by itself."""
         if self.interface.arrays or len(cases) < 2 or all_spaces()[cases[0].space].rearranged:
             return None
-        if isinstance(self.announce, AnnouncesAhead):
-            return self.announce.several("call", cases, self.interface)
+        announcer: object = self.announce
+        if isinstance(announcer, AnnouncesAhead):
+            return announcer.several("call", cases, self.interface)
         return lambda number: self.announce("call", cases[number], self.interface)
 
     def _directly(self, case: Case, gradient: bool) -> Observation | None:
