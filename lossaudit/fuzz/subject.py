@@ -409,6 +409,8 @@ def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
         constants += _constants(function.__code__)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             _keep(named, name, _cell(cell))
+        for name in function.__code__.co_names:
+            _keep_number(named, name, function.__globals__.get(name))
     _attributes(loss, named, depth=2)
     if isinstance(loss, functools.partial):
         for name, value in loss.keywords.items():
@@ -433,6 +435,12 @@ def _keep(named: dict[str, Any], name: str, value: Any) -> None:
         named[name] = torch.as_tensor(value)
     elif isinstance(value, (list, tuple)) and value and all(_is_number(item) for item in value):
         named[name] = torch.tensor([float(item) for item in value])
+
+
+def _keep_number(named: dict[str, Any], name: str, value: Any) -> None:
+    """Keep a number or tensor that a name in the code may mean: a constant of its module."""
+    if _is_number(value) or isinstance(value, torch.Tensor):
+        named[name] = value
 
 
 def _attributes(holder: Any, named: dict[str, Any], depth: int) -> None:
