@@ -55,7 +55,9 @@ class Answer:
         among, value, gradient = self.among, seen.value, seen.gradient
         if value is None or gradient is None or among.slope_bounds is None:
             return False
-        if value.shape != among.shape_of(self.number) or variants.coarseness(self.case, seen) != 1:
+        if value.shape != among.shape_of(self.number):
+            return False
+        if seen.dtype != self.case.dtype and variants.coarseness(self.case, seen) != 1:
             return False
         return among.value_bounds.hold(self.number, value) and among.slope_bounds.hold(self.number, gradient)
 
@@ -73,19 +75,19 @@ def expected_all(
     """
     if not _can_batch(variant):
         return []
-    groups: dict[tuple[Any, ...], list[Case]] = {}
+    groups: dict[tuple[Any, ...], dict[str, list[Case]]] = {}
     for case in cases:
         if case.prediction.ndim and case.prediction.shape[0] and variant.settles(case):
-            groups.setdefault(_key(case), []).append(case)
+            groups.setdefault(_key(case), {}).setdefault(case.dtype, []).append(case)
     found: list[Answer] = []
     for group in groups.values():
-        wanted = [case for case in group if proven.get(_kind(case)) is not False]
-        answers = _answers(variant, wanted) if len(wanted) > 1 else []
-        for answer in answers:
-            kind = _kind(answer.case)
-            if kind not in proven:
-                proven[kind] = _same_alone(variant, answer)
-        found += [answer for answer in answers if proven[_kind(answer.case)]]
+        wanted = {dtype: alike for dtype, alike in group.items() if proven.get(_kind(alike[0])) is not False}
+        if sum(map(len, wanted.values())) > 1:
+            for answers in _answers(variant, wanted):
+                kind = _kind(answers[0].case)
+                if kind not in proven:
+                    proven[kind] = _same_alone(variant, answers[0])
+                found += answers if proven[kind] else []
     return found
 
 
@@ -103,10 +105,10 @@ def _key(case: Case) -> tuple[Any, ...]:
     return (case.prediction.shape[1:], case.target.shape[1:], case.target.dtype)
 
 
-def _answers(variant: Variant, cases: list[Case]) -> list[Answer]:
-    """The answers to one group; nothing where the formula cannot take it."""
+def _answers(variant: Variant, group: dict[str, list[Case]]) -> list[list[Answer]]:
+    """The answers to one group, by dtype; nothing where the formula cannot take it."""
     try:
-        return _evaluate(variant, cases)
+        return _evaluate(variant, group)
     except variants.UNDEFINED:
         return []
 
@@ -139,9 +141,9 @@ def _close(first: Tensor | None, second: Tensor | None, relative: float) -> bool
 class _Segments:
     """Where each case lies in the long batch, and the reduction over each."""
 
-    def __init__(self, cases: list[Case], reduction: str) -> None:
-        self.sizes = [int(case.prediction.shape[0]) for case in cases]
-        self.owner = torch.repeat_interleave(torch.tensor(self.sizes))
+    def __init__(self, sizes: list[int], reduction: str) -> None:
+        self.sizes = sizes
+        self.owner = torch.repeat_interleave(torch.tensor(sizes))
         self.reduction = reduction
 
     def sums(self, values: Tensor) -> Tensor:
@@ -242,28 +244,25 @@ class _Answers:
         return _Bounds(self.slope, self.slope_tolerance, self.segments.sizes)
 
 
-def _evaluate(variant: Variant, cases: list[Case]) -> list[Answer]:
+def _evaluate(variant: Variant, group: dict[str, list[Case]]) -> list[list[Answer]]:
     """The same numbers as :func:`variants.expected`, for all cases in one pass; without those of a dtype that it cannot take."""
-    segments = _Segments(cases, variant.reduction)
+    cases = list(itertools.chain.from_iterable(group.values()))
+    segments = _Segments([case.prediction.shape[0] for case in cases], variant.reduction)
     prediction = torch.cat([case.prediction for case in cases])
     target = torch.cat([case.target for case in cases])
     losses, shares, value, slope = _run(variant, segments, prediction, target, "float64")
     own_value, own_slope = value.clone(), None if slope is None else slope.clone()
-    left_out: set[str] = set()
-    for dtype in {case.dtype for case in cases} - {"float64"}:
-        picked = [number for number, case in enumerate(cases) if case.dtype == dtype]
-        rows = torch.isin(segments.owner, torch.tensor(picked))
-        part = _Segments([cases[number] for number in picked], variant.reduction)
-        try:
-            _, _, found, found_slope = _run(variant, part, prediction[rows], target[rows], dtype)
-        except variants.UNDEFINED:
-            left_out.add(dtype)
-            continue
-        own_value[rows if variant.reduction == "none" else picked] = found
-        if own_slope is not None and found_slope is not None:
-            own_slope[rows] = found_slope
+    places: dict[str, range] = {}
+    units: list[float] = []
+    for dtype, alike in group.items():
+        numbers = range(len(units), len(units) + len(alike))
+        units += [UNIT[dtype]] * len(alike)
+        if dtype == "float64" or _own(
+            variant, segments, numbers, dtype, prediction, target, own_value, own_slope
+        ):
+            places[dtype] = numbers
     size = _largest(variant, segments, prediction, target)
-    unit = torch.tensor([UNIT[case.dtype] for case in cases], dtype=torch.float64)
+    unit = torch.tensor(units, dtype=torch.float64)
     allowed = segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0)
     tolerance = segments.reduce(MARGIN * segments.per_row(unit, losses) * allowed, shares)
     tolerance = tolerance.abs().nan_to_num(nan=0.0) + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
@@ -273,7 +272,32 @@ def _evaluate(variant: Variant, cases: list[Case]) -> list[Answer]:
         floor = unit * size * _share(segments, losses, shares)
         room = MARGIN * (segments.per_row(floor + error, slope) + segments.per_row(unit, slope) * slope.abs())
     among = _Answers(segments, value, slope, tolerance, room)
-    return [Answer(case, among, number) for number, case in enumerate(cases) if case.dtype not in left_out]
+    return [[Answer(cases[number], among, number) for number in numbers] for numbers in places.values()]
+
+
+def _own(
+    variant: Variant,
+    segments: _Segments,
+    numbers: range,
+    dtype: str,
+    prediction: Tensor,
+    target: Tensor,
+    value: Tensor,
+    slope: Tensor | None,
+) -> bool:
+    """Write what the formula itself gives at the dtype of some of the cases; False where it cannot take that."""
+    sizes = segments.sizes
+    first = sum(sizes[: numbers.start])
+    rows = slice(first, first + sum(sizes[numbers.start : numbers.stop]))
+    part = _Segments(sizes[numbers.start : numbers.stop], variant.reduction)
+    try:
+        _, _, found, found_slope = _run(variant, part, prediction[rows], target[rows], dtype)
+    except variants.UNDEFINED:
+        return False
+    value[rows if variant.reduction == "none" else slice(numbers.start, numbers.stop)] = found
+    if slope is not None and found_slope is not None:
+        slope[rows] = found_slope
+    return True
 
 
 def _run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lossaudit.fuzz import TargetError, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.subject import Interface
@@ -37,12 +37,25 @@ class Announcer:
         if case is None:
             self.board.idle()
             return
-        state = {"stage": stage, **describe(case, interface)}
+        state = describe(case, interface)
+        state["stage"] = stage
         if self.avoid:
             key = wire.avoid_key(state)
             if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):
                 raise wire.Avoided(key)
         self.board.write(state)
+
+    def several(
+        self, stage: str, cases: Sequence[Case], interface: Interface
+    ) -> Callable[[int], None] | None:
+        """Write down many calls at once, and return what tells which of them runs; None where one may have to be refused."""
+        if self.avoid:
+            return None
+        states = [describe(case, interface) for case in cases]
+        for state in states:
+            state["stage"] = stage
+        self.board.write_all(states)
+        return self.board.turn_to
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:

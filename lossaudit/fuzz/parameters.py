@@ -61,8 +61,8 @@ def candidates(
     """Values worth trying: what the target declares first, then the neutral one, then other numbers in sight.
 
     An index that is declared is meant: a loss that does not honour it is wrong, not another loss. ``reach`` says how far
-    to look: at numbers under a name that means them only, also at the usual ones, at every number in sight, or also at 1 minus
-    each of these.
+    to look: at numbers under a name that means them only, also at the usual ones, at every number in sight (and 1 over it, for
+    what divides may be written as a factor), or also at 1 minus each of these.
     """
     named = named_values(parameter, evidence, classes)
     if named and (parameter.kind == "index" or parameter.meant):
@@ -74,6 +74,8 @@ def candidates(
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
+        if parameter.divides and not named:
+            values += [1 / n for n in evidence.numbers() if n and _fits(parameter, 1 / n)]
         if reach == "complements" and not named:
             values += [1 - number for number in evidence.numbers() if _fits(parameter, 1 - number)]
     return list(_distinct(values))

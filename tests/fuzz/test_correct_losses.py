@@ -80,6 +80,7 @@ LIKE_THE_REFERENCE = {
         "lovasz_hinge_by_image lovasz_hinge_flat lovasz_of_softmax"
     ),
     "sequence": "ByModule lengths_first mean_over_batch",
+    "temperature": ("KeptSize KeptSlope LearnedScale by_a_global by_default literal scaled_similarities"),
     "triplets": "ByTorch by_maximum by_norms facenet manhattan",
     "variants_of_entropy": "FocalOfProbabilities LogitAdjusted generalised_by_exp zlpr_by_logsumexp",
 }

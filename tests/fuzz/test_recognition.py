@@ -36,6 +36,20 @@ KNOWN = {
     "binary.py:guarded": ("bce", {"guard": 1e-7, "reduction": "mean"}),
     "binary.py:Focal": ("sigmoid_focal_loss", {"gamma": 2.0, "alpha": 0.25, "reduction": "mean"}),
     "binary.py:summed_over_columns": ("bce_with_logits", {"reduction": "batchmean"}),
+    **{
+        f"temperature.py:{name}": (
+            "cross_entropy_with_temperature",
+            {"temperature": heat, **also, "reduction": "mean"},
+        )
+        for name, heat, also in (
+            ("literal", 0.07, {}),
+            ("scaled_similarities", 1 / 30, {}),
+            ("by_default", 4.0, {}),
+            ("by_a_global", 2.5, {}),
+            ("KeptSize", 4.0, {"factor": "T^2", "ignore_index": -100}),
+            ("KeptSlope", 0.2, {"factor": "T"}),
+        )
+    },
     "boxes.py:iou_loss": ("iou_loss", {"reduction": "mean"}),
 }
 

@@ -106,8 +106,9 @@ def _torch_reduction(expression: str, reduction: str) -> str:
     return f"{expression}, reduction={reduction!r})"
 
 
-def _cross_entropy_code(params: Params, reduction: str) -> str:
-    parts = ["torch.nn.functional.cross_entropy(prediction.double(), TARGET"]
+def cross_entropy_code(params: Params, reduction: str, prediction: str = "prediction.double()") -> str:
+    """A call of torch's own, on the logits that an expression gives."""
+    parts = [f"torch.nn.functional.cross_entropy({prediction}, TARGET"]
     if params.get("weight") is not None:
         parts.append(f"weight={tensor_code(params['weight'])}")
     if params.get("ignore_index") is not None:
@@ -138,7 +139,7 @@ REFERENCES = (
         formula=cross_entropy,
         parameters=(WEIGHT, IGNORE_INDEX, LABEL_SMOOTHING),
         laws=SOFTMAX_LAWS,
-        code=_cross_entropy_code,
+        code=cross_entropy_code,
     ),
     ReferenceSpec(
         name="cross_entropy_of_probabilities",

@@ -31,6 +31,11 @@ def of_probabilities(p: Array, y: Array, params: Params) -> Array:
     return _smoothed(log(p + number(params.get("guard") or 0)), y, params)
 
 
+def tempered(x: Array, y: Array, params: Params) -> Array:
+    heat = number(params["temperature"])
+    return cross_entropy(x / heat, y, params) * heat ** {"1": 0, "T": 1, "T^2": 2}[params["factor"]]
+
+
 WEIGHT = [2.0, 0.5]
 PARAMS: tuple[dict[str, Any], ...] = (
     {"label_smoothing": 0.125},
@@ -39,6 +44,14 @@ PARAMS: tuple[dict[str, Any], ...] = (
 )
 EXACT = {
     "cross_entropy": Exact(cross_entropy, (*PARAMS, {"weight": WEIGHT, "label_smoothing": 0.25})),
+    "cross_entropy_with_temperature": Exact(
+        tempered,
+        tuple(
+            {"temperature": 0.5, "factor": factor, **extra}
+            for factor in ("1", "T", "T^2")
+            for extra in PARAMS
+        ),
+    ),
     "cross_entropy_of_probabilities": Exact(of_probabilities, (*PARAMS, {"guard": 1e-6})),
     "nll_loss": Exact(_smoothed, PARAMS[1:]),
 }
