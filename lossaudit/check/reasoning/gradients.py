@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lossaudit.check.contracts import LayerClass
-from lossaudit.check.kinds import Kind
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.losses import TRAINABLE
 from lossaudit.check.reasoning.terms import LIMIT, reads_layers, weighted_terms
+from lossaudit.check.reasoning.trace import is_optimizer
 from lossaudit.check.values import (
     ITERATED,
+    PARAMETERS,
     ClassVal,
     Const,
     DictVal,
@@ -157,6 +159,25 @@ def _is_computed(value: Value) -> bool:
     return False
 
 
+def is_computed_from(term: Tensor, wanted: set[int]) -> bool:
+    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given; decisions have no slope."""
+    stack: list[Value] = [term]
+    seen: set[int] = set()
+    while stack and len(seen) < LIMIT:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            if value.ident in wanted:
+                return True
+            has_slope = not is_cut(value) and value.dtype not in (Dtype.INT, Dtype.BOOL)
+            stack += value.args.values() if has_slope else ()
+        else:
+            stack += value.given if isinstance(value, Unknown) else parts(value)
+    return False
+
+
 def _has_forgotten(term: Tensor) -> bool:
     """Whether the term lies so deep that it does not know its operands any more."""
     return not term.args and term.op not in _MAKES_DATA
@@ -215,6 +236,15 @@ def layers_of(module: Instance) -> set[int] | None:
         else:
             stack += parts(value)
     return found
+
+
+def held_layers(optimizer: Value | None) -> set[int]:
+    """The layers whose parameters an optimizer was given; none where it may hold others, and of anything else."""
+    if not isinstance(optimizer, Instance) or not is_optimizer(optimizer):
+        return set()
+    given = optimizer.bound.get("argument 0", optimizer.bound.get("params"))
+    module = given.owner if isinstance(given, Unknown) and given.name == PARAMETERS else None
+    return (layers_of(module) if isinstance(module, Instance) else None) or set()
 
 
 def _may_hide_layers(value: Value) -> bool:
