@@ -114,6 +114,8 @@ def _meets(term: Tensor, name: str, kept: Tensor, labels: set[Key]) -> bool:
         return term.op in ("cross_entropy", "nll_loss") or _has_dimensions(kept)
     if term.op == "getitem" and name == "input":
         index = term.arg("index")
+        if isinstance(index, Tensor) and index.op == "cpu":
+            return False  # it is looked up where it lies
         return (isinstance(index, Tensor) and index.op != "size") or key_of(index) in labels
     if term.op not in _ARITHMETIC or not _has_dimensions(kept):
         return False
