@@ -172,15 +172,16 @@ def summand_under_no_grad(event: Backward) -> Iterator[Hit]:
     if any(part.unrecorded and part.op in ("add", "sub") for part in weighted_terms(event.value)):
         return
     terms = list(summands(event.value))
+    live = [term for term in terms if not term.unrecorded and obstacles(term).open]
     trained = {
         part.ident
-        for term in terms
-        if not term.unrecorded and obstacles(term).open
+        for term in live
         for part in walk_terms(term, LIMIT)
         if part is not term and part.module is not None and not (part.unrecorded or part.detached)
     }
+    unseen = {id(leaf) for term in live if term.kind is Kind.LOSS for leaf in _unseen_predictions(term)}
     for term in terms:
-        if term.unrecorded and term.kind is Kind.LOSS and is_computed_from(term, trained):
+        if term.unrecorded and term.kind is Kind.LOSS and is_computed_from(term, trained, unseen):
             yield Hit(
                 "LA502",
                 term.site,
@@ -188,6 +189,19 @@ def summand_under_no_grad(event: Backward) -> Iterator[Hit]:
                 _way_to_backward(event, term),
                 "compute it outside of the region; a frozen network is frozen by `requires_grad_(False)`",
             )
+
+
+def _unseen_predictions(loss: Tensor) -> Iterator[Unknown]:
+    """What calls that are not followed made of which ``loss`` is the loss: the output of a network that was imported."""
+    for prediction in alternatives(next(iter(loss.args.values()), UNKNOWN)):
+        leaves = unknown_leaves(prediction) if isinstance(prediction, Tensor) else [prediction]
+        for leaf in leaves:
+            if (
+                isinstance(leaf, Unknown)
+                and leaf.given
+                and not (leaf.foreign or leaf.data or leaf.is_setting)
+            ):
+                yield leaf
 
 
 @detector("LA504", AttrAssign, needs="loss")

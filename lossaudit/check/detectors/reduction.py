@@ -27,6 +27,7 @@ from lossaudit.check.infer.transfer import index_items, is_slice, reduced_dims, 
 from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.forms import sole
 from lossaudit.check.reasoning.reductions import NAMES, reduction_of
+from lossaudit.check.reasoning.terms import LIMIT
 from lossaudit.check.values import (
     BATCH,
     UNKNOWN,
@@ -45,6 +46,7 @@ from lossaudit.check.values import (
     constant,
     integer,
     number,
+    operands,
     tensors,
     walk_terms,
 )
@@ -365,11 +367,25 @@ def _is_normalised(part: Part, mask: Tensor) -> bool:
 
 
 def _splits_classes(event: FunctionReturn | Backward, mask: Tensor) -> bool:
-    """Whether the result holds another decision on the same values: the parts of a loss for each class, say."""
+    """Whether the result holds another decision on the same values: the parts of a loss for each class, say.
+
+    What a loss is given decides nothing: where a target is filled in there, the mask leaves it out.
+    """
     own = _root(mask)
     subject = own.arg("input")
-    seen = (one for value in tensors(event.value) for one in walk_terms(value) if one.kind is Kind.HARD)
+    seen = (one for value in tensors(event.value) for one in _around_losses(value) if one.kind is Kind.HARD)
     return any(one.arg("input") is subject and _may_part(own, one) for one in seen)
+
+
+def _around_losses(term: Tensor) -> Iterator[Tensor]:
+    """``term`` and what it was computed from, but not what losses under contract were computed from."""
+    stack, seen = [term], set[int]()
+    while stack and len(seen) < LIMIT:
+        one = stack.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            stack += operands(one) if one.kind is not Kind.LOSS else ()
 
 
 _COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")

@@ -13,6 +13,7 @@ from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, bind, shape_value
 from lossaudit.check.values import (
+    SETTINGS,
     UNKNOWN,
     BoundMethod,
     ClassVal,
@@ -86,6 +87,10 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
 def _unknown_attribute(interp: Interpreter, frame: Frame, value: Unknown, name: str, site: Site) -> Value:
     if value.foreign:
         return arrays.attribute(value, name, site)
+    if value.origin == SETTINGS:
+        return Unknown(
+            parameter=value.parameter, owner=value, name=name, site=site
+        )  # `args.T` transposes nothing
     if name in ("device", "pad_token_id"):
         return Unknown(origin=name)
     if name == "shape":

@@ -26,7 +26,6 @@ from lossaudit.check.values import (
     alternatives,
     constant,
     feasible,
-    number,
 )
 
 _MAKES_TENSORS = frozenset({"tensor", "float_tensor", "long_tensor", "cuda_tensor", "variable"})
@@ -159,8 +158,11 @@ def _is_computed(value: Value) -> bool:
     return False
 
 
-def is_computed_from(term: Tensor, wanted: set[int]) -> bool:
-    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given; decisions have no slope."""
+def is_computed_from(term: Tensor, wanted: set[int], unseen: set[int]) -> bool:
+    """Whether one of ``wanted`` went into ``term``, or an unknown value in ``unseen``; decisions have no slope.
+
+    What an unknown function was given counts as well.
+    """
     stack: list[Value] = [term]
     seen: set[int] = set()
     while stack and len(seen) < LIMIT:
@@ -173,6 +175,8 @@ def is_computed_from(term: Tensor, wanted: set[int]) -> bool:
                 return True
             has_slope = not is_cut(value) and value.dtype not in (Dtype.INT, Dtype.BOOL)
             stack += value.args.values() if has_slope else ()
+        elif id(value) in unseen:
+            return True
         else:
             stack += value.given if isinstance(value, Unknown) else parts(value)
     return False
@@ -318,15 +322,20 @@ def summands(value: Value) -> Iterator[Tensor]:
             continue
         if one.op in ("add", "sub"):
             stack += [one.args.get("other", Const(0)), one.args.get("input", Const(0))]
-        elif one.op in ("mul", "div") and any(_is_weight(one.arg(name)) for name in ("input", "other")):
-            stack += [
-                part for name in ("input", "other") for part in alternatives(one.args.get(name, Const(0)))
-            ]
+        elif one.op == "div" and _is_weight(one.arg("other")):
+            stack += alternatives(one.args.get("input", Const(0)))
+        elif one.op == "mul" and any(_is_weight(one.arg(name)) for name in ("input", "other")):
+            sides = [one.args.get(name, Const(0)) for name in ("input", "other")]
+            stack += [part for side in sides if not _is_weight(side) for part in alternatives(side)]
         elif one.op == "neg" and one.kind is not Kind.LOSS:
             stack.append(one.args.get("input", Const(0)))
         else:
             yield one
 
 
-def _is_weight(value: Value | None) -> bool:
-    return number(value) is not None or (isinstance(value, Unknown) and value.is_setting)
+def _is_weight(value: Value | None, depth: int = 4) -> bool:
+    """A number, a setting, or what was computed of such."""
+    if isinstance(value, Tensor):
+        is_arithmetic = value.op in ("add", "sub", "mul", "div", "pow", "neg") and depth > 0
+        return is_arithmetic and all(_is_weight(one, depth - 1) for one in value.args.values())
+    return isinstance(value, Const) or (isinstance(value, Unknown) and value.is_setting)
