@@ -551,6 +551,8 @@ def mutated_criterion(event: AttrAssign) -> Iterator[Hit]:
     """A loss configures a criterion that it was handed."""
     if not event.handed_in or not _changes_criterion(event) or _is_protocol(event.function):
         return
+    if event.function is not None and _is_put_back(event.function, event.name):
+        return
     target = event.target
     known = target.argument if isinstance(target, Unknown) else getattr(target, "class_name", "")
     label = known or "criterion"
@@ -577,6 +579,25 @@ def _is_protocol(function: Function | None) -> bool:
         return False
     is_generator = isinstance(function.node, ir.FunctionDef) and function.node.is_generator
     return is_generator or function.name in ("__enter__", "__exit__", "__setattr__")
+
+
+def _is_put_back(function: Function, attribute: str) -> bool:
+    """Whether the function keeps what the attribute held, and assigns just that to it in the end."""
+    body = function.node.body if isinstance(function.node, ir.FunctionDef) else ()
+    assigned = [node for node in ir.statements(body) if isinstance(node, ir.Assign)]
+    kept = {
+        name.name
+        for node in assigned
+        if isinstance(node.value, ir.Attribute) and node.value.attr == attribute
+        for name in node.targets
+        if isinstance(name, ir.Name)
+    }
+    last = next((node for node in reversed(assigned) if _assigns(node, attribute)), None)
+    return last is not None and isinstance(last.value, ir.Name) and last.value.name in kept
+
+
+def _assigns(node: ir.Assign, attribute: str) -> bool:
+    return any(isinstance(target, ir.Attribute) and target.attr == attribute for target in node.targets)
 
 
 def _way_in(event: AttrAssign) -> Iterator[Step]:
