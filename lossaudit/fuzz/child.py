@@ -51,10 +51,7 @@ class Announcer:
         """Write down many calls at once, and return what tells which of them runs; None where one may have to be refused."""
         if self.avoid:
             return None
-        states = [describe(case, interface) for case in cases]
-        for state in states:
-            state["stage"] = stage
-        self.board.write_all(states)
+        self.board.write_all([{"stage": stage, **describe(case, interface)} for case in cases])
         return self.board.turn_to
 
 
