@@ -208,6 +208,8 @@ class _Bounds:
     def hold(self, number: int, seen: Tensor) -> bool:
         """Whether all entries of a tensor, which has the shape that is due, lie between the bounds of a case."""
         start, end = self.ends[number], self.ends[number + 1]
+        if not seen.ndim:
+            return bool(self.low[start] <= seen.item() <= self.high[start])
         numbers = seen.flatten().tolist()
         return all(map(operator.le, self.low[start:end], numbers)) and all(
             map(operator.le, numbers, self.high[start:end])
