@@ -12,6 +12,7 @@ verdict, the share that recognition takes and all calls of the loss a second, th
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -130,14 +131,11 @@ class _Run:
     def judged(self) -> float:
         """Evaluations a second of the run itself; structures are drawn beforehand, and the rarer checks left out."""
         self.session.answers.clear()
-        findings, budget = engine.Findings(), {"few": 0, "once": 0}
+        explored = engine.Explored(budget={"few": 0, "once": 0})
         started = time.process_time()
-        for name in self.plan:
-            cases = self._filled(name)
-            self.session.foresee(cases)
-            for case in cases:
-                engine._check(self.session.trial(case), findings, budget)  # noqa: SLF001
-        return len(self.cases) / (time.process_time() - started)
+        for name, structures in self.plan.items():
+            engine._run_all(self.session, name, structures, explored, math.inf)  # noqa: SLF001
+        return len(explored.trials) / (time.process_time() - started)
 
     def whole(self) -> tuple[float, float, int]:
         """Seconds of recognition and of a whole audit, imports excepted, and how often that called the loss."""

@@ -117,6 +117,13 @@ class ExternalCall(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DistributionMade(Event):
+    """A distribution over classes was built, which reads them along the last dimension of ``probs`` or ``logits`` in ``args``."""
+
+    args: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
 class Mutation:
     """An in-place operation at ``site`` on ``argument``, a value that was handed in, or on a view of it.
 

@@ -80,6 +80,7 @@ BATCH = "batch"
 
 
 SETTINGS = "argparse.Namespace"
+PARAMETERS = "parameters"
 """The origin of an object whose attributes were read from the command line."""
 
 
@@ -92,7 +93,8 @@ class Unknown(Value):
     ``parameter`` marks that value and its parts. ``of`` is the value of which this one is the shape (``origin`` is then
     ``size``) or the part ``at``; ``owner`` is the value that it was read from, and ``name`` the attribute that it is there,
     where that is known; ``site`` is the call or access that yielded it, ``given`` what that call was handed; ``dtype`` the
-    element type of a foreign array, where a conversion names it. Two uses of one unknown value are the same object.
+    element type of a foreign array, where a conversion names it, and ``shape`` its shape, where its making tells. Two uses of one
+    unknown value are the same object.
     """
 
     origin: str = ""
@@ -108,6 +110,7 @@ class Unknown(Value):
     site: Site | None = None
     dtype: Dtype = Dtype.UNKNOWN
     given: tuple[Value, ...] = ()
+    shape: Shape = ANY_SHAPE
 
     @property
     def is_scalar(self) -> bool:
@@ -133,6 +136,10 @@ class Unknown(Value):
     def may_be_none(self) -> bool:
         """Whether None is the default of the parameter that it came through."""
         return isinstance(self.usual, Const) and self.usual.value is None
+
+    def unshaped(self) -> Unknown:
+        """What was made of an array, or read from it, in a way that says nothing of the shape."""
+        return self if self.shape is ANY_SHAPE else replace(self, shape=ANY_SHAPE)
 
     def item(self, index: Value) -> Unknown:
         """A part of it, of which no more is known."""
@@ -444,7 +451,11 @@ def _keep(kept: list[Value], one: Value) -> None:
 
 def _blurred(left: Unknown, right: Value) -> Unknown:
     """One of two unknown values, it is not known which: a third one."""
-    return Unknown(left.origin, left.foreign, left.data and isinstance(right, Unknown) and right.data)
+    if not isinstance(right, Unknown):
+        return Unknown(left.origin, left.foreign)
+    return Unknown(
+        left.origin, left.foreign, left.data and right.data, shape=join_shapes(left.shape, right.shape)
+    )
 
 
 def same(left: Value, right: Value) -> bool:

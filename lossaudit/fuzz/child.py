@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lossaudit.fuzz import TargetError, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lossaudit.fuzz.model import Case, Space
     from lossaudit.fuzz.subject import Interface
@@ -37,24 +37,41 @@ class Announcer:
         if case is None:
             self.board.idle()
             return
-        state = {"stage": stage, **describe(case, interface)}
+        state = describe(case, interface)
+        state["stage"] = stage
         if self.avoid:
             key = wire.avoid_key(state)
             if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):
                 raise wire.Avoided(key)
         self.board.write(state)
 
+    def several(
+        self, stage: str, cases: Sequence[Case], interface: Interface
+    ) -> Callable[[int], None] | None:
+        """Write down many calls in one space at once, and return what tells which of them runs; None where one may have to be refused."""
+        if self.avoid:
+            return None
+        calling = _calling(cases[0].space, interface)
+        self.board.write_all([{"stage": stage, **_described(case, interface, *calling)} for case in cases])
+        return self.board.turn_to
+
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
-    space, ordered, named = _calling(case.space, interface)
+    return _described(case, interface, *_calling(case.space, interface))
+
+
+def _described(
+    case: Case, interface: Interface | None, space: Space, ordered: list[tuple[int, str]], named: str | None
+) -> dict[str, Any]:
     packed = [case.prediction.tolist(), case.target.tolist()]
-    parts = packed
+    parts, further = packed, {}
     if space.rearranged:
         parts = [part.tolist() for part in space.cut(case.prediction, case.target)]
+        further = {"packed": packed}
     shape = list(case.prediction.shape)
     return {
-        **({"packed": packed} if space.rearranged else {}),
+        **further,
         "arguments": {name: parts[place] for place, name in ordered},
         "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),

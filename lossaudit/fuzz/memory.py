@@ -68,6 +68,11 @@ class Restored:
                     container[place] = _in_place_of(tensor, kept)
 
 
+def has_state(loss: Any) -> bool:
+    """Whether there may be anything for :class:`Restored` to put back."""
+    return not isinstance(loss, (types.FunctionType, types.BuiltinFunctionType))
+
+
 def _places(container: Any) -> Iterable[tuple[Any, Any]]:
     """What a container holds, by key or by position; of a set nothing, for it has neither."""
     if isinstance(container, dict):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
 
 from lossaudit.fuzz import surroundings
-from lossaudit.fuzz.memory import Restored
+from lossaudit.fuzz.memory import Restored, has_state
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
@@ -59,6 +60,18 @@ class Interface:
 
 
 Announce = Callable[[str, "Case | None", "Interface | None"], None]
+
+
+@runtime_checkable
+class AnnouncesAhead(Protocol):
+    """Who can be told of many calls before the first of them: each then costs no more than its number."""
+
+    def several(
+        self, stage: str, cases: Sequence[Case], interface: Interface
+    ) -> Callable[[int], None] | None:
+        """What announces the call on the case of a number; None where each call must be announced by itself."""
+
+
 IDLE = "idle"
 NOTHING = contextlib.nullcontext()
 
@@ -117,6 +130,37 @@ class Subject:
         self.announce(IDLE, None, None)  # not after a crash: the parent wants to know what was running
         return seen
 
+    def observe_all(self, cases: Sequence[Case], go_on: Callable[[], bool]) -> list[Observation]:
+        """The same of many cases, one call after the other; ends early where, before a call, ``go_on`` says no.
+
+        What surrounds the calls is done for all at once, which costs less than half: no processor likes to be torn from one
+        thing to the next.
+        """
+        announce = self._ahead(cases)
+        if announce is None:
+            return [self.observe(case) for case in itertools.takewhile(lambda _: go_on(), cases)]
+        made = [self._made(case, gradient=True) for case in cases]
+        seen: list[Observation | None] = []
+        for number, (case, (given, _)) in enumerate(zip(cases, made, strict=True)):
+            if not go_on():
+                break
+            announce(number)
+            seen.append(self._tried(case, given, gradient=True))
+        self.announce(IDLE, None, None)
+        return [
+            found if found is not None and _left_alone(found, *arguments, True) else self.observe(case)
+            for case, arguments, found in zip(cases, made, seen, strict=False)
+        ]
+
+    def _ahead(self, cases: Sequence[Case]) -> Callable[[int], None] | None:
+        """How to announce calls that can be made with the very leaves; None where they cannot, or each must be told of by itself."""
+        if self.interface.arrays or len(cases) < 2 or all_spaces()[cases[0].space].rearranged:
+            return None
+        announcer: object = self.announce
+        if isinstance(announcer, AnnouncesAhead):
+            return announcer.several("call", cases, self.interface)
+        return lambda number: self.announce("call", cases[number], self.interface)
+
     def _directly(self, case: Case, gradient: bool) -> Observation | None:
         """What nearly every call comes to, with nothing of ours in the graph; None where it must be made with more care.
 
@@ -126,14 +170,21 @@ class Subject:
         """
         if all_spaces()[case.space].rearranged:
             return None  # the arguments are cut out of the leaf, within the graph
+        given, kept = self._made(case, gradient)
+        seen = self._tried(case, given, gradient)
+        return seen if seen is not None and _left_alone(seen, given, kept, gradient) else None
+
+    def _made(self, case: Case, gradient: bool) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The leaf and the target of a call, and the numbers that they hold."""
         numbers, labels = _numbers(case, self.interface)
-        leaf, target = arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()
+        return (arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()), (numbers, labels)
+
+    def _tried(self, case: Case, given: tuple[Tensor, Tensor], gradient: bool) -> Observation | None:
+        """What a call on a leaf came to; None where it wrote to it."""
         try:
-            seen = self._seen(case, leaf, gradient, (leaf, target))
+            return self._seen(case, given[0], gradient, given)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
             return None if _is_about_leaf(error) else _raised(error)
-        kept = leaf.requires_grad is gradient and _same(leaf, numbers) and _same(target, labels)
-        return seen if kept and seen.backward_error is None else None
 
     def _seen(
         self,
@@ -144,9 +195,11 @@ class Subject:
         remembers: bool = False,
     ) -> Observation:
         """Value and gradient of one call."""
-        with NOTHING if torch.is_grad_enabled() else torch.enable_grad():
-            result = self.invoke(self.at_dtype(case.dtype), *given, remembers=remembers)
-        return _describe(result, leaf, gradient)
+        loss = self.at_dtype(case.dtype)
+        if torch.is_grad_enabled():
+            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
+        with torch.enable_grad():
+            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
 
     def _observe(self, case: Case, gradient: bool, remembers: bool) -> Observation:
         prediction, target = packed(case, self.interface)
@@ -173,16 +226,32 @@ class Subject:
     def invoke(self, loss: Callable[..., Any], *arguments: Any, remembers: bool = False) -> Any:
         """The bare call, with the arguments in the order of the space; as :meth:`observe`, it leaves no trace in the loss."""
         ordered = self.interface.arranged(arguments)
-        guard = surroundings.Kept() if self.guarded else NOTHING
-        forgetful = NOTHING if remembers else Restored(loss)
-        with guard, forgetful, NOTHING if self.shim is None else self.shim():
-            return loss(*ordered, **self.call)
+        settings = surroundings.settings() if self.guarded else None
+        try:
+            if self.shim is None and (remembers or not has_state(loss)):
+                return loss(*ordered, **self.call)
+            with NOTHING if remembers else Restored(loss), NOTHING if self.shim is None else self.shim():
+                return loss(*ordered, **self.call)
+        finally:
+            if settings is not None:
+                surroundings.put_back(settings)
 
 
 def _arguments(space: Space, case: Case, leaf: Tensor, target: Tensor) -> list[Tensor]:
     """The arguments of one call, those that are learned in the layout of the case."""
     parts = zip(space.cut(leaf, target), space.learned, strict=True)
     return [arrange(part, case.layout) if learned else part for part, learned in parts]
+
+
+def _left_alone(
+    seen: Observation, given: tuple[Tensor, Tensor], kept: tuple[Tensor, Tensor], gradient: bool
+) -> bool:
+    """Whether a call that has nothing odd about its backward, or that raised, left its arguments as they were."""
+    if seen.error is not None:
+        return True
+    leaf, target = given
+    unchanged = leaf.requires_grad is gradient and _same(leaf, kept[0]) and _same(target, kept[1])
+    return unchanged and seen.backward_error is None
 
 
 def _is_about_leaf(error: BaseException | None) -> bool:

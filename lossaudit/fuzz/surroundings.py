@@ -44,6 +44,7 @@ SETTINGS = (
     Setting("torch's gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
     Setting("torch's anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
 )
+READERS = tuple(setting.read for setting in SETTINGS)
 SEEDS = (
     Setting("the seed of torch's random numbers", torch.initial_seed, torch.manual_seed),
     Setting("Python's random numbers", random.getstate, random.setstate),
@@ -59,25 +60,15 @@ def seed_torch(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-class Kept:
-    """Puts the settings of torch back after a call, so that the next one is judged under the same."""
-
-    __slots__ = ("_before",)
-
-    def __enter__(self) -> None:
-        self._before = _settings()
-
-    def __exit__(self, *_: object) -> None:
-        if _settings() != self._before:
-            _put_back(self._before)
+def settings() -> list[Any]:
+    """The settings of torch as they are now."""
+    return [read() for read in READERS]
 
 
-def _settings() -> list[Any]:
-    return [setting.read() for setting in SETTINGS]
-
-
-def _put_back(values: list[Any]) -> None:
+def put_back(values: list[Any]) -> None:
     """Write what differs only: setting the deterministic flag loads torch's compiler, which takes seconds."""
+    if settings() == values:
+        return
     for setting, value in zip(SETTINGS, values, strict=True):
         if setting.read() != value:
             setting.write(value)
@@ -97,7 +88,7 @@ def traces(call: Callable[[], object]) -> Traces:
     A call that draws random numbers moves their state: that is no trace. Seeding is: the call then gives the same state
     whatever the state was before.
     """
-    settings = _settings()
+    before_all = settings()
     output = io.StringIO()
     states = []
     with (
@@ -111,12 +102,12 @@ def traces(call: Callable[[], object]) -> Traces:
             np.random.seed(seed)
             with contextlib.suppress(Exception, SystemExit):
                 call()
-            after = _settings()
+            after = settings()
             states.append([seed_setting.read() for seed_setting in SEEDS])
-            _put_back(settings)
+            put_back(before_all)
     changed = [
         f"{setting.name} from {before} to {now}"
-        for setting, before, now in zip(SETTINGS, settings, after, strict=True)
+        for setting, before, now in zip(SETTINGS, before_all, after, strict=True)
         if before != now
     ]
     changed += [

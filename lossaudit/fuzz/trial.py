@@ -72,6 +72,16 @@ class Session:
         """The target under its usual space."""
         return next(iter(self.subjects.values()))
 
+    def trials(self, cases: Sequence[Case], go_on: Callable[[], bool]) -> list[Trial]:
+        """Run cases of one space, as many as ``go_on`` allows."""
+        subject = self.subjects[cases[0].space]
+        seen = subject.observe_all(cases, go_on)
+        self.calls += len(seen)
+        return [
+            Trial(self, subject, case, observed, self.variant)
+            for case, observed in zip(cases, seen, strict=False)
+        ]
+
     def trial(self, case: Case, subject: Subject | None = None, variant: Variant | None = None) -> Trial:
         """Run one case."""
         used = subject or self.subjects[case.space]
@@ -95,7 +105,7 @@ class Trial:
         if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
-        if known is not None:
+        if known is not None and known.expected is not None:
             return known.expected
         try:
             return variants.expected(self.variant, self.case, gradient=True)

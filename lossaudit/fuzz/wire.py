@@ -69,10 +69,10 @@ class Request:
 class Blackboard:
     """What is being run now. Written before each call, so that it outlives a crash.
 
-    A count and a mark that says whether the call is still running, each at its own place, then the length and the text
-    of the state. The end of a call rewrites the first two only. It is written before each call: MessagePack costs a tenth
-    of JSON, and holds infinities; the file is mapped into memory, which outlives the process as well and spares the call
-    to the system.
+    A count, a mark that says whether the call is still running and its number, each at its own place, then the length and the
+    text of the states, of which the number picks one. The end of a call, and the next of several that were announced
+    together, rewrite the former only. It is written before each call: MessagePack costs a tenth of JSON, and holds infinities;
+    the file is mapped into memory, which outlives the process as well and spares the call to the system.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,19 +82,28 @@ class Blackboard:
 
     def write(self, state: dict[str, Any]) -> None:
         """Say what runs from now on."""
-        self.count += 1
-        text = msgspec.msgpack.encode(state)
+        self.write_all([state])
+        self.turn_to(0)
+
+    def write_all(self, states: list[dict[str, Any]]) -> None:
+        """Write down what will run, one after the other; nothing of it runs yet."""
+        self.idle()
+        text = msgspec.msgpack.encode(states)
         end = _TEXT + len(text)
         if end > len(self.page):
             self.page = self._mapped(2 * end)
         self.page[_TEXT:end] = text
         _LENGTH.pack_into(self.page, _HEAD.size, len(text))
-        _HEAD.pack_into(self.page, 0, self.count, True)  # last: whoever sees the count sees what it counts
+
+    def turn_to(self, number: int) -> None:
+        """Say which of the states that were written runs from now on."""
+        self.count += 1
+        _HEAD.pack_into(self.page, 0, self.count, True, number)  # whoever sees the count sees what it counts
 
     def idle(self) -> None:
         """Say that it came back, and nothing of the target runs now."""
         self.count += 1
-        _HEAD.pack_into(self.page, 0, self.count, False)
+        _HEAD.pack_into(self.page, 0, self.count, False, 0)
 
     def _mapped(self, size: int) -> mmap.mmap:
         with self.path.open("a+b") as file:
@@ -102,7 +111,7 @@ class Blackboard:
             return mmap.mmap(file.fileno(), size)
 
 
-_HEAD = struct.Struct("<Q?")
+_HEAD = struct.Struct("<Q?Q")
 _LENGTH = struct.Struct("<Q")
 _TEXT = _HEAD.size + _LENGTH.size
 _ROOM = 1 << 14
@@ -112,10 +121,10 @@ def read_blackboard(folder: Path) -> dict[str, Any]:
     """The state; empty while there is none, or while it is being written."""
     try:
         data = (folder / NOW).read_bytes()
-        count, running = _HEAD.unpack_from(data)
+        count, running, number = _HEAD.unpack_from(data)
         (size,) = _LENGTH.unpack_from(data, _HEAD.size)
-        state = msgspec.msgpack.decode(data[_TEXT : _TEXT + size]) if running else {"stage": IDLE}
-    except (OSError, ValueError, struct.error, msgspec.DecodeError):
+        state = msgspec.msgpack.decode(data[_TEXT : _TEXT + size])[number] if running else {"stage": IDLE}
+    except (OSError, ValueError, IndexError, KeyError, TypeError, struct.error, msgspec.DecodeError):
         return {}
     return {**state, "count": count} if count and isinstance(state, dict) else {}
 

@@ -100,6 +100,9 @@ class Contracts:
     loaders: dict[str, str] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
     splitters: dict[str, tuple[str, str]] = field(default_factory=dict)
+    factories: dict[str, str] = field(default_factory=dict)
+    results: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    distributions: dict[str, str] = field(default_factory=dict)
     samplers: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -158,6 +161,9 @@ class Contracts:
         for dataset in framework.datasets:
             self.datasets |= dict.fromkeys(dataset.names, dataset)
         self.splitters |= {name: (signature, part) for name, signature, part in framework.splitters}
+        self.factories |= dict(framework.factories)
+        self.results |= dict(framework.results)
+        self.distributions |= dict(framework.distributions)
         self.samplers |= set(framework.samplers)
         self.roots |= set(framework.roots)
         self._prefixes += framework.prefixes
@@ -172,6 +178,8 @@ class Contracts:
             *self.loaders,
             *self.datasets,
             *self.splitters,
+            *self.factories,
+            *self.distributions,
             *self.samplers,
         }
 

@@ -99,7 +99,7 @@ _OPS = (
     Op("chunk", "input, chunks, dim=0", "narrow", where="tm", result="list", methods=("split",), also=("torch.split",)),
     Op("unbind", "input, dim=0", "narrow", where="tm", result="list"),
     Op("cat", "tensors, dim=0", "same_kinds", "cat", where="t", also=("torch.concat", "torch.concatenate", "torch.vstack", "torch.hstack")),
-    Op("stack", "tensors, dim=0", "stacked", where="t"),
+    Op("stack", "tensors, dim=0", "stacked", "stack", where="t"),
     Op("where", "condition, input=None, other=None", "where", "broadcast", "promote", where="tm"),
     Op("masked_fill", "input, mask, value", "unknown", "same", where="tm"),
     Op("scatter", "input, dim, index, src=None, value=None, reduce=None", "scatter", "same", where="tm"),
@@ -218,7 +218,7 @@ _OPS = (
     Op("cuda_tensor", "data", "unknown", "data", "data", where="", detaches=True,
        also=("torch.cuda.FloatTensor", "torch.cuda.LongTensor")),
     Op("as_tensor", "data, dtype=None, device=None", "unknown", "data", "data", where="t", also=("torch.asarray",)),
-    Op("from_numpy", "ndarray", "unknown", where="t"),
+    Op("from_numpy", "ndarray: data", "unknown", "data", where="t"),
     Op("zeros", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),
     Op("ones", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),
     Op("empty", "*size, out=None, dtype=None, device=None, requires_grad=False", "data", "creation", "creation", where="t"),
@@ -411,6 +411,8 @@ FRAMEWORK = Framework(
         ("torch.cuda.amp.", "torch.amp."),
         ("torch.autograd.variable.", "torch.autograd."),
         ("torch.autograd.grad_mode.", "torch."),
+        *((f"torch.distributions.{module}.", "torch.distributions.")
+          for module in ("categorical", "one_hot_categorical", "multinomial", "relaxed_categorical")),
         ("torch.utils.data.dataset.", "torch.utils.data."),
         ("torch.utils.data.dataloader.", "torch.utils.data."),
         ("torch.utils.data.sampler.", "torch.utils.data."),
@@ -495,6 +497,13 @@ FRAMEWORK = Framework(
         Dataset(("torch.utils.data.ConcatDataset",), "datasets", "datasets"),
     ),
     splitters=(("torch.utils.data.random_split", "dataset, lengths, generator=None", "torch.utils.data.Subset"),),
+    distributions=(
+        *((f"torch.distributions.{name}", "probs=None, logits=None, validate_args=None")
+          for name in ("Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough")),
+        ("torch.distributions.Multinomial", "total_count=1, probs=None, logits=None, validate_args=None"),
+        *((f"torch.distributions.{name}", "temperature, probs=None, logits=None, validate_args=None")
+          for name in ("RelaxedOneHotCategorical", "ExpRelaxedCategorical")),
+    ),
     samplers=tuple(
         f"torch.utils.data.{name}" for name in
         ("RandomSampler", "SequentialSampler", "SubsetRandomSampler", "WeightedRandomSampler", "DistributedSampler")

@@ -250,6 +250,12 @@ class Framework:
     datasets: tuple[Dataset, ...] = ()
     splitters: tuple[tuple[str, str, str], ...] = ()
     """(function, signature, class): makes a list of objects of the class, each a part of the ``dataset``, one for each of the ``lengths``."""
+    factories: tuple[tuple[str, str], ...] = ()
+    """Function -> the class of the object that it makes."""
+    results: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(``class.method``, parts): returns a tuple of plain scalars (``int``, ``float``, ``bool``, ``str``) and of what is not known ("")."""
+    distributions: tuple[tuple[str, str], ...] = ()
+    """(class, signature of its constructor): a distribution over the classes that lie along the last dimension of ``probs`` or ``logits``."""
     samplers: tuple[str, ...] = ()
     """Classes that give a loader the indices of samples one by one; any other may give it those of whole batches."""
     vocabulary: tuple[str, ...] = field(default=())

@@ -25,7 +25,9 @@ from lossaudit.check.events import (
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.values import Site, Step
 
-MODULES = ("inputs", "targets", "focal", "modules", "reduction", "numerics", "training")
+MODULES = (
+    "inputs", "targets", "focal", "modules", "reduction", "numerics", "history", "devices", "steps", "bodies",
+)  # fmt: skip
 """The modules of this package that register detectors."""
 
 

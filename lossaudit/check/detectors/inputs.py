@@ -18,7 +18,7 @@ from lossaudit.check.detectors.remedies import (
     without_second_log_softmax,
 )
 from lossaudit.check.detectors.words import loss_label, loss_trail, made_words, op_label
-from lossaudit.check.events import Backward, LossCall, OpEvent, TrainedOp
+from lossaudit.check.events import Backward, DistributionMade, LossCall, OpEvent, TrainedOp
 from lossaudit.check.fixes.remedy import Remedy
 from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.gradients import is_cut, summands
@@ -274,13 +274,23 @@ def loss_of_softmax_over_the_batch(event: LossCall) -> Iterator[Hit]:
     if not (is_read_by_rows or by_target):
         return
     for one in _prediction(event):
-        if (
-            one.kind in _NORMALISED
-            and one.source.op in _SOFTMAX
-            and _place(one) == 0
-            and one.shape.least_rank >= 2
-        ):
+        if _runs_over_rows(one):
             yield _over_batch(one.source, "1" if event.loss.class_dim == 1 else None)
+
+
+@detector("LA108", DistributionMade, needs="softmax | log_softmax")
+def distribution_over_the_batch(event: DistributionMade) -> Iterator[Hit]:
+    """The softmax went over dimension 0 of two or more, and a distribution over classes reads these along the last one."""
+    for name in ("probs", "logits"):
+        for one in tensors(event.args.get(name)):
+            if _runs_over_rows(one):
+                yield _over_batch(one.source, "-1")
+
+
+def _runs_over_rows(one: Tensor) -> bool:
+    """Whether it comes from a softmax over dimension 0, and has others."""
+    is_normalised = one.kind in _NORMALISED and one.source.op in _SOFTMAX
+    return is_normalised and _place(one) == 0 and one.shape.least_rank >= 2
 
 
 _NORMALISED = (Kind.PROBABILITY, Kind.LOG_PROBABILITY)

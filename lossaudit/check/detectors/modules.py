@@ -110,8 +110,8 @@ def _is_rescaled(term: Tensor) -> bool:
 
 def _meets(term: Tensor, name: str, kept: Tensor, labels: set[Key]) -> bool:
     """Whether ``term`` needs ``kept`` on the device of another operand, and ``kept`` is no single number."""
-    if name == "weight" and term.op in ("cross_entropy", "nll_loss"):
-        return True
+    if name in ("weight", "pos_weight") and term.kind is Kind.LOSS:
+        return term.op in ("cross_entropy", "nll_loss") or _has_dimensions(kept)
     if term.op == "getitem" and name == "input":
         index = term.arg("index")
         return (isinstance(index, Tensor) and index.op != "size") or key_of(index) in labels

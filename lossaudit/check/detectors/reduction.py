@@ -369,14 +369,20 @@ def _splits_classes(event: FunctionReturn | Backward, mask: Tensor) -> bool:
     own = _root(mask)
     subject = own.arg("input")
     seen = (one for value in tensors(event.value) for one in walk_terms(value) if one.kind is Kind.HARD)
-    return any(one.arg("input") is subject and one.op in _COMPARISONS and _differs(one, own) for one in seen)
+    return any(one.arg("input") is subject and _may_part(own, one) for one in seen)
 
 
 _COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")
 
 
-def _differs(one: Tensor, other: Tensor) -> bool:
-    return one.op != other.op or constant(one.arg("other")) != constant(other.arg("other"))
+def _may_part(mask: Tensor, other: Tensor) -> bool:
+    """Whether ``other`` may be about a part that ``mask`` leaves out; a mask of what is not 255 leaves out no 1."""
+    if other.op not in _COMPARISONS:
+        return False
+    left, right = constant(mask.arg("other")), constant(other.arg("other"))
+    if (mask.op, other.op) == ("ne", "eq") and NotImplemented not in (left, right):
+        return left == right
+    return mask.op != other.op or left != right
 
 
 def _shares_leaf(value: Value, mask: Tensor) -> bool:

@@ -322,8 +322,11 @@ def swapped_loss_arguments(event: LossCall) -> Iterator[Hit]:
     is_predicted = all(one.kind in _PREDICTED and _is_predicted(one) for one in targets)
     if not is_predicted:
         return
-    if all(_is_label(one) for one in feasible(given)) or (
-        is_impossible and all(_is_data(one) for one in feasible(given))
+    is_only_trained = not event.in_inference and not any(one.detached or one.unrecorded for one in targets)
+    if (
+        all(_is_label(one) for one in feasible(given))
+        or (is_impossible and all(_is_data(one) for one in feasible(given)))
+        or (is_only_trained and all(_is_loaded(one) for one in feasible(given)))
     ):
         source = targets[0].source
         message = f"the prediction is the target of {loss_label(event)}, and the labels are its input: the arguments are swapped"
@@ -344,18 +347,26 @@ def _is_label(value: Value) -> bool:
 
 def _is_data(value: Value) -> bool:
     """What a caller passed or a loader yields, converted or reshaped at most."""
-    if _is_label(value):
-        return True
+    made = _handed_in(value)
+    return _is_label(value) or (
+        made is not None and bool(made.argument or made.data or made.origin == ITERATED)
+    )
+
+
+def _is_loaded(value: Value) -> bool:
+    """What a loader yields: nothing trains it, and were it the prediction, nothing were trained."""
+    made = _handed_in(value)
+    return made is not None and (made.data or made.origin == ITERATED)
+
+
+def _handed_in(value: Value) -> Unknown | None:
+    """Of what came from outside the value that it was at first, before conversions, changes of layout and a choice of parts."""
     made = value
     while isinstance(made, Tensor) and (made.op in CONVERSIONS or made.op in LAYOUT or made.op == "getitem"):
         made = made.arg("input") or UNKNOWN
     while isinstance(made, Unknown) and made.of is not None:
         made = made.of
-    return (
-        isinstance(made, Unknown)
-        and not made.foreign
-        and bool(made.argument or made.data or made.origin == ITERATED)
-    )
+    return made if isinstance(made, Unknown) and not made.foreign else None
 
 
 # LA209: padding that counts ---------------------------------------------------------------------------------------

@@ -170,12 +170,26 @@ def _enumerate(interp: Interpreter, frame: Frame, arguments: Arguments, site: Si
 
 
 def _zip(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
+    if arguments.open_from is not None:
+        return _turned(
+            [one for row in arguments.positional for one in alternatives(row) if one is not ABSENT]
+        )
     columns = [interp.elements(value) for value in arguments.positional]
-    if not columns or arguments.open_from is not None:
+    if not columns:
         return ListVal([], UNKNOWN)
     if all(column.rest is None for column in columns):
         return ListVal([TupleVal(row) for row in zip(*(column.items for column in columns), strict=False)])
     return ListVal([], TupleVal(tuple(interp.any_element(column) for column in columns)))
+
+
+def _turned(rows: list[Value]) -> Value:
+    """``zip(*rows)`` of any number of records: a column for each field."""
+    records = [row for row in rows if isinstance(row, TupleVal) and row.rest is None]
+    widths = {len(record.items) for record in records}
+    if len(records) < len(rows) or len(widths) != 1:
+        return ListVal([], UNKNOWN)
+    fields = zip(*(record.items for record in records), strict=True)
+    return ListVal([TupleVal((), rest=join(field)) for field in fields])
 
 
 def _listing(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
@@ -255,6 +269,16 @@ def _sum(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) ->
 
 def _next(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
     return interp.any_element(interp.elements(arguments.positional[0])) if arguments.positional else UNKNOWN
+
+
+def _drawn(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
+    """``random.sample(population, k)``: some of its elements."""
+    more = interp.elements(arguments.positional[0]) if arguments.positional else ListVal([], UNKNOWN)
+    return ListVal([], interp.any_element(more))
+
+
+def _scalar(origin: str) -> Special:
+    return lambda interp, frame, arguments, site: Unknown(origin=origin)
 
 
 def _first(interp: Interpreter, frame: Frame, arguments: Arguments, site: Site) -> Value:
@@ -411,5 +435,7 @@ FUNCTIONS: dict[str, Special] = {
     "itertools.chain": _chain, "itertools.cycle": _first, "copy.deepcopy": _copied, "copy.copy": _copied,
     "functools.wraps": lambda *_: External("functools.identity"), "functools.identity": _first,
     "tqdm.tqdm": _first, "tqdm.auto.tqdm": _first, "tqdm.notebook.tqdm": _first, "rich.progress.track": _first,
+    "random.sample": _drawn, "random.choices": _drawn, "random.choice": _next, "random.randint": _scalar("int"),
+    "random.randrange": _scalar("int"), "random.random": _scalar("float"), "random.uniform": _scalar("float"),
     "torch.device": _device, "importlib.import_module": _import_module, "typing.cast": lambda i, f, a, s: (a.positional or [UNKNOWN])[-1],
 }  # fmt: skip

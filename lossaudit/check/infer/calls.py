@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.contracts.schema import parse_signature
-from lossaudit.check.events import BaseInit, Construct, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, builtins, datasets, functional, methods, objects, visits
+from lossaudit.check.events import BaseInit, Construct, DistributionMade, ExternalCall, FunctionReturn
+from lossaudit.check.infer import acts, arrays, builtins, datasets, functional, methods, objects, visits
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
-from lossaudit.check.infer.transfer import dtype_of
-from lossaudit.check.kinds import Dtype, Kind
+from lossaudit.check.kinds import Kind
 from lossaudit.check.reasoning.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
@@ -89,8 +88,7 @@ def call_value(interp: Interpreter, frame: Frame, callee: Value, arguments: Argu
 
 def _call_unknown(interp: Interpreter, callee: Unknown, arguments: Arguments, site: Site) -> Value:
     if callee.foreign:
-        dtype = dtype_of(next(iter(arguments.all_values()), None)) if callee.name == "astype" else None
-        return Unknown(foreign=True, owner=callee, dtype=dtype or Dtype.UNKNOWN)
+        return arrays.method(callee, arguments)
     acts.unknown_call(interp, callee, arguments, site)
     first = arguments.positional[0] if len(arguments.positional) == 1 else None
     if (
@@ -435,6 +433,8 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         return apply_loss(interp, frame, entry.loss, bound, site, preset=arguments.preset)
     if entry is not None or name in contracts.containers or name in contracts.module_bases:
         return build_external(interp, frame, name, arguments, site)
+    if name in contracts.factories:
+        return build_external(interp, frame, contracts.factories[name], arguments, site)
     handed = _handed_through(interp, frame, name, arguments, site)
     if handed is not None:
         return handed
@@ -446,13 +446,22 @@ def call_external(interp: Interpreter, frame: Frame, name: str, arguments: Argum
         made = _call_on_class(interp, frame, name, arguments, site)
     if made is not None:
         return made
+    return _call_unseen(interp, frame, name, arguments, site)
+
+
+def _call_unseen(interp: Interpreter, frame: Frame, name: str, arguments: Arguments, site: Site) -> Value:
+    """Call something of which no more is known than what it is named."""
+    contracts = interp.contracts
     interp.emit(ExternalCall, lambda: _external_call(frame, name, None, arguments, site))
     acts.external_call(interp, name, None, arguments, site)
+    if name in contracts.distributions:
+        bound = bind(contracts.distributions[name], arguments)
+        interp.emit(DistributionMade, lambda: DistributionMade(site, frame.contexts, bound))
     if name in contracts.refusals:
         signature, parameter = contracts.refusals[name]
         frame.guards += (TupleVal((bind(signature, arguments).get(parameter, UNKNOWN),)),)
     if contracts.is_foreign(name):
-        return Unknown(origin=name, foreign=True, owner=_foreign_argument(arguments), site=site)
+        return arrays.called(name, arguments, site)
     builds = name.rpartition(".")[2][:1].isupper() or name in contracts.contexts
     return build_external(interp, frame, name, arguments, site) if builds else Unknown(origin=name, site=site)
 
@@ -497,11 +506,6 @@ def _call_on_class(
     if method in interp.contracts.builders and interp.contracts.is_module_class(owner):
         return build_external(interp, frame, owner, Arguments(open_from=0, open_keywords=True), site)
     return None
-
-
-def _foreign_argument(arguments: Arguments) -> Value | None:
-    """The array that a foreign function was given: what it returns was computed from it."""
-    return next((one for one in arguments.positional if isinstance(one, Unknown) and one.foreign), None)
 
 
 def _run_base(interp: Interpreter, frame: Frame, base: str, arguments: Arguments, site: Site) -> Value:

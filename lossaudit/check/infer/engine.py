@@ -802,7 +802,7 @@ def _tables(module: Module) -> Iterator[DictVal]:
 def _part_of(value: Unknown) -> Unknown:
     """What an unknown value yields: the parts of one such part are the same value, so that a batch is known by identity."""
     if value.foreign or value.data or value.origin == ITERATED:
-        return value
+        return value.unshaped()
     return Unknown(origin=ITERATED, parameter=value.parameter)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
-from lossaudit.check.infer import acts, calls, datasets, objects
+from lossaudit.check.infer import acts, arrays, calls, datasets, objects
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Scope
@@ -129,7 +129,7 @@ def binary(interp: Interpreter, frame: Frame, op: str, left: Value, right: Value
         return UNKNOWN
     for side, other in ((left, right), (right, left)):
         if isinstance(side, Unknown) and side.foreign and not _is_surely_a_tensor(other):
-            return side
+            return arrays.combined(side, other)
     if isinstance(left, Instance) or isinstance(right, Instance):
         return UNKNOWN
     if op in ("+", "-") and isinstance(left, Tensor):
@@ -372,7 +372,9 @@ def get_item(interp: Interpreter, frame: Frame, value: Value, index: Value, site
         return _instance_item(interp, frame, value, index, site)
     if isinstance(value, Unknown) and not value.foreign:
         return _unknown_item(value, index, site)
-    return value if isinstance(value, (Unknown, External)) else UNKNOWN
+    if isinstance(value, Unknown):
+        return arrays.item(value, index)
+    return value if isinstance(value, External) else UNKNOWN
 
 
 def _unknown_item(value: Unknown, index: Value, site: Site) -> Value:

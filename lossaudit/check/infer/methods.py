@@ -14,6 +14,7 @@ from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, back_propagate, bind
 from lossaudit.check.values import (
     NONE,
+    PARAMETERS,
     SETTINGS,
     UNKNOWN,
     ClassVal,
@@ -84,7 +85,7 @@ def _tensor_method(
     if isinstance(receiver, Unknown) and (receiver.foreign or name in interp.project_methods):
         if name == "backward":
             acts.opaque(interp, site)
-        return receiver if receiver.foreign else UNKNOWN
+        return receiver.unshaped() if receiver.foreign else UNKNOWN
     op, is_inplace = find_op(interp.contracts, name)
     if op is None:
         return UNKNOWN
@@ -172,6 +173,9 @@ def _instance_method(
         back_propagate(interp, frame, arguments.positional[0], site, through=receiver)
     else:
         acts.external_call(interp, dotted, receiver, arguments, site)
+    parts = interp.contracts.results.get(dotted)
+    if parts is not None:
+        return TupleVal(tuple(Unknown(origin=part) for part in parts))
     return Unknown(origin=SETTINGS) if dotted == "argparse.ArgumentParser.parse_args" else UNKNOWN
 
 
@@ -293,14 +297,15 @@ def _values(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Va
     return ListVal(list(receiver.items), rest=UNKNOWN if receiver.open_items else None)
 
 
-def _unregistered(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
-    return UNKNOWN
+def _parameters(interp: Interpreter, receiver: Instance, arguments: Arguments) -> Value:
+    """What a module trains: nothing is known of it but whose it is."""
+    return Unknown(owner=receiver, name=PARAMETERS)
 
 
 _MODULE_METHODS: dict[str, Callable[[Interpreter, Instance, Arguments], Value]] = {
     "train": _train, "eval": _eval, "add_module": _add_member, "register_module": _add_member,
     "register_buffer": _add_member, "register_parameter": _add_member, "append": _append, "add": _append, "extend": _extend,
-    "insert": _insert, "pop": _pop_module, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _unregistered,
+    "insert": _insert, "pop": _pop_module, "add_sublayer": _add_member, "children": _children, "values": _values, "parameters": _parameters,
 }  # fmt: skip
 
 

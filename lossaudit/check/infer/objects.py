@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass
 from lossaudit.check.events import AttrAssign, Construct
-from lossaudit.check.infer import acts, calls
+from lossaudit.check.infer import acts, arrays, calls
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, bind, shape_value
@@ -85,7 +85,7 @@ def _plain_attribute(interp: Interpreter, frame: Frame, value: Value, name: str,
 
 def _unknown_attribute(interp: Interpreter, frame: Frame, value: Unknown, name: str, site: Site) -> Value:
     if value.foreign:
-        return Unknown(foreign=True, owner=value, name=name, site=site)
+        return arrays.attribute(value, name, site)
     if name in ("device", "pad_token_id"):
         return Unknown(origin=name)
     if name == "shape":

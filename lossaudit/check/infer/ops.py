@@ -11,7 +11,7 @@ from lossaudit.check.events import Backward, LossCall, OpEvent
 from lossaudit.check.infer.autocast import mixed_dtype
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.transfer import KIND_RULES, SHAPE_RULES, KindFact, result_dtype
-from lossaudit.check.kinds import Kind, Shape
+from lossaudit.check.kinds import Dtype, Kind, Shape
 from lossaudit.check.reasoning.losses import TRAINABLE
 from lossaudit.check.reasoning.reductions import reduction_of
 from lossaudit.check.reasoning.trace import Act
@@ -106,7 +106,8 @@ def apply_op(
                 results.append(made)
         return join(results)
     if isinstance(operand, Unknown) and operand.foreign and not certain:
-        return operand  # arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
+        # Arithmetic of another library's arrays; a function or layer of ours would make a tensor of them
+        return replace(operand.unshaped(), dtype=Dtype.BOOL) if op.dtype == "bool" else operand.unshaped()
     term = make_term(interp, frame, op, args, site, certain=certain, module=module)
     interp.emit(OpEvent, lambda: OpEvent(site, frame.contexts, term), op.name)
     if op.activation is not None:
@@ -216,7 +217,7 @@ def _result(interp: Interpreter, frame: Frame, op: Op, term: Tensor, args: dict[
     if kind == "list":
         return ListVal([], rest=term)
     if kind == "foreign":
-        return Unknown(foreign=True, owner=term)
+        return Unknown(foreign=True, owner=term, shape=term.shape)
     if kind == "backward":
         start = None if constant(args.get("gradient")) is None else args.get("gradient")
         keeps = any(

@@ -6,10 +6,11 @@ contracts say which operation follows which rule.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape
+from lossaudit.check.kinds import ANY_SHAPE, Dim, Dtype, Kind, Shape, join_shapes
 from lossaudit.check.reasoning.forms import KINDS, Form, form_of, is_softplus
 from lossaudit.check.values import (
     Const,
@@ -686,7 +687,8 @@ def _may_be_mask(index: Tensor) -> bool:
 _MAX_STEPS = 50
 
 
-def _creation_shape(args: Args, shape: Shape) -> Shape:
+def creation_shape(args: Args, shape: Shape) -> Shape:
+    """The shape of ``zeros(*size)`` and its like: the lengths that were given one by one or as one tuple."""
     dims = sequence(args.get("size"))
     if (
         dims is not None
@@ -737,22 +739,29 @@ def _sized_shape(args: Args, shape: Shape) -> Shape:
     is_length = integer(given) is not None or (
         isinstance(given, Unknown) and given.origin.startswith(("size", "int"))
     )
-    return Shape((_dim(given),), exact=True) if is_length else _data_shape(args, shape)
+    return Shape((_dim(given),), exact=True) if is_length else data_shape(args, shape)
 
 
-def _data_shape(args: Args, shape: Shape) -> Shape:
+def data_shape(args: Args, shape: Shape) -> Shape:
+    """Lists of lists of numbers, or of arrays whose shapes are known."""
     dims: list[Dim] = []
     value = args.get("data")
     while isinstance(value, (ListVal, TupleVal)) and (value.items or value.rest is not None):
         dims.append(len(value.items) if value.rest is None else None)
         value = value.rest if value.rest is not None else value.items[0]
-    return Shape(tuple(dims), exact=True) if dims and _is_number(value) else ANY_SHAPE
+    if isinstance(value, Unknown) and value.foreign:
+        return Shape((*dims, *value.shape.dims), value.shape.exact)
+    if not _is_number(value):
+        return Shape((None,) * len(dims), exact=False)
+    return Shape(tuple(dims), exact=True) if dims else ANY_SHAPE
 
 
 def _is_number(value: Value | None) -> bool:
     """A number, or what arithmetic with numbers made: ``torch.tensor`` takes no tensors apart."""
     if isinstance(value, Union):
         return all(_is_number(one) for one in feasible(value))
+    if isinstance(value, Unknown):
+        return value.is_scalar
     return number(value) is not None or (isinstance(value, Tensor) and value.op in _ARITHMETIC)
 
 
@@ -776,11 +785,30 @@ def _pool_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _cat_shape(args: Args, shape: Shape) -> Shape:
-    """As many dimensions as the part that has most: parts with fewer are empty, or there are none."""
-    parts = [common_shape(part).least_rank for part in _list_items(args.get("tensors"))]
+    """As many dimensions as the part that has most: parts with fewer are empty vectors, or there are none."""
+    parts = [common_shape(part) for part in _list_items(args.get("tensors"))]
     axis = integer(args.get("dim"))
-    least = max([*parts, 0 if axis is None else axis + 1])
+    whole = next((part for part in parts if part.exact and len(part.dims) > 1), None)
+    if whole is not None:
+        dims = tuple(
+            one if axis is not None and place != whole.index(axis) else None
+            for place, one in enumerate(whole.dims)
+        )
+        return Shape(dims, exact=True)
+    least = max([*(part.least_rank for part in parts), 0 if axis is None else axis + 1])
     return Shape((None,) * least, exact=False)
+
+
+def _stack_shape(args: Args, shape: Shape) -> Shape:
+    """One dimension more than the parts have; how many parts there are is not known of a list that a loop filled."""
+    parts = [common_shape(part) for part in _list_items(args.get("tensors"))]
+    part = functools.reduce(join_shapes, parts) if parts else ANY_SHAPE
+    axis = integer(args.get("dim"))
+    place = None if axis is None else axis if axis >= 0 else len(part.dims) + 1 + axis
+    if part.exact and place is not None and 0 <= place <= len(part.dims):
+        return Shape((*part.dims[:place], None, *part.dims[place:]), exact=True)
+    dims = part.dims if axis == 0 else (None,) * len(part.dims)
+    return Shape((None, *dims), part.exact)
 
 
 def _like_index(args: Args, shape: Shape) -> Shape:
@@ -825,9 +853,9 @@ SHAPE_RULES: dict[str, ShapeRule] = {
     "matmul": _matmul_shape, "matrix_product": _matrix_product_shape, "linear": _linear_shape, "conv1": _conv_shape(1), "conv2": _conv_shape(2), "conv3": _conv_shape(3), "flatten": _flatten_shape, "view": _view_shape,
     "squeeze": _squeeze_shape, "unsqueeze": _unsqueeze_shape, "permute": _permute_shape,
     "transpose": _transpose_shape, "reduce": _reduce_shape, "reduce_dim": _reduce_dim_shape,
-    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": _creation_shape, "full": _full_shape,
-    "randint": _randint_shape, "data": _data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
-    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape,
+    "broadcast": _broadcast_shape, "getitem": _getitem_shape, "creation": creation_shape, "full": _full_shape,
+    "randint": _randint_shape, "data": data_shape, "sized": _sized_shape, "embedding": _embedding_shape, "one_hot": _one_hot_shape,
+    "pool": _pool_shape, "like_index": _like_index, "like_other": _like_other, "t": _t_shape, "cat": _cat_shape, "stack": _stack_shape,
     "recurrent": _recurrent_shape, "batch_first": _batch_first_shape,
 }  # fmt: skip
 

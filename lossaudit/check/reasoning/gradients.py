@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lossaudit.check.kinds import Kind
+from lossaudit.check.contracts import LayerClass
+from lossaudit.check.kinds import Dtype, Kind
 from lossaudit.check.reasoning.losses import TRAINABLE
 from lossaudit.check.reasoning.terms import LIMIT, reads_layers, weighted_terms
+from lossaudit.check.reasoning.trace import is_optimizer
 from lossaudit.check.values import (
+    ITERATED,
+    PARAMETERS,
+    ClassVal,
     Const,
     DictVal,
+    Instance,
     ListVal,
     Tensor,
     TupleVal,
@@ -35,16 +41,24 @@ _NOT_VALUES = ("size", "int", "float", "bool", "str", "number")
 
 @dataclass(slots=True)
 class Obstacles:
-    """What stands between a value and everything trained. ``open`` says that a gradient may pass after all."""
+    """What stands between a value and everything trained. ``open`` says that a gradient may pass after all.
+
+    ``layers`` are the ones that the search passed, by identity, if it was to pass them.
+    """
 
     open: bool = False
+    layers: set[int] = field(default_factory=set)
     cuts: list[Tensor] = field(default_factory=list)
     unrecorded: list[Tensor] = field(default_factory=list)
     decides: bool = False
 
 
-def obstacles(value: Value) -> Obstacles:
-    """Follow every way down from ``value`` until it is cut off or may be open. What is not certain is open."""
+def obstacles(value: Value, *, past_layers: bool = False) -> Obstacles:
+    """Follow every way down from ``value`` until it is cut off or may be open. What is not certain is open.
+
+    ``past_layers`` goes on below the layers of known modules: it is asked which of them a gradient reaches. What a loop over a
+    handed-in iterable yields is then data: a graph that was made before the loop could be used once only.
+    """
     found = Obstacles()
     stack: list[tuple[Value, bool]] = [(_without_flag(one), False) for one in feasible(value)]
     itself = {id(part) for one, _ in stack if isinstance(one, Tensor) for part in weighted_terms(one)}
@@ -59,10 +73,14 @@ def obstacles(value: Value) -> Obstacles:
         elif isinstance(one, Tensor):
             if _asks_for_gradient(one) and id(one) not in itself and not reads_layers(one):
                 found.open = True  # a leaf made of data: the gradient of an input is wanted
+            elif past_layers and is_layer(one) and not one.unrecorded:
+                found.layers.add(id(one.module))
+                stack += _operands(one, is_target=False)
             else:
                 stack += _below(found, one, is_target)
         elif isinstance(one, Unknown):
-            _judge_unknown(found, one, is_target)
+            if not (past_layers and one.origin == ITERATED):
+                _judge_unknown(found, one, is_target)
         else:
             stack += [(part, is_target) for part in parts(one)]
     return found
@@ -141,14 +159,37 @@ def _is_computed(value: Value) -> bool:
     return False
 
 
+def is_computed_from(term: Tensor, wanted: set[int]) -> bool:
+    """Whether one of ``wanted`` went into ``term``, also through what an unknown function was given; decisions have no slope."""
+    stack: list[Value] = [term]
+    seen: set[int] = set()
+    while stack and len(seen) < LIMIT:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            if value.ident in wanted:
+                return True
+            has_slope = not is_cut(value) and value.dtype not in (Dtype.INT, Dtype.BOOL)
+            stack += value.args.values() if has_slope else ()
+        else:
+            stack += value.given if isinstance(value, Unknown) else parts(value)
+    return False
+
+
 def _has_forgotten(term: Tensor) -> bool:
     """Whether the term lies so deep that it does not know its operands any more."""
     return not term.args and term.op not in _MAKES_DATA
 
 
+def is_layer(term: Tensor) -> bool:
+    """Whether a module with weights made it."""
+    return term.module is not None and term.op in TRAINABLE
+
+
 def _may_be_leaf(term: Tensor) -> bool:
-    is_layer = term.module is not None and term.op in TRAINABLE
-    return is_layer or _asks_for_gradient(term) or term.op in ("parameter", "opaque")
+    return is_layer(term) or _asks_for_gradient(term) or term.op in ("parameter", "opaque")
 
 
 def _asks_for_gradient(term: Tensor) -> bool:
@@ -159,9 +200,12 @@ def _operands(term: Tensor, is_target: bool) -> list[tuple[Value, bool]]:
     if term.kind is Kind.LOSS:
         first = next(iter(term.args), "")
         return [(value, is_target or name != first) for name, value in term.args.items()]
-    return [
-        (value, is_target) for name, value in term.args.items() if (term.op, name) != ("grad_scale", "by")
-    ]
+    return [(value, is_target) for name, value in term.args.items() if not _is_setting_of(term, name)]
+
+
+def _is_setting_of(term: Tensor, name: str) -> bool:
+    """Where a result lies, its type, its scale: no gradient goes there, even if a tensor says it (``x.to(other)``)."""
+    return name in ("device", "dtype") or (term.op, name) in (("grad_scale", "by"), ("to", "args"))
 
 
 def parts(value: Value) -> list[Value]:
@@ -171,6 +215,45 @@ def parts(value: Value) -> list[Value]:
     if isinstance(value, (TupleVal, ListVal)):
         return [*value.items, *([value.rest] if value.rest is not None else [])]
     return list(value.entries.values()) if isinstance(value, DictVal) else []
+
+
+def layers_of(module: Instance) -> set[int] | None:
+    """The identities of the layers with weights inside of ``module``; None where it may hold others that are not known."""
+    found: set[int] = set()
+    stack: list[Value] = [module]
+    seen: set[int] = set()
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if len(seen) > LIMIT or _may_hide_layers(value):
+            return None
+        if isinstance(value, Instance):
+            if isinstance(value.entry, LayerClass) and value.entry.layer.op in TRAINABLE:
+                found.add(id(value))
+            stack += [*value.attrs.values(), *(value.items or ())]
+        else:
+            stack += parts(value)
+    return found
+
+
+def held_layers(optimizer: Value | None) -> set[int]:
+    """The layers whose parameters an optimizer was given; none where it may hold others, and of anything else."""
+    if not isinstance(optimizer, Instance) or not is_optimizer(optimizer):
+        return set()
+    given = optimizer.bound.get("argument 0", optimizer.bound.get("params"))
+    module = given.owner if isinstance(given, Unknown) and given.name == PARAMETERS else None
+    return (layers_of(module) if isinstance(module, Instance) else None) or set()
+
+
+def _may_hide_layers(value: Value) -> bool:
+    if isinstance(value, Unknown):
+        return not (value.is_scalar or value.is_setting)
+    if not isinstance(value, Instance):
+        return False
+    is_known = isinstance(value.cls, ClassVal) or value.entry is not None or bool(value.container)
+    return value.open_items or not is_known
 
 
 def first_cuts(cuts: list[Tensor]) -> list[Tensor]:
@@ -215,7 +298,7 @@ def _lost_at(cut: Tensor) -> tuple[bool, list[Tensor]]:
                 continue
             if is_cut(value):
                 deeper.append(value)
-            elif value.module is not None and value.op in TRAINABLE:
+            elif is_layer(value):
                 return True, []
             elif value.op not in _MAKES_DATA:
                 stack += [operand for operand, _ in _operands(value, is_target=False)]

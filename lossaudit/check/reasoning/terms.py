@@ -24,6 +24,8 @@ from lossaudit.check.values import (
 
 LIMIT = 400
 """How many terms a question may look at."""
+NUMBERS = ("size", "numel", "item", "tolist")
+"""Operations that give plain numbers: they lie on no device, and no gradient goes through them."""
 
 _WEIGHTED = ("add", "sub", "mul", "div", "sum", "mean", "neg")
 

@@ -230,6 +230,22 @@ def _says_something(sequence: Sequence) -> bool:
     return sequence.leaves or bool(sequence.items)
 
 
+def stepping_loop(loop: Nested) -> tuple[list[Act], list[Instance]] | None:
+    """The acts of the last pass and the optimizers that step in it, if the same objects stepped in the pass before."""
+    if len(loop.passes) < 2:
+        return None
+    first, last = (list(all_acts(one)) for one in loop.passes[-2:])
+    before = {id(act.value) for act in first if act.kind == "step"}
+    optimizers = {
+        id(act.value): act.value
+        for act in last
+        if act.kind == "step" and isinstance(act.value, Instance) and id(act.value) in before
+    }
+    if not optimizers or len(optimizers) < len({id(act.value) for act in last if act.kind == "step"}):
+        return None
+    return last, list(optimizers.values())
+
+
 def is_optimizer(value: Value | None) -> bool:
     """An optimizer of the framework itself, whose methods are known."""
     name = value.cls.name if isinstance(value, Instance) else ""

@@ -38,13 +38,13 @@ def _scores(structure: Structure, generator: Generator, _: Params) -> tuple[Tens
     target = _labels(structure, generator)
     profile = structure.magnitude
     if profile in {"right", "wrong"}:
-        sign = torch.where(target >= 0.5, 1.0, -1.0).double()
-        return sign * (structure.scale if profile == "right" else -structure.scale), target
+        size = structure.scale if profile == "right" else -structure.scale
+        return torch.full_like(target, -size).masked_fill_(target >= 0.5, size), target
     shape = _shape(structure)
     if profile == "zeros":
         return torch.zeros(shape, dtype=torch.float64), target
     scores = fill.ordinary(shape, generator)
-    return scores * structure.scale if profile == "large" else scores, target
+    return scores.mul_(structure.scale) if profile == "large" else scores, target
 
 
 def _probabilities(structure: Structure, generator: Generator, _: Params) -> tuple[Tensor, Tensor]:

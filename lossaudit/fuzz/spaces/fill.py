@@ -27,8 +27,18 @@ def signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 def one_hot(indices: Tensor, classes: int) -> Tensor:
     """One-hot rows with the classes at dimension 1; an index outside the classes counts as class 0."""
-    inside = torch.where((indices >= 0) & (indices < classes), indices, torch.zeros_like(indices))
-    return torch.nn.functional.one_hot(inside, classes).movedim(-1, 1).double()
+    return torch.nn.functional.one_hot(_inside(indices, classes), classes).movedim(-1, 1).double()
+
+
+def _inside(indices: Tensor, classes: int) -> Tensor:
+    """Indices of classes; one outside of these is 0."""
+    return indices.masked_fill(indices >= classes, 0).clamp_(min=0)
+
+
+def _confident(shape: tuple[int, ...], favoured: Tensor, scale: float) -> Tensor:
+    """``scale`` for the favoured class, ``-scale`` for the others."""
+    scores = torch.full(shape, -scale, dtype=torch.float64)
+    return scores.scatter_(1, favoured.unsqueeze(1), scale)
 
 
 def class_indices(structure: Structure, generator: Generator, params: Params) -> Tensor:
@@ -36,7 +46,7 @@ def class_indices(structure: Structure, generator: Generator, params: Params) ->
     shape = (structure.batch, *structure.extra)
     indices = torch.randint(0, structure.classes, shape, generator=generator)
     if structure.targets == "all-equal":
-        return torch.full(shape, int(indices.flatten()[0]))
+        return torch.full(shape, int(indices.view(-1)[0]))
     ignored = params.get("ignore_index")
     if ignored is None:
         return indices
@@ -71,11 +81,11 @@ def logits(structure: Structure, true: Tensor, generator: Generator) -> Tensor:
     shape = (structure.batch, classes, *structure.extra)
     profile = structure.magnitude
     if profile == "right":
-        return scale * (2 * one_hot(true, classes) - 1)
+        return _confident(shape, _inside(true, classes), scale)
     if profile == "wrong":
-        return scale * (2 * one_hot((true + 1) % classes, classes) - 1)
+        return _confident(shape, (true + 1).remainder_(classes), scale)
     if profile == "large":
-        return ordinary(shape, generator) * scale
+        return ordinary(shape, generator).mul_(scale)
     if profile == "zeros":
         return torch.zeros(shape, dtype=torch.float64)
     if profile == "ties":
