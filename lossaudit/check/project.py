@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -64,6 +64,20 @@ class Project:
     def module(self, path: Path) -> Module:
         """The module of a file (its code is loaded by :meth:`load`)."""
         return self._at(Place(self._library.where(path)))
+
+    def own(self, module: Module) -> Module:
+        """The module of the same file as this project sees it: ``module`` may be another one's."""
+        return self._at(Place(module.path, module.is_namespace))
+
+    def borrow(self, module: Module, other: Module, named: Iterable[Module]) -> None:
+        """Let a module be what it is to another project, which named these files meanwhile."""
+        module.parsed, module.scope, module.state = other.parsed, other.scope, other.state
+        for one in named:
+            self.own(one)
+
+    def note(self, asked: Questions) -> None:
+        """What else the disk was asked."""
+        self._asked.add(asked)
 
     def load(self, module: Module) -> ir.ModuleIR | None:
         """The compact form of a module; None (and ``module.error``) where it cannot be read."""

@@ -24,6 +24,8 @@ from lossaudit.check.contracts.user import Declared
 from lossaudit.check.detectors import Detectors, Hit
 from lossaudit.check.fixes.make import Desk, joined_fix, make_fix
 from lossaudit.check.infer.engine import Interpreter, Tools
+from lossaudit.check.infer.heap import Heap
+from lossaudit.check.infer.imports import Imports
 from lossaudit.check.infer.reach import signs_of_words
 from lossaudit.check.library import Library
 from lossaudit.check.positions import Positions
@@ -146,6 +148,7 @@ class Workshop:
         contracts = load_contracts(setup.frameworks, setup.declared)
         self.tools = Tools(contracts, Detectors(setup.select), setup.methods, signs_of_words(contracts))
         self.library = Library(setup.given, setup.roots, setup.sources)
+        self.imports = None if contracts.declared else Imports(self.library, self.tools)
         self.placer = Placer(self.library, contracts)
 
     def batch(self, tasks: Sequence[Task]) -> Batch:
@@ -211,18 +214,26 @@ class _Unit:
     def findings(self) -> list[Finding]:
         """Everything that the roots of the file show."""
         home = self.project.module(self.path)
-        interp = Interpreter(self.project, self.workshop.tools, home)
+        imports = self.workshop.imports
+        heap = Heap() if imports is None else imports.heap()
+        interp = Interpreter(self.project, self.workshop.tools, home, imports, heap)
         if not interp.detectors.events:
             return []
+        try:
+            self._run_roots(interp)
+        finally:
+            heap.give_back()
+        if home.error is not None:
+            return [problem(home.filename, home.error)]
+        return set_of([*self.failures, *self.workshop.placer.findings(interp.findings.hits)])
+
+    def _run_roots(self, interp: Interpreter) -> None:
         for root in interp.roots():
             try:
                 root()
             except Exception as error:  # noqa: BLE001 (a defect of ours must not hide what else there is)
-                self._failed(home.filename, error)
+                self._failed(interp.home.filename, error)
                 interp.heap.journals.clear()
-        if home.error is not None:
-            return [problem(home.filename, home.error)]
-        return set_of([*self.failures, *self.workshop.placer.findings(interp.findings.hits)])
 
     def _failed(self, filename: str, error: Exception) -> None:
         if self.workshop.setup.debug:

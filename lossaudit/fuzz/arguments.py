@@ -59,7 +59,11 @@ def mean_otherwise(space: Space, loss: Callable[..., Any], bound: Collection[str
     known = signature(loss)
     names = [] if known is None else [name for name in known.parameters if name not in bound]
     names = names[: len(space.parts)]
-    return any(_means(name, part.excludes) for name in names for part in space.parts)
+    return any(
+        _means(name, part.excludes) and _plain(name) not in map(_plain, part.aliases)
+        for name in names
+        for part in space.parts
+    )
 
 
 def are_rivals(loss: Callable[..., Any]) -> bool:

@@ -12,7 +12,7 @@ import itertools
 import math
 import operator
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,16 @@ class Answer:
     number: int
 
     @property
-    def expected(self) -> Expected:
-        """The answer as :func:`variants.expected` gives it."""
-        return self.among.apart[self.number]
+    def expected(self) -> Expected | None:
+        """The answer as :func:`variants.expected` gives it; None where the formula cannot take the dtype of the case."""
+        return self.among.expected(self.number, self.case.dtype)
 
     def agrees(self, seen: Observation) -> bool:
-        """Whether value and gradient are those of the answer in every entry, all finite. A quick yes; a no proves nothing."""
+        """Whether value and gradient are those of the answer in every entry, all finite. A quick yes; a no proves nothing.
+
+        The room is the least that there is: that of a formula which makes no error of its own at the dtype. Nearly all right
+        answers lie within, so that the formula need not be evaluated at each dtype.
+        """
         among, value, gradient = self.among, seen.value, seen.gradient
         if value is None or gradient is None or among.slope_bounds is None:
             return False
@@ -116,9 +120,10 @@ def _answers(variant: Variant, group: dict[str, list[Case]]) -> list[list[Answer
 def _same_alone(variant: Variant, answer: Answer) -> bool:
     """Whether a case by itself has the answer that it has among others."""
     try:
-        return _equal(variants.expected(variant, answer.case, gradient=True), answer.expected)
+        alone = variants.expected(variant, answer.case, gradient=True)
     except variants.UNDEFINED:
         return False
+    return answer.expected is not None and _equal(alone, answer.expected)
 
 
 def _equal(one: Expected, other: Expected) -> bool:
@@ -145,6 +150,12 @@ class _Segments:
         self.sizes = sizes
         self.owner = torch.repeat_interleave(torch.tensor(sizes))
         self.reduction = reduction
+
+    def part(self, numbers: range) -> tuple[_Segments, slice]:
+        """Some of the cases by themselves, and where their rows lie."""
+        sizes = self.sizes[numbers.start : numbers.stop]
+        first = sum(self.sizes[: numbers.start])
+        return _Segments(sizes, self.reduction), slice(first, first + sum(sizes))
 
     def sums(self, values: Tensor) -> Tensor:
         """The sum over each case, shape [cases]."""
@@ -197,6 +208,8 @@ class _Bounds:
     def hold(self, number: int, seen: Tensor) -> bool:
         """Whether all entries of a tensor, which has the shape that is due, lie between the bounds of a case."""
         start, end = self.ends[number], self.ends[number + 1]
+        if not seen.ndim:
+            return bool(self.low[start] <= seen.item() <= self.high[start])
         numbers = seen.flatten().tolist()
         return all(map(operator.le, self.low[start:end], numbers)) and all(
             map(operator.le, numbers, self.high[start:end])
@@ -205,22 +218,53 @@ class _Bounds:
 
 @dataclass(frozen=True, eq=False)
 class _Answers:
-    """The answers to cases that lie end to end; taken apart when that is first asked for, which it rarely is."""
+    """The answers to cases that lie end to end, those of a dtype in one ``spans``.
 
+    The tolerances leave out the formula's own error at the dtype, which is computed when it is first asked for: it rarely is.
+    """
+
+    variant: Variant
     segments: _Segments
+    prediction: Tensor
+    target: Tensor
     value: Tensor
     slope: Tensor | None
     tolerance: Tensor
     slope_tolerance: Tensor | None
+    spans: dict[str, range]
+    apart: dict[str, list[Expected] | None] = field(default_factory=dict)
 
-    @cached_property
-    def apart(self) -> list[Expected]:
-        """The answer to each case."""
-        segments, nothing = self.segments, [None] * len(self.segments.sizes)
-        slopes = nothing if self.slope is None else segments.apart(self.slope)
-        rooms = nothing if self.slope_tolerance is None else segments.apart(self.slope_tolerance)
-        values, tolerances = segments.answers(self.value), segments.answers(self.tolerance)
-        return [Expected(*parts) for parts in zip(values, slopes, tolerances, rooms, strict=True)]
+    def expected(self, number: int, dtype: str) -> Expected | None:
+        """The answer to a case, with its whole tolerance; None where the formula cannot take its dtype."""
+        if dtype not in self.apart:
+            self.apart[dtype] = self._taken_apart(dtype)
+        found = self.apart[dtype]
+        return None if found is None else found[number - self.spans[dtype].start]
+
+    def _taken_apart(self, dtype: str) -> list[Expected] | None:
+        """The answers to the cases of one dtype."""
+        numbers = self.spans[dtype]
+        part, rows = self.segments.part(numbers)
+        places = rows if part.reduction == "none" else slice(numbers.start, numbers.stop)
+        value, tolerance = self.value[places], self.tolerance[places]
+        slope = None if self.slope is None else self.slope[rows]
+        room = None if self.slope_tolerance is None else self.slope_tolerance[rows]
+        if dtype != "float64":  # it is its own yardstick
+            try:
+                _, _, own, own_slope = _run(
+                    self.variant, part, self.prediction[rows], self.target[rows], dtype
+                )
+            except variants.UNDEFINED:
+                return None
+            tolerance = tolerance + MARGIN * (own - value).abs().nan_to_num(nan=0.0)
+            if slope is not None and room is not None and own_slope is not None:
+                error = part.largest((own_slope - slope).abs().nan_to_num(nan=0.0))
+                room = room + MARGIN * part.per_row(error, slope)
+        nothing = [None] * len(part.sizes)
+        slopes = nothing if slope is None else part.apart(slope)
+        rooms = nothing if room is None else part.apart(room)
+        answers = zip(part.answers(value), slopes, part.answers(tolerance), rooms, strict=True)
+        return [Expected(*parts) for parts in answers]
 
     def shape_of(self, number: int) -> tuple[int, ...]:
         """The shape of the value of a case."""
@@ -245,59 +289,26 @@ class _Answers:
 
 
 def _evaluate(variant: Variant, group: dict[str, list[Case]]) -> list[list[Answer]]:
-    """The same numbers as :func:`variants.expected`, for all cases in one pass; without those of a dtype that it cannot take."""
+    """The same numbers as :func:`variants.expected`, for all cases of a group in one pass, by dtype."""
     cases = list(itertools.chain.from_iterable(group.values()))
     segments = _Segments([case.prediction.shape[0] for case in cases], variant.reduction)
     prediction = torch.cat([case.prediction for case in cases])
     target = torch.cat([case.target for case in cases])
     losses, shares, value, slope = _run(variant, segments, prediction, target, "float64")
-    own_value, own_slope = value.clone(), None if slope is None else slope.clone()
-    places: dict[str, range] = {}
-    units: list[float] = []
-    for dtype, alike in group.items():
-        numbers = range(len(units), len(units) + len(alike))
-        units += [UNIT[dtype]] * len(alike)
-        if dtype == "float64" or _own(
-            variant, segments, numbers, dtype, prediction, target, own_value, own_slope
-        ):
-            places[dtype] = numbers
     size = _largest(variant, segments, prediction, target)
-    unit = torch.tensor(units, dtype=torch.float64)
+    unit = torch.tensor([UNIT[case.dtype] for case in cases], dtype=torch.float64)
     allowed = segments.per_row(size, losses) + losses.abs().nan_to_num(posinf=0.0)
     tolerance = segments.reduce(MARGIN * segments.per_row(unit, losses) * allowed, shares)
-    tolerance = tolerance.abs().nan_to_num(nan=0.0) + MARGIN * (own_value - value).abs().nan_to_num(nan=0.0)
     room = None
-    if slope is not None and own_slope is not None:
-        error = segments.largest((own_slope - slope).abs().nan_to_num(nan=0.0))
+    if slope is not None:
         floor = unit * size * _share(segments, losses, shares)
-        room = MARGIN * (segments.per_row(floor + error, slope) + segments.per_row(unit, slope) * slope.abs())
-    among = _Answers(segments, value, slope, tolerance, room)
-    return [[Answer(cases[number], among, number) for number in numbers] for numbers in places.values()]
-
-
-def _own(
-    variant: Variant,
-    segments: _Segments,
-    numbers: range,
-    dtype: str,
-    prediction: Tensor,
-    target: Tensor,
-    value: Tensor,
-    slope: Tensor | None,
-) -> bool:
-    """Write what the formula itself gives at the dtype of some of the cases; False where it cannot take that."""
-    sizes = segments.sizes
-    first = sum(sizes[: numbers.start])
-    rows = slice(first, first + sum(sizes[numbers.start : numbers.stop]))
-    part = _Segments(sizes[numbers.start : numbers.stop], variant.reduction)
-    try:
-        _, _, found, found_slope = _run(variant, part, prediction[rows], target[rows], dtype)
-    except variants.UNDEFINED:
-        return False
-    value[rows if variant.reduction == "none" else slice(numbers.start, numbers.stop)] = found
-    if slope is not None and found_slope is not None:
-        slope[rows] = found_slope
-    return True
+        room = MARGIN * (segments.per_row(floor, slope) + segments.per_row(unit, slope) * slope.abs())
+    ends = list(itertools.accumulate(map(len, group.values()), initial=0))
+    spans = {dtype: range(*span) for dtype, span in zip(group, itertools.pairwise(ends), strict=True)}
+    among = _Answers(
+        variant, segments, prediction, target, value, slope, tolerance.abs().nan_to_num(nan=0.0), room, spans
+    )
+    return [[Answer(cases[number], among, number) for number in numbers] for numbers in spans.values()]
 
 
 def _run(
@@ -305,7 +316,9 @@ def _run(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Losses, shares, reduced values and the gradient, computed at a dtype and returned in float64."""
     wanted = DTYPES[dtype]
-    leaf = prediction.to(wanted).clone().requires_grad_()
+    leaf = (
+        prediction.detach().to(wanted).requires_grad_()
+    )  # autograd refuses a formula that would write to it
     with torch.enable_grad():
         terms = variant.terms(leaf, target.to(wanted) if target.is_floating_point() else target)
         if terms.losses.ndim == 0 or terms.losses.shape[0] != leaf.shape[0]:

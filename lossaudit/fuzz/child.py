@@ -48,26 +48,30 @@ class Announcer:
     def several(
         self, stage: str, cases: Sequence[Case], interface: Interface
     ) -> Callable[[int], None] | None:
-        """Write down many calls at once, and return what tells which of them runs; None where one may have to be refused."""
+        """Write down many calls in one space at once, and return what tells which of them runs; None where one may have to be refused."""
         if self.avoid:
             return None
-        states = [describe(case, interface) for case in cases]
-        for state in states:
-            state["stage"] = stage
-        self.board.write_all(states)
+        calling = _calling(cases[0].space, interface)
+        self.board.write_all([{"stage": stage, **_described(case, interface, *calling)} for case in cases])
         return self.board.turn_to
 
 
 def describe(case: Case, interface: Interface | None) -> dict[str, Any]:
     """The input as JSON values, in the order of the call: for the finding of a crash, and for what is to be avoided."""
-    space, ordered, named = _calling(case.space, interface)
+    return _described(case, interface, *_calling(case.space, interface))
+
+
+def _described(
+    case: Case, interface: Interface | None, space: Space, ordered: list[tuple[int, str]], named: str | None
+) -> dict[str, Any]:
     packed = [case.prediction.tolist(), case.target.tolist()]
-    parts = packed
+    parts, further = packed, {}
     if space.rearranged:
         parts = [part.tolist() for part in space.cut(case.prediction, case.target)]
+        further = {"packed": packed}
     shape = list(case.prediction.shape)
     return {
-        **({"packed": packed} if space.rearranged else {}),
+        **further,
         "arguments": {name: parts[place] for place, name in ordered},
         "shapes": [shape, list(case.target.shape)],
         "integers": not case.target.is_floating_point(),

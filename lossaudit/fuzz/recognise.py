@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 MOST_MATCHES = 24
 MOST_PAIRED = 12
+MOST_DOUBLED = 16
+"""Variants near to what the target declares that are tried with two wrong formulas: there are hundreds of pairs."""
 LEAST_TOLD = 3
 MOST_DISTORTED = 72
 """Variants near to what the target declares that are tried with one mistake; farther ones are believed of none."""
@@ -252,6 +254,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     weighted = None if asked is not None else _weighted_match(doors, search)
     if weighted is not None:
         return weighted
+    doubled = None if asked is not None else _distorted_match(doors, search, _with_two_formulas)
+    if doubled is not None:
+        return doubled
     rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
     if rounded:
         return _refine(rounded, search)
@@ -355,17 +360,19 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
 
 def _holds_throughout(match: Match, search: _Search) -> bool:
     """Whether a match explains every number, at the extremes too. Where a target gives none, it may still be this loss."""
+    explains = search.scales.explains(match.variant, match.door) and search.confirms(match)
+    return explains and _holds_far_out(match, search) and search.holds_on_soft(match)
+
+
+def _holds_far_out(match: Match, search: _Search) -> bool:
+    """Whether a match explains every number and every slope at the extremes."""
     told, variant = search.scales.told(match.door), match.variant
-    if not (search.scales.explains(variant, match.door) and search.confirms(match)):
-        return False
-    return (
-        search.scales.reproduces_all(variant, list(filter(_is_finite, told.extreme(variant.params))))
-        and search.holds_on_soft(match)
-        and all(
-            search.scales.has_slope(variant, case, seen.gradient)
-            for case, seen in told.slopes
-            if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
-        )
+    return search.scales.reproduces_all(
+        variant, list(filter(_is_finite, told.extreme(variant.params)))
+    ) and all(
+        search.scales.has_slope(variant, case, seen.gradient)
+        for case, seen in told.slopes
+        if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
     )
 
 
@@ -653,6 +660,29 @@ def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator
         combined = [mistakes for mistakes in combined if len(mistakes) == 1]
     for variant in _variants_with(door, spec, search, combined):
         yield Match(door, variant, 2)
+
+
+def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
+    """Two wrong formulas, one inside the other. Of hundreds of pairs, one is only believed that explains every number."""
+    if not _tells([seen.value for _, seen in _settled(door.comparable, spec)]):
+        return
+    bank = [mistake for mistake in mistakes_of(spec.name) if not mistake.convention]
+    declared = _plain_variants(door, spec, None, reach="declared")
+    near = list(itertools.islice(declared, MOST_DOUBLED))
+    for mistakes in doubles(bank, additive="additive" in spec.laws):
+        for variant in _distorted(door, near, mistakes, search):
+            match = Match(door, variant, 2)
+            if _holds_far_out(match, search):
+                yield match
+                return
+
+
+def doubles(bank: list[Mistake], *, additive: bool) -> Iterator[tuple[Mistake, ...]]:
+    """Two wrong formulas in either order; of a loss that is no mean over samples also one with a wrong reduction."""
+    formulas = [mistake for mistake in bank if mistake.wrong is not None]
+    yield from itertools.permutations(formulas, 2)
+    if not additive:
+        yield from itertools.product(formulas, [mistake for mistake in bank if mistake.reduce is not None])
 
 
 def combinations(bank: list[Mistake]) -> list[tuple[Mistake, ...]]:

@@ -105,7 +105,7 @@ class Trial:
         if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
-        if known is not None:
+        if known is not None and known.expected is not None:
             return known.expected
         try:
             return variants.expected(self.variant, self.case, gradient=True)

@@ -204,6 +204,7 @@ class Cached(nn.Module):
     ids=["list", "queue", "queue-with-a-length", "cut", "halved", "cached"],
 )
 def test_only_what_has_no_bound_grows(loss: nn.Module, grows: bool) -> None:
+    torch.set_num_threads(1)  # as in a run: two wait for each other on a busy machine
     subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
     assert growing(subject, _case()) == (("history", MOST_CALLS) if grows else None)
 

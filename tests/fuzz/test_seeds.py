@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from conftest import FIXTURES, audit_here
@@ -61,10 +63,25 @@ def test_device_bound_code_is_shown_without_a_device(name: str) -> None:
 
 
 def test_epsilon_in_the_log_says_where_it_starts() -> None:
-    report = audit_here(f"{SEEDS / 'hand_written_bce.py'}:binary_cross_entropy")
+    target = f"{SEEDS / 'hand_written_bce.py'}:binary_cross_entropy"
+    report = audit_here(target)
     start = finding(report, "LF101").evidence["starts_at"]
     assert start["quantity"] == "size of the score"
     assert 10 < start["value"] < 20.8
+    bounded = load(parse_target(target))(torch.tensor([-80.0]), torch.ones(1))
+    assert bounded.item() == pytest.approx(20.7233, abs=5e-5)
+
+
+def test_a_loss_in_numpy_is_infinite_once_a_probability_underflows() -> None:
+    target = f"{SEEDS / 'numpy_cross_entropy.py'}:cross_entropy"
+    report = audit_here(target)
+    assert report.reference is not None
+    assert report.reference.name == "cross_entropy"
+    assert [found.code for found in report.findings] == ["LF301"]
+    loss = load(parse_target(target))
+    assert loss(LOGITS.numpy(), CLASSES.numpy()) == pytest.approx(1.7744, abs=5e-5)
+    with np.errstate(divide="ignore"):
+        assert loss(np.array([[0.0, 110.0]]), np.array([0])) == math.inf
 
 
 def test_focal_loss_around_a_criterion() -> None:

@@ -26,7 +26,7 @@ MODEL_STEPS = 600
 
 @dataclass(slots=True)
 class Budget:
-    """The steps of one file's roots.
+    """The steps of one file's roots; ``costly`` are functions by the identity of their node.
 
     A function in which a root, or a call into another file, came to the end of its share is remembered: where another root calls it,
     it is not followed again.
@@ -36,7 +36,7 @@ class Budget:
     _limit: int = MAX_STEPS
     _shared: int = SHARED_STEPS
     inherited: int = INHERITED_STEPS
-    _costly: dict[int, ir.Node] = field(default_factory=dict)
+    costly: dict[int, ir.Node] = field(default_factory=dict)
     _of_root: int = MAX_STEPS
     _shares: int = 0
 
@@ -100,12 +100,12 @@ class Budget:
     def blame(self, node: ir.Node, begun: int) -> None:
         """The share came to its end in a call of this function, which began at step ``begun``: most of it went there, or little."""
         if self._taken - begun > self._limit // 2:
-            self._costly[id(node)] = node
+            self.costly[id(node)] = node
 
     def give_up(self, node: ir.Node) -> None:
         """A call of this function had its share: it is not followed again."""
-        self._costly[id(node)] = node
+        self.costly[id(node)] = node
 
     def is_costly(self, node: int) -> bool:
         """Whether a call of the function at this node used up its share."""
-        return node in self._costly
+        return node in self.costly

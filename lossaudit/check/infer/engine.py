@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts
@@ -23,6 +23,7 @@ from lossaudit.check.infer.budget import MAX_STEPS, OBJECT_STEPS, Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
+from lossaudit.check.infer.imports import Imports, NotLent
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
@@ -88,14 +89,25 @@ class Tools:
 class Interpreter:
     """The analysis of one file. All code in :mod:`lossaudit.check.infer` works on its state."""
 
-    def __init__(self, project: Project, tools: Tools, home: Module) -> None:
+    def __init__(
+        self,
+        project: Project,
+        tools: Tools,
+        home: Module,
+        imports: Imports | None = None,
+        heap: Heap | None = None,
+    ) -> None:
         self.project = project
         self.home = home
         self.contracts = tools.contracts
         self.detectors = tools.detectors
         self.findings = Collector()
         self.project_methods = tools.methods
-        self.heap = Heap()
+        self.heap = heap or Heap()
+        self.borrowed: set[Path] = set()
+        self._imports = imports
+        self._settled_names: dict[int, tuple[LazyImport, Value]] = {}
+        self._forcing: set[int] = set()
         self.stack: list[tuple[int, int]] = []
         self.covered: set[tuple[int, int]] = set()
         self.called: set[tuple[int, int]] = set()
@@ -110,7 +122,7 @@ class Interpreter:
         self.forward_since: int | None = None
         self._only_definitions = False
         self._tried: list[Instance] = []
-        self._forced: dict[int, tuple[Value, Site]] = {}
+        self.forced: dict[int, tuple[Value, Site]] = {}
         self.building: list[Instance] = []
         self.unfinished: dict[int, Instance] = {}
         self.declared: dict[int, External] = {}
@@ -119,7 +131,7 @@ class Interpreter:
         self.ways = Ways()
         self._silence = 0
         self._is_abroad = False
-        self._registries: dict[int, DictVal] = {}
+        self.registries: dict[int, DictVal] = {}
         self._may_fill = MAX_FILLING
         self._followed: set[int] = set()
         self.budget = Budget()
@@ -222,9 +234,17 @@ class Interpreter:
     def _settled(self, scope: Scope, name: str) -> Value:
         value = scope.vars[name]
         if isinstance(value, LazyImport):
-            value = self.force(value)
-            scope.vars[name] = value
+            value = self._imported(scope, name, value)
         return self.heap.latest(value)
+
+    def _imported(self, scope: Scope, name: str, value: LazyImport) -> Value:
+        """What an imported name of a scope stands for, found once: in a scope that is lent it does not show."""
+        if not scope.is_lent:
+            scope.vars[name] = settled = self.force(value)
+            return settled
+        if id(value) not in self._settled_names:
+            self._settled_names[id(value)] = value, self.force(value)
+        return self._settled_names[id(value)][1]
 
     def _outer_name(self, frame: Frame, name: str) -> Value:
         if name == "__name__":
@@ -275,7 +295,7 @@ class Interpreter:
         if not isinstance(value, LazyImport):
             return value
         if value.name is None:
-            return ModuleVal(value.module)
+            return ModuleVal(self.project.own(value.module))
         return self.module_attribute(value.module, value.name)
 
     def _may_export(self, module: Module, names: Set[str]) -> bool:
@@ -311,16 +331,19 @@ class Interpreter:
         if module.filename in searched:
             return None
         searched.add(module.filename)
+        module = self.project.own(module)
         self.run_module(module)
-        if name in module.scope.vars:
-            value = module.scope.vars[name]
-            if isinstance(value, LazyImport):
-                if value.module is module and value.name == name:
-                    return UNKNOWN
-                del module.scope.vars[name]  # an import cycle finds nothing here, and ends
-                settled = self.force(value)
-                module.scope.vars[name] = settled
-                return settled
+        value = module.scope.vars.get(name)
+        if isinstance(value, LazyImport):
+            if value.module.path == module.path and value.name == name:
+                return UNKNOWN
+            if id(value) not in self._forcing:  # an import cycle finds nothing here, and ends
+                self._forcing.add(id(value))
+                try:
+                    return self._imported(module.scope, name, value)
+                finally:
+                    self._forcing.discard(id(value))
+        elif value is not None:
             return self.heap.latest(value)
         submodule = self.project.submodule(module, name)
         if submodule is not None:
@@ -439,12 +462,12 @@ class Interpreter:
         """``requires_grad`` was set on a value."""
         for one in alternatives(value):
             if isinstance(one, (Tensor, Unknown)) and one is not UNKNOWN:
-                self._forced[one.ident if isinstance(one, Tensor) else -id(one)] = (one, site)
+                self.forced[one.ident if isinstance(one, Tensor) else -id(one)] = (one, site)
 
     def forced_gradient(self, value: Value) -> Site | None:
         """Where ``requires_grad`` was set on ``value``."""
         keys = (one.ident if isinstance(one, Tensor) else -id(one) for one in alternatives(value))
-        return next((self._forced[key][1] for key in keys if key in self._forced), None)
+        return next((self.forced[key][1] for key in keys if key in self.forced), None)
 
     def note_class(self, cls: ClassVal) -> None:
         """Remember a class of the home, to run its methods as roots."""
@@ -481,16 +504,42 @@ class Interpreter:
     # Roots
 
     def run_module(self, module: Module) -> None:
-        """Run the top level of a file once."""
-        if module.state != "new":
-            return
+        """Run the top level of a file once, or borrow what it left when it was run by itself."""
+        if module.state == "new" and not self._borrow(module):
+            self.run_top_level(module)
+
+    def _borrow(self, module: Module) -> bool:
+        """Use what the top level of another file left elsewhere, unless the home takes part in that.
+
+        Raises:
+            NotLent: This run may only use what is lent.
+        """
+        if self._imports is None or module is self.home:
+            return False
+        top = self._imports.top_level(module.path)
+        self.project.note(top.asked)
+        if top.module is None or self.home.path in top.reached:
+            if self.heap.is_strict:
+                raise NotLent
+            return False
+        self.project.borrow(module, top.module, top.named)
+        self.borrowed |= top.reached
+        self.star_modules |= {name: self.project.own(one) for name, one in top.starred.items()}
+        self.registries |= top.tables
+        self.heap.current |= top.current
+        self.forced |= top.forced
+        self.budget.costly |= top.costly
+        return True
+
+    def run_top_level(self, module: Module) -> None:
+        """Run the top level of a file here."""
         module.state = "running"
         code = self.project.load(module)
         if code is not None:
             module.scope.vars.setdefault("__file__", Const(module.filename))
             with self._apart(abroad=module is not self.home):
                 self.exec_block(Frame(module, module.scope), code.body)
-            self._registries |= {
+            self.registries |= {
                 id(one): one for one in _tables(module) if not one.entries and one.rest is None
             }
         module.state = "done"
@@ -501,7 +550,7 @@ class Interpreter:
         An import runs a file in Python even if nothing is taken from it, and some files register themselves in tables of others.
         What stands in a table that was filled from too many files to run them all is not known.
         """
-        if id(table) not in self._registries or self._is_abroad:
+        if id(table) not in self.registries or self._is_abroad:
             return
         self._name_submodules()
         while waiting := self.project.take_waiting(self._may_fill):
@@ -510,7 +559,7 @@ class Interpreter:
                 self.run_module(module)
             self._name_submodules()
         if self.project.is_waiting:
-            table.rest = UNKNOWN
+            self.heap.settle(table, "rest", UNKNOWN)
 
     def _name_submodules(self) -> None:
         """``from package import module`` names a file as well, which shows only when the package has run without binding the name."""
@@ -519,8 +568,11 @@ class Interpreter:
                 if module.state == "done":
                     self._followed.add(id(module))
                 for value in module.scope.vars.values():
-                    if isinstance(value, LazyImport) and value.name is not None:
+                    if self._is_unread(value) and value.name is not None:
                         self.project.submodule(value.module, value.name)
+
+    def _is_unread(self, value: Value) -> TypeGuard[LazyImport]:
+        return isinstance(value, LazyImport) and id(value) not in self._settled_names
 
     @contextmanager
     def _apart(self, *, abroad: bool) -> Iterator[None]:
@@ -722,7 +774,7 @@ class Interpreter:
     def _unsettle(self) -> None:
         """What one object changed on another is not known when the next method runs."""
         for attributes, name in self.unsettled:
-            attributes[name] = UNKNOWN
+            self.heap.set(attributes, name, UNKNOWN)
         self.unsettled.clear()
 
     def _methods(self, cls: ClassVal) -> Iterable[Function]:

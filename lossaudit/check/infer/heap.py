@@ -2,11 +2,13 @@
 
 Assignments are strong while a branch runs. At its end the changes are taken back and kept aside; when all branches
 have run, what they left behind is joined. Scopes, objects, lists and dicts change through :class:`Heap` only.
+
+Some of what code works on is lent to the run by others (:mod:`lossaudit.check.infer.imports`): it is given back as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +24,14 @@ MISSING = _Missing()
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """The variables of a module, a class body or a function call. ``is_class`` scopes are invisible to functions."""
+    """The variables of a module, a class body or a function call. ``is_class`` scopes are invisible to functions.
+
+    ``is_lent`` says that other runs see this scope too.
+    """
 
     parent: Scope | None = None
     is_class: bool = False
+    is_lent: bool = False
     vars: dict[str, Value] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
     globals: set[str] = field(default_factory=set)
@@ -60,14 +66,26 @@ class Journal:
     repeats: bool = False
 
 
+class ForeignWrite(Exception):  # noqa: N818 (it ends a run, it is not an error)
+    """A run that must leave alone what is lent to it was about to change it."""
+
+
 _WHOLE = object()
 """The key under which a list is journaled: as a whole."""
 
 
 class Heap:
-    """The journaled state of one run of the interpreter."""
+    """The journaled state of one run of the interpreter.
 
-    def __init__(self) -> None:
+    Args:
+        lent: The identities of what others lend to this run, and that could be changed.
+        is_strict: Whether the run must not change that, not even for a while.
+    """
+
+    def __init__(self, lent: Set[int] = frozenset(), *, is_strict: bool = False) -> None:
+        self._lent = lent
+        self.is_strict = is_strict
+        self._owed: Changes = {}
         self.journals: list[Journal] = []
         self.current: dict[int, Tensor] = {}
         self.version = 0
@@ -95,6 +113,11 @@ class Heap:
         self._note(target, name, getattr(target, name))
         setattr(target, name, value)
 
+    def settle(self, target: Any, name: str, value: Any) -> None:
+        """``target.name = value``, in whichever branch that was found out."""
+        self._owe(target, name, getattr(target, name))
+        setattr(target, name, value)
+
     def mutate(self, old: Tensor, new: Tensor) -> None:
         """The object that ``old`` is has become ``new``: every name that holds it sees so."""
         self.set(self.current, old.ident, new)
@@ -112,10 +135,25 @@ class Heap:
             self.journals[-1].born |= {id(one): one for one in containers}
 
     def _note(self, container: Any, key: Any, old: Any) -> None:
+        self._owe(container, key, old)
         if self.journals and id(container) not in self.journals[-1].born:
             noted, where = self.journals[-1].old, (id(container), key)
             if where not in noted:
                 noted[where] = Change(container, key, old)
+
+    # What is lent
+
+    def _owe(self, container: Any, key: Any, old: Any) -> None:
+        if id(container) in self._lent:
+            if self.is_strict:
+                raise ForeignWrite
+            self._owed.setdefault((id(container), key), Change(container, key, old))
+
+    def give_back(self) -> None:
+        """Leave what is lent as it was before this run."""
+        for change in self._owed.values():
+            _write(change.container, change.key, change.value)
+        self._owed.clear()
 
     # Branches
 

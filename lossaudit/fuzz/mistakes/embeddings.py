@@ -32,6 +32,22 @@ def _on_distances(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[
     return wrong
 
 
+def _exchanged(formula: Formula) -> Formula:
+    """The negative in the place of the positive."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        return formula(prediction[:, [0, 2, 1]], target, params)
+
+    return changed
+
+
+def _margin_taken_off(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        return formula(prediction, target, {**params, "margin": -params["margin"]})
+
+    return changed
+
+
 def _cosine_triplet(_: Formula) -> Formula:
     def changed(prediction: Tensor, _: Tensor, params: Params) -> Terms:
         anchor, positive, negative = (prediction / prediction.norm(dim=-1, keepdim=True)).unbind(1)
@@ -98,14 +114,14 @@ MISTAKES = (
         TRIPLET,
         "pulls the anchor towards the negative and away from the positive: the two are exchanged",
         codes=("LF101", "LF504"),
-        wrong=_on_distances(lambda near, far, margin: (far - near + margin).clamp(min=0)),
+        wrong=_exchanged,
     ),
     Mistake(
         "margin-subtracted",
         TRIPLET,
         "subtracts the margin where it is to be added: negatives that are nearer than the positive by less than "
         "{margin:g} cost nothing",
-        wrong=_on_distances(lambda near, far, margin: (near - far - margin).clamp(min=0)),
+        wrong=_margin_taken_off,
     ),
     Mistake(
         "margin-outside-hinge",
