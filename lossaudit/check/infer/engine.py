@@ -671,9 +671,19 @@ class Interpreter:
                     yield cls, here
 
     def _run_definition(self, function: Function) -> None:
-        """Run a function as a root, if that can show anything."""
-        if self.reach.gives(function, self.detectors.needs):
-            self.run_root(lambda: self.run_root_function(function))
+        """Run a function as a root, if that can show anything.
+
+        One that was called already has done what it does to others with what it is really given: with unknown arguments it would
+        put something unknown in the place of what it entered in a table.
+        """
+        if not self.reach.gives(function, self.detectors.needs):
+            return
+        was_called = (id(function.node), id(None)) in self.called
+        if was_called:
+            self.heap.begin()
+        self.run_root(lambda: self.run_root_function(function))
+        if was_called:
+            self.heap.keep_additions()
 
     def run_root_function(self, function: Function, receiver: Value | None = None) -> Value:
         """Run a function with unknown arguments."""
