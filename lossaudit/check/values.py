@@ -477,7 +477,7 @@ def same(left: Value, right: Value) -> bool:
     if isinstance(left, BoundMethod) and isinstance(right, BoundMethod):
         return same(left.function, right.function) and left.receiver is right.receiver
     if isinstance(left, ModuleVal) and isinstance(right, ModuleVal):
-        return left.module is right.module
+        return left.module.path == right.module.path
     return False
 
 

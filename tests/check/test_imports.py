@@ -13,6 +13,7 @@ from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.plan import plan
 from lossaudit.check.project import Module
 from lossaudit.check.units import Report, Workshop, with_deep_stack
+from lossaudit.check.values import ModuleVal
 
 LAYERS = """\
 from torch import nn
@@ -185,3 +186,47 @@ def test_a_file_that_needs_the_home_is_run_with_it(
     assert places(alone["uses.py"]) == expected
     for order in permutations(paths):
         assert reports(Workshop(shop.setup), *order) == alone, order
+
+
+OWN = """\
+import torch.nn.functional as F
+
+import between
+
+
+def soft(x):
+    return x.softmax(1)
+
+
+def loss(x, y):
+    return F.cross_entropy(between.alias.soft(x), y)
+"""
+OTHER = """\
+import torch.nn.functional as F
+
+from between import alias
+
+
+def loss(x, y):
+    return F.cross_entropy(alias.soft(x), y)
+
+
+def twice(x):
+    return alias.soft(alias.soft(x))
+"""
+
+
+def test_a_module_that_a_lent_scope_holds_is_the_unit_s_own(tmp_path: Path) -> None:
+    """``between`` never reads from the file that it names, so it is lent also to the unit of that file."""
+    shop, paths = workshop_of(tmp_path, own=OWN, between="import own\n\nalias = own\n", other=OTHER)
+    for order in permutations(paths):
+        shop = Workshop(shop.setup)
+        done = reports(shop, *order)
+        assert places(done["own.py"]) == [("LA101", "own.py", 11)], order
+        assert places(done["other.py"]) == [("LA101", "other.py", 7)], order
+        assert shop.imports is not None
+        lent = shop.imports.top_level(tmp_path / "between.py").module
+        assert lent is not None
+        held = lent.scope.vars["alias"]
+        assert isinstance(held, ModuleVal)
+        assert held.module.state == "new", order

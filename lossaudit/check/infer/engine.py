@@ -213,6 +213,8 @@ class Interpreter:
 
     def truth(self, value: Value) -> bool | None:
         """Whether ``value`` is true; None where that is open."""
+        if type(value) is not Union:
+            return _truth_of(value)
         verdicts = {_truth_of(one) for one in alternatives(value)}
         return verdicts.pop() if len(verdicts) == 1 else None
 

@@ -236,6 +236,18 @@ _CALLED = frozenset({"forward", "call"})
 """Members that run when an object is called, without being mentioned."""
 
 
+_imports_cache: dict[int, tuple[ir.Node, tuple[ir.Import | ir.ImportFrom, ...]]] = {}
+
+
+def _imports_in(function: ir.Node) -> tuple[ir.Import | ir.ImportFrom, ...]:
+    """The imports in the body of a function."""
+    cached = _imports_cache.get(id(function))
+    if cached is None:
+        found = (one for one in ir.walk((function,)) if isinstance(one, (ir.Import, ir.ImportFrom)))
+        cached = _imports_cache[id(function)] = function, tuple(found)
+    return cached[1]
+
+
 def _runs_unmentioned(name: str) -> bool:
     return name in _CALLED or (name.startswith("__") and name.endswith("__"))
 
@@ -403,9 +415,8 @@ class _Search:
         self.at_home = False
 
     def _local_imports(self, function: Function) -> None:
-        for node in ir.walk((function.node,)):
-            if isinstance(node, (ir.Import, ir.ImportFrom)):
-                self.queue += imported_values(self.reach.interp, function.module, node)
+        for node in _imports_in(function.node):
+            self.queue += imported_values(self.reach.interp, function.module, node)
 
     def of_method(self, value: BoundMethod) -> None:
         self.queue += (value.function, value.receiver)
@@ -466,7 +477,7 @@ class _Search:
             self._mention(marks(held))
 
     def of_module(self, value: ModuleVal) -> None:
-        self._add_module(value.module)
+        self._add_module(self.reach.interp.project.own(value.module))
 
     def _add_module(self, module: Module) -> None:
         if id(module) not in self.seen:
@@ -526,7 +537,7 @@ class _Search:
                     self.queue += table[name]
             done.add("")
         for one in self.objects:
-            for held in (one.attrs, one.bound):
+            for held in filter(None, (one.attrs, one.bound)):
                 self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in seen]
         for module in self.modules:
             names = module.scope.vars

@@ -7,7 +7,7 @@ loops need: backward passes, optimizer steps, cleared gradients, values that are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -110,12 +110,12 @@ class Recorder:
         finally:
             self._open = outer
 
-    @contextmanager
-    def loop_pass(self, loop: Nested) -> Iterator[None]:
+    def loop_pass(self, loop: Nested) -> AbstractContextManager[None]:
         """Record one pass of ``loop``."""
-        if not self.enabled:
-            yield
-            return
+        return self._pass_of(loop) if self.enabled else nullcontext()
+
+    @contextmanager
+    def _pass_of(self, loop: Nested) -> Iterator[None]:
         with self._sequence() as sequence:
             loop.passes.append(sequence)
             yield
@@ -125,34 +125,34 @@ class Recorder:
         if self._open and any(_says_something(one) for one in nested.passes):
             self._open[-1].items.append(nested)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self) -> AbstractContextManager[None]:
         """Record a call of a function."""
-        if not self._open:
-            yield
-            return
+        return self._call() if self._open else nullcontext()
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
         nested = Nested()
         with self.loop_pass(nested):
             yield
         self.close(nested)
 
-    @contextmanager
-    def choice(self, test: Value | None = None) -> Iterator[Choice | None]:
+    def choice(self, test: Value | None = None) -> AbstractContextManager[Choice | None]:
         """Record a branch."""
-        if not self._open:
-            yield None
-            return
+        return self._choice(test) if self._open else nullcontext()
+
+    @contextmanager
+    def _choice(self, test: Value | None) -> Iterator[Choice]:
         choice = Choice(test)
         yield choice
         if any(_says_something(option) for option in choice.options):
             self._open[-1].items.append(choice)
 
-    @contextmanager
-    def option(self, choice: Choice | None) -> Iterator[Sequence]:
+    def option(self, choice: Choice | None) -> AbstractContextManager[Sequence]:
         """Record one alternative of ``choice``."""
-        if choice is None:
-            yield Sequence()
-            return
+        return nullcontext(Sequence()) if choice is None else self._option(choice)
+
+    @contextmanager
+    def _option(self, choice: Choice) -> Iterator[Sequence]:
         with self._sequence() as sequence:
             choice.options.append(sequence)
             yield sequence
