@@ -212,8 +212,15 @@ def _unary(low: Lowerer, node: cst.UnaryOperation) -> ir.Expr:
 
 
 def _boolean(low: Lowerer, node: cst.BooleanOperation) -> ir.Expr:
+    """``a and b and c`` is one operation on three, as in CPython's tree; parentheses make one of their own."""
     number = low.new(node)
-    return ir.BoolOp(number, _OPERATORS[type(node.operator)], (low.expr(node.left), low.expr(node.right)))
+    operator, values = type(node.operator), [node.right]
+    left = node.left
+    while isinstance(left, cst.BooleanOperation) and type(left.operator) is operator and not left.lpar:
+        values.append(left.right)
+        left = left.left
+    values.append(left)
+    return ir.BoolOp(number, _OPERATORS[operator], tuple(low.expr(value) for value in reversed(values)))
 
 
 def _comparison(low: Lowerer, node: cst.Comparison) -> ir.Expr:

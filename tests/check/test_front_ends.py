@@ -42,6 +42,13 @@ def test_both_front_ends_give_the_same_form(folder: str) -> None:
         assert shape(lower_ast.lower(text).body) == shape(lower.lower(text).body), path
 
 
+@pytest.mark.parametrize(
+    "text", ["a and b and c", "(a and b) and c", "a or b and c and d or (e or f)", "not a and b and c"]
+)
+def test_chains_of_and_and_or_are_one_operation(text: str) -> None:
+    assert shape(lower_ast.lower(text).body) == shape(lower.lower(text).body)
+
+
 def test_findings_do_not_depend_on_the_front_end(monkeypatch: pytest.MonkeyPatch) -> None:
     files = sorted((FIXTURES / "programs").rglob("*.py"))[:40]
     fast = without_fixes(check_files(files, CheckOptions()).findings)

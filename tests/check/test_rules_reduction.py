@@ -290,7 +290,7 @@ def loss(p, y):
     assert found(tmp_path, body) == []
 
 
-def test_only_the_change_is_reported_and_not_its_undoing(tmp_path: Path) -> None:
+def test_a_change_that_is_put_back_is_not_reported(tmp_path: Path) -> None:
     body = """
 class PerSample:
     def __init__(self, criterion, model):
@@ -306,6 +306,24 @@ class PerSample:
         return losses
 
 wrapped = PerSample(nn.L1Loss(), net)
+"""
+    assert lines(tmp_path, body, "LA306") == []
+
+
+def test_a_change_is_reported_where_something_else_is_put_in_its_place(tmp_path: Path) -> None:
+    body = """
+class PerSample:
+    def __init__(self, criterion):
+        self.criterion = criterion
+
+    def __call__(self, p, y):
+        before = self.criterion.weight
+        self.criterion.reduction = "none"
+        losses = self.criterion(p, y)
+        self.criterion.weight = before
+        return losses
+
+wrapped = PerSample(nn.CrossEntropyLoss())
 """
     assert lines(tmp_path, body, "LA306") == ['self.criterion.reduction = "none"']
 
