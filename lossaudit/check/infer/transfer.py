@@ -785,18 +785,14 @@ def _pool_shape(args: Args, shape: Shape) -> Shape:
 
 
 def _cat_shape(args: Args, shape: Shape) -> Shape:
-    """As many dimensions as the part that has most: parts with fewer are empty vectors, or there are none."""
+    """As many dimensions as the part that has most: parts with fewer are empty vectors, or there are none.
+
+    Lengths are left open: ``hstack`` joins along another dimension than its relatives.
+    """
     parts = [common_shape(part) for part in _list_items(args.get("tensors"))]
     axis = integer(args.get("dim"))
-    whole = next((part for part in parts if part.exact and len(part.dims) > 1), None)
-    if whole is not None:
-        dims = tuple(
-            one if axis is not None and place != whole.index(axis) else None
-            for place, one in enumerate(whole.dims)
-        )
-        return Shape(dims, exact=True)
     least = max([*(part.least_rank for part in parts), 0 if axis is None else axis + 1])
-    return Shape((None,) * least, exact=False)
+    return Shape((None,) * least, exact=any(part.exact and part.rank == least > 1 for part in parts))
 
 
 def _stack_shape(args: Args, shape: Shape) -> Shape:
