@@ -1,6 +1,7 @@
 """What the text of a function mentions: its words and the sizes of its numbers, found without looking at its syntax.
 
-The lists are never too short. Comments and docstrings do not count; the words inside a text do, for a name may be looked up by it.
+The lists are never too short. Comments and docstrings do not count; the words inside a text do, for a name may be looked up by it,
+but for sentences: of those only what stands in the braces of an f-string.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from collections.abc import Iterable, Iterator
 
 _PIECE = re.compile(
     r'"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\''  # docstrings
-    r'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+    r'|(?:\b[rR]?[fF][rR]?)?(?:"(?:\\[\s\S]|[^"\\\n])*"|\'(?:\\[\s\S]|[^\'\\\n])*\')'
     r"|#[^\n]*|(?<=[\w)\]])\s*\*\*\s*-?|//?"
     r"|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
     r"|\.?[^\W\d]\w*"
 )
 _REDUCTION = re.compile(r"(?<!\w)(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis)\s*=\s*)?([(\[]?\s*-?\d)?")
 _WORD = re.compile(r"[^\W\d]\w*")
+_SENTENCE = re.compile(r"\w\W*\s\W*\w")
+_BRACES = re.compile(r"\{([^{}]*)")
+_DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
+_CONFIGURES = re.compile(r"\.reduction\b[^\n=]*=(?!=)|\bsetattr\b[^\n]*\breduction\b")
+CONFIGURED = "configured"
+"""The mark of an assignment to an attribute ``reduction``."""
+QUOTE = '"'
+"""Begins the dotted name with which a text constant begins."""
 FULL = ".reduced()"
 """Ends the mark of a reduction over all dimensions; before it stands the last word of what is reduced."""
 POWER, DIVISION = "**", "/"
@@ -28,23 +37,47 @@ _TINY, _SMALL = 2.0**-22, 2.0**-7
 
 def mentions(text: str) -> frozenset[str]:
     """The words, operators and marks of numbers in ``text``; what may be an attribute also with its dot."""
-    found: set[str] = set()
-    for piece in set(_PIECE.findall(text)):
-        first = piece[0]
-        if first.isalpha() or first in ("_", DIVISION):
-            found.add(piece)
-        elif first == "." and not piece[1].isdigit():
-            found.update((piece, piece[1:]))
-        elif first in "\"'":
-            if not piece.startswith(('"""', "'''")):
-                found.update(f".{word}" for word in _WORD.findall(piece))
-                found.update(_WORD.findall(piece))
-        elif "**" in piece:
-            found.update((POWER, TINY, SMALL, FRACTION) if piece.endswith("-") else (POWER,))
-        elif first != "#":
-            found.update(marks(_number(piece)))
+    found = set(_in_pieces(text))
     found.update(f"{owner}{FULL}" for owner in _full_reductions(text))
+    if _CONFIGURES.search(text):
+        found.add(CONFIGURED)
     return frozenset(found)
+
+
+def _in_pieces(text: str) -> Iterator[str]:
+    for piece in set(_PIECE.findall(text)):
+        first, last = piece[0], piece[-1]
+        if last in "\"'":
+            if not piece.startswith(('"""', "'''")):
+                yield from _in_constant(piece)
+        elif first.isalpha() or first in ("_", DIVISION):
+            yield piece
+        elif first == "." and not piece[1].isdigit():
+            yield from (piece, piece[1:])
+        elif "**" in piece:
+            yield from (POWER, TINY, SMALL, FRACTION) if piece.endswith("-") else (POWER,)
+        elif first != "#":
+            yield from marks(_number(piece))
+
+
+def _in_constant(piece: str) -> Iterator[str]:
+    """What a text constant mentions, with its quotes."""
+    written = piece
+    if piece[0] not in "\"'":
+        for code in _BRACES.findall(piece):
+            yield from _in_pieces(code)
+        written = _BRACES.sub("", piece)
+    if _SENTENCE.search(written):
+        return
+    for word in _WORD.findall(written.lstrip("rRfF")):
+        yield from (word, f".{word}")
+    yield from beginning(written.lstrip("rRfF").strip("\"'"))
+
+
+def beginning(constant: str) -> Iterable[str]:
+    """The mark of the dotted name with which a text constant begins, if it begins with one."""
+    name = _DOTTED.match(constant)
+    return () if name is None else (QUOTE + name[0],)
 
 
 def _full_reductions(text: str) -> Iterator[str]:

@@ -278,7 +278,7 @@ def loss_of_softmax_over_the_batch(event: LossCall) -> Iterator[Hit]:
             yield _over_batch(one.source, "1" if event.loss.class_dim == 1 else None)
 
 
-@detector("LA108", DistributionMade, needs="softmax | log_softmax")
+@detector("LA108", DistributionMade, needs="distribution softmax | distribution log_softmax")
 def distribution_over_the_batch(event: DistributionMade) -> Iterator[Hit]:
     """The softmax went over dimension 0 of two or more, and a distribution over classes reads these along the last one."""
     for name in ("probs", "logits"):

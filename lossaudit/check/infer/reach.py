@@ -21,7 +21,19 @@ from lossaudit.check.infer.objects import assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
 from lossaudit.check.infer.transfer import NAMED_DTYPES
 from lossaudit.check.kinds import Dtype
-from lossaudit.check.mentions import DIVISION, FRACTION, FULL, POWER, SMALL, TINY, marks, mentions
+from lossaudit.check.mentions import (
+    CONFIGURED,
+    DIVISION,
+    FRACTION,
+    FULL,
+    POWER,
+    QUOTE,
+    SMALL,
+    TINY,
+    beginning,
+    marks,
+    mentions,
+)
 from lossaudit.check.project import Module
 from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import FORWARD, has_forward_of_two, is_called_with_two, is_criterion
@@ -49,7 +61,7 @@ from lossaudit.check.values import (
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
-LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
+LOSS, BACKWARD = "loss", "backward"
 REDUCED = "reduced"
 """A loss, a mean or a sum."""
 CRITERION = "criterion"
@@ -61,9 +73,11 @@ HALF = "half"
 # inherited method.
 _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
 _REDUCING = frozenset({"mean", "sum"})
-_REFLECTION = frozenset({"globals", "import_module", "__import__", "vars", "locals"})
-"""Words after which names no longer tell what is reached."""
-_SIGNS_BY_THEMSELVES = frozenset({"reduction", TINY, SMALL, FRACTION, POWER, DIVISION, *_REFLECTION})
+DISTRIBUTION = "distribution"
+"""A distribution over classes that is built."""
+_IMPORTED, _ALL_NAMES = "import_module", "globals"
+"""Words after which a text need not mention what it reaches: files that text constants name, all that its own file binds."""
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
 _OWN_NAME = re.compile(r"(?<=\bdef )\w+")
 _LONGEST_NAME = 60
@@ -93,12 +107,12 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((pairing.method, LOSS) for pairing in contracts.pairings.values())
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)
-    yield from ((word, ANYTHING) for word in _REFLECTION)
+    yield from ((name, DISTRIBUTION) for name in contracts.distributions)
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
     )
     yield from ((name, name.rpartition(".")[2]) for name in contracts.module_bases)
-    yield from ((word, word) for word in ("reduction", TINY, SMALL, FRACTION))
+    yield from ((word, word) for word in (CONFIGURED, TINY, SMALL, FRACTION))
 
 
 Texts = dict[int, tuple[ir.Node, frozenset[str]]]
@@ -112,13 +126,9 @@ class Reach:
     interp: Interpreter
     words: dict[str, frozenset[str]]
     texts: Texts
-    forwards: frozenset[str] = frozenset()
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
     _barren: dict[tuple[Needs, bool], _Search] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.forwards = frozenset({*FORWARD, *self.interp.contracts.module_bases.values()})
 
     def gives(self, start: Value, needs: Needs) -> bool:
         """Whether the code that ``start`` reaches gives all signs of one of the alternatives.
@@ -206,6 +216,11 @@ class Reach:
             for names in assigners(base).values()
         )
 
+    def forwards(self, cls: ClassVal | External) -> frozenset[str]:
+        """The methods of a model whose result is trained: see :meth:`lossaudit.check.reasoning.trained.Trained.reached`."""
+        bases = cls.externals if isinstance(cls, ClassVal) else ()
+        return self.interp.trained.forwards(bases)
+
     def stores(self, cls: ClassVal) -> bool:
         """Whether a module that computes something makes tensors of plain numbers where it assigns attributes."""
         is_module = any(self.interp.contracts.is_module_class(name) for name in cls.externals)
@@ -270,16 +285,18 @@ class _Search:
     modules: list[Module] = field(default_factory=list)
     containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
+    importers: list[tuple[Module, set[str]]] = field(default_factory=list)
     looked_up: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> _Search:
         """A search that goes on from here with another start."""
         tables = [(table, set(done)) for table, done in self.tables]
+        importers = [(module, set(done)) for module, done in self.importers]
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), signs, dict(self.seen), [], tables,
-            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), importers, self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
@@ -307,8 +324,9 @@ class _Search:
 
     def _begin_with_class(self, cls: ClassVal) -> None:
         """What only the methods of the class itself can show: other classes are roots as well."""
+        forwards = self.reach.forwards(cls)
         for base in cls.mro:
-            if isinstance(base, ClassVal) and not self.reach.forwards.isdisjoint(base.scope.vars):
+            if isinstance(base, ClassVal) and not forwards.isdisjoint(base.scope.vars):
                 self._add({TRAINED}, base.module)
         for member in cls.scope.vars.values():
             if isinstance(member, Function):
@@ -319,7 +337,7 @@ class _Search:
             self.signs.add(CRITERION)
 
     def _begin_with_object(self, value: Instance, method: Function) -> None:
-        if method.name in self.reach.forwards:
+        if method.name in self.reach.forwards(value.cls):
             self._add({TRAINED}, method.module)
         if method.owner is value.cls:
             self._is_here(method)
@@ -337,7 +355,7 @@ class _Search:
     def _is_met(self) -> bool:
         if self.may_reduce:
             self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
-        return ANYTHING in self.signs or any(one <= self.signs for one in self.needs)
+        return any(one <= self.signs for one in self.needs)
 
     def _add(self, signs: Iterable[str], module: Module | None = None) -> None:
         """Signs that stand in a file; of those that a value gives it is not known where."""
@@ -378,6 +396,8 @@ class _Search:
                 self.queue += self.reach.members(function.owner)[function.name]
         if "import" in words:
             self._local_imports(function)
+        if _IMPORTED in words:
+            self.importers.append((function.module, set()))
 
     def _declared(self, value: ClassVal | Function) -> None:
         """The user's own contract for a class or function of the project."""
@@ -387,6 +407,8 @@ class _Search:
 
     def _names(self, function: Function, words: frozenset[str]) -> None:
         """What the names in the text of a function stand for, in the scopes around it."""
+        if _ALL_NAMES in words:
+            words |= function.module.scope.vars.keys()
         scope: Scope | None = function.closure
         is_home = function.module is self.reach.interp.home
         while scope is not None:
@@ -472,7 +494,7 @@ class _Search:
     def of_constant(self, value: Const) -> None:
         held = value.value
         if isinstance(held, str) and len(held) <= _LONGEST_NAME:
-            self._mention((held, "." + held))
+            self._mention((held, "." + held, *beginning(held)))
         elif isinstance(held, float):
             self._mention(marks(held))
 
@@ -544,6 +566,17 @@ class _Search:
             is_known = self.sizes.get(id(module)) == len(names)
             self._of_module(module, fresh if is_known else words)
             self.sizes[id(module)] = len(names)
+        for importer, done in self.importers:
+            for word in words - done:
+                if word.startswith(QUOTE):
+                    self._import(importer, word.removeprefix(QUOTE))
+            done |= words
+
+    def _import(self, importer: Module, name: str) -> None:
+        """A text constant begins with this name, which may be handed to ``import_module`` in a file: alone, or with others after it."""
+        module = self.reach.interp.project.resolve(importer, name, 0)
+        if module is not None:
+            self._add_module(module)
 
     def _of_module(self, module: Module, words: set[str]) -> None:
         names, interp = module.scope.vars, self.reach.interp

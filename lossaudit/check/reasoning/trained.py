@@ -90,9 +90,12 @@ class Trained:
                 yield term
 
     def _is_forward(self, event: FunctionReturn) -> bool:
-        name, bases = event.function.name, _bases(event.receiver)
-        forwards = self.contracts.module_bases
-        return bool(bases) and (name == "forward" or any(forwards.get(base) == name for base in bases))
+        return event.function.name in self.forwards(_bases(event.receiver))
+
+    def forwards(self, bases: Iterable[str]) -> frozenset[str]:
+        """The methods that compute the result of a model whose external bases these are."""
+        known = self.contracts.module_bases
+        return frozenset(name for base in bases for name in ("forward", known.get(base, "forward")))
 
 
 def _bases(receiver: Value | None) -> tuple[str, ...]:
