@@ -9,7 +9,17 @@ import pytest
 from lossaudit.check import CheckOptions, check_files
 from lossaudit.check.detectors import Detectors
 from lossaudit.check.infer.engine import Interpreter
-from lossaudit.check.mentions import DIVISION, FRACTION, FULL, POWER, SMALL, TINY, mentions
+from lossaudit.check.mentions import (
+    CONFIGURED,
+    DIVISION,
+    FRACTION,
+    FULL,
+    POWER,
+    QUOTE,
+    SMALL,
+    TINY,
+    mentions,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +28,13 @@ from lossaudit.check.mentions import DIVISION, FRACTION, FULL, POWER, SMALL, TIN
         ("F.cross_entropy(x, y)", {"F", "cross_entropy", ".cross_entropy"}),
         ("getattr(F, 'nll_loss')", {"getattr", "nll_loss", ".nll_loss"}),
         ('f"{a["log"]}"', {"log"}),
+        ('f"a loss of {F.nll_loss(x / n, y)} or so"', {".nll_loss", DIVISION}),
+        ("getattr(F, f'{kind if kind else 1}_loss')", {"_loss", "kind"}),
+        ('"a \\\n b", F.nll_loss(x), "c d"', {".nll_loss"}),
+        ("import_module('losses.focal')", {f"{QUOTE}losses.focal", "focal"}),
+        ("import_module(f'losses.{name}')", {f"{QUOTE}losses"}),
+        ("criterion.reduction = 'none'", {CONFIGURED}),
+        ("setattr(criterion, 'reduction', 'none')", {CONFIGURED}),
         ("x ** 0.5", {POWER, FRACTION}),
         ("x**-2", {POWER, TINY, SMALL, FRACTION}),
         ("x / 2", {DIVISION}),
@@ -39,6 +56,9 @@ def test_what_is_mentioned(text: str, mentioned: set[str]) -> None:
         ("def f(\n    **kwargs): pass", POWER),
         ("x = 1  # the log of it", "log"),
         ('"""The log of it."""', "log"),
+        ("raise ValueError('no log of it')", "log"),
+        ("f'no log of {it}'", "log"),
+        ("criterion.reduction == 'none'", CONFIGURED),
         ("y = x.sum(dim=1)", f"x{FULL}"),
         ("y = x.mean(-1)", f"x{FULL}"),
         ("y = x.mean((1, 2))", f"x{FULL}"),
@@ -231,6 +251,83 @@ def test_objects_of_other_files_are_run_if_they_are_given_code(
     (tmp_path / "steps.py").write_text(_STEP)
     found = roots(tmp_path, monkeypatch, _OBJECTS.format(given=given), "LA101")
     assert [name for name in found if name == "run"] == runs
+
+
+_LATE = """
+import importlib
+import torch.nn as nn
+rows = 3
+criterion = nn.CrossEntropyLoss()
+
+def judge(x, y, name="focal"):  # loss
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "is_run"),
+    [
+        ("return importlib.import_module('criteria').focal(x.softmax(1), y)", True),
+        ("return importlib.import_module('criteria.' + name).entropy(x.softmax(1), y)", True),
+        ("return importlib.import_module(f'criteria.{name}').entropy(x.softmax(1), y)", True),
+        ("return importlib.import_module('elsewhere').judge(x.softmax(1), y)", False),
+        ("return globals()[x](x.softmax(1), y)", True),
+        ("return rows", False),
+    ],
+)
+def test_what_is_looked_up_late_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, is_run: bool
+) -> None:
+    """What ``import_module`` and ``globals`` give need not be named in the text."""
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "__init__.py").write_text("from criteria.focal import entropy as focal\n")
+    entropy = "import torch.nn.functional as F\ndef entropy(x, y):\n    return F.cross_entropy(x, y)\n"
+    (tmp_path / "criteria" / "focal.py").write_text(entropy)
+    assert (roots(tmp_path, monkeypatch, _LATE.format(body=body), "LA101") != []) is is_run
+
+
+_CALLED = """
+import torch
+from torch import nn
+
+class Scale{base}:  # loss
+    def {method}(self, rows):
+        return torch.sqrt(rows)
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "method", "is_run"),
+    [
+        ("(nn.Module)", "forward", True),
+        ("(nn.Module)", "scale", False),
+        ("", "forward", False),
+        ("", "__call__", False),
+    ],
+)
+def test_only_what_computes_the_result_of_a_model_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, method: str, is_run: bool
+) -> None:
+    text = _CALLED.format(base=base, method=method)
+    assert (method in roots(tmp_path, monkeypatch, text, "LA408")) is is_run
+
+
+def test_a_softmax_elsewhere_matters_where_a_distribution_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+import torch  # loss
+
+def confidence(x):
+    return torch.softmax(x, 0)
+
+def show(x):
+    return confidence(x)
+
+def draw(x):
+    return torch.distributions.Categorical(confidence(x)).sample()
+"""
+    assert roots(tmp_path, monkeypatch, text, "LA108") == ["confidence", "draw"]
 
 
 def test_a_search_that_is_gone_on_with_sees_what_came_since(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
@@ -267,6 +268,16 @@ def _runs_unmentioned(name: str) -> bool:
     return name in _CALLED or (name.startswith("__") and name.endswith("__"))
 
 
+@lru_cache
+def _by_sign(needs: Needs) -> dict[str, list[frozenset[str]]]:
+    """Sign -> the alternatives in which it takes part."""
+    found: dict[str, list[frozenset[str]]] = {}
+    for alternative in needs:
+        for sign in alternative:
+            found.setdefault(sign, []).append(alternative)
+    return found
+
+
 @dataclass(slots=True)
 class _Search:
     """One search: everything that is in sight, and the words that were mentioned so far."""
@@ -278,6 +289,7 @@ class _Search:
     at_home: bool = False
     words: set[str] = field(default_factory=set)
     signs: set[str] = field(default_factory=set)
+    judged: set[str] = field(default_factory=set)
     seen: dict[int, object] = field(default_factory=dict)
     queue: list[Value] = field(default_factory=list)
     tables: list[tuple[dict[str, list[Value]], set[str]]] = field(default_factory=list)
@@ -295,7 +307,7 @@ class _Search:
         importers = [(module, set(done)) for module, done in self.importers]
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
-            self.reach, self.needs, self.whole, False, False, set(self.words), signs, dict(self.seen), [], tables,
+            self.reach, self.needs, self.whole, False, False, set(self.words), signs, set(signs), dict(self.seen), [], tables,
             list(self.objects), list(self.modules), list(self.containers), list(self.scopes), importers, self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
@@ -308,13 +320,10 @@ class _Search:
             self._begin_with_object(start.receiver, start.function)
         elif isinstance(start, Function):
             self._is_here(start)
-        known = -1
         while True:
             while self.queue:
-                if len(self.signs) > known:
-                    known = len(self.signs)
-                    if self._is_met():
-                        return True
+                if len(self.signs) > len(self.judged) and self._is_met():
+                    return True
                 self._visit(self.queue.pop())
             if self._is_met():
                 return True
@@ -355,7 +364,10 @@ class _Search:
     def _is_met(self) -> bool:
         if self.may_reduce:
             self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
-        return any(one <= self.signs for one in self.needs)
+        fresh = self.signs - self.judged
+        self.judged = set(self.signs)
+        by_sign = _by_sign(self.needs)
+        return any(one <= self.signs for sign in fresh for one in by_sign.get(sign, ()))
 
     def _add(self, signs: Iterable[str], module: Module | None = None) -> None:
         """Signs that stand in a file; of those that a value gives it is not known where."""
@@ -560,17 +572,19 @@ class _Search:
             done.add("")
         for one in self.objects:
             for held in filter(None, (one.attrs, one.bound)):
-                self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in seen]
-        for module in self.modules:
-            names = module.scope.vars
-            is_known = self.sizes.get(id(module)) == len(names)
-            self._of_module(module, fresh if is_known else words)
-            self.sizes[id(module)] = len(names)
+                wanted = fresh if self.sizes.get(id(held)) == len(held) else words
+                self.sizes[id(held)] = len(held)
+                self.queue += [held[name] for name in held.keys() & wanted if id(held[name]) not in seen]
         for importer, done in self.importers:
             for word in words - done:
                 if word.startswith(QUOTE):
                     self._import(importer, word.removeprefix(QUOTE))
             done |= words
+        for module in self.modules:
+            names = module.scope.vars
+            is_known = self.sizes.get(id(module)) == len(names)
+            self._of_module(module, fresh if is_known else words)
+            self.sizes[id(module)] = len(names)
 
     def _import(self, importer: Module, name: str) -> None:
         """A text constant begins with this name, which may be handed to ``import_module`` in a file: alone, or with others after it."""
