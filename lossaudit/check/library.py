@@ -80,6 +80,8 @@ class Library:
         self._extra_roots = roots
         self._common = common_folder(given)
         self.answers: dict[str, str] = {}
+        self.held = 0
+        """The bytes of source whose compact form is kept."""
         self._memory: dict[tuple[Any, ...], tuple[Any, Questions]] = {}
         self._asked: set[str] = set()
 
@@ -166,6 +168,7 @@ class Library:
         try:
             parsed.source = self._source(path)
             parsed.code = lower(parsed.source)
+            self.held += len(parsed.source)
             parsed.paths = tuple(_path_additions(path, parsed.code))
         except SourceError as error:
             parsed.error = error

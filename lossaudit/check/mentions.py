@@ -20,12 +20,9 @@ _REDUCTION = re.compile(r"(?<!\w)(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis
 _WORD = re.compile(r"[^\W\d]\w*")
 _SENTENCE = re.compile(r"\w\W*\s\W*\w")
 _BRACES = re.compile(r"\{([^{}]*)")
-_DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _CONFIGURES = re.compile(r"\.reduction\b[^\n=]*=(?!=)|\bsetattr\b[^\n]*\breduction\b")
 CONFIGURED = "configured"
 """The mark of an assignment to an attribute ``reduction``."""
-QUOTE = '"'
-"""Begins the dotted name with which a text constant begins."""
 FULL = ".reduced()"
 """Ends the mark of a reduction over all dimensions; before it stands the last word of what is reduced."""
 POWER, DIVISION = "**", "/"
@@ -71,13 +68,6 @@ def _in_constant(piece: str) -> Iterator[str]:
         return
     for word in _WORD.findall(written.lstrip("rRfF")):
         yield from (word, f".{word}")
-    yield from beginning(written.lstrip("rRfF").strip("\"'"))
-
-
-def beginning(constant: str) -> Iterable[str]:
-    """The mark of the dotted name with which a text constant begins, if it begins with one."""
-    name = _DOTTED.match(constant)
-    return () if name is None else (QUOTE + name[0],)
 
 
 def _full_reductions(text: str) -> Iterator[str]:

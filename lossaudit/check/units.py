@@ -28,6 +28,7 @@ from lossaudit.check.infer.heap import Heap
 from lossaudit.check.infer.imports import Imports
 from lossaudit.check.infer.reach import signs_of_words
 from lossaudit.check.library import Library
+from lossaudit.check.once import forget
 from lossaudit.check.positions import Positions
 from lossaudit.check.project import Project
 from lossaudit.check.source import SourceError, check_syntax
@@ -38,6 +39,8 @@ _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 60_000
 _ALLOCATIONS = 200_000
 """Syntax trees are large and hold no cycles: to look for garbage every few hundred objects, as Python does, takes longer than parsing."""
+_HELD_BYTES = 8_000_000
+"""How much source is kept in its compact form, before a process begins anew: about thirty times as much memory."""
 T = TypeVar("T")
 
 
@@ -145,14 +148,23 @@ class Workshop:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        contracts = load_contracts(setup.frameworks, setup.declared)
-        self.tools = Tools(contracts, Detectors(setup.select), setup.methods, signs_of_words(contracts))
-        self.library = Library(setup.given, setup.roots, setup.sources)
-        self.imports = None if contracts.declared else Imports(self.library, self.tools)
-        self.placer = Placer(self.library, contracts)
+        self._contracts = load_contracts(setup.frameworks, setup.declared)
+        self._detectors = Detectors(setup.select)
+        self._words = signs_of_words(self._contracts)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of any file."""
+        forget()
+        self.tools = Tools(self._contracts, self._detectors, self.setup.methods, self._words)
+        self.library = Library(self.setup.given, self.setup.roots, self.setup.sources)
+        self.imports = None if self._contracts.declared else Imports(self.library, self.tools)
+        self.placer = Placer(self.library, self._contracts)
 
     def batch(self, tasks: Sequence[Task]) -> Batch:
         """What is found in some units."""
+        if self.library.held > _HELD_BYTES:
+            self._begin()
         reports = tuple(self.report(task) for task in tasks)
         asked = frozenset[str]().union(*(report.asked for report in reports))
         return Batch(reports, {question: self.library.answers[question] for question in asked})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lossaudit.check import ir
 from lossaudit.check.detectors import Hit, detector
 from lossaudit.check.events import AttrAssign, FunctionReturn
+from lossaudit.check.once import Once
 from lossaudit.check.reasoning.liveness import lost_assignments
 from lossaudit.check.reasoning.losses import (
     has_forward_of_two,
@@ -160,11 +161,4 @@ def _is_term(term: Tensor, since: int) -> bool:
     return term.ident >= since and term.op not in NUMBERS and _is_surely_tensor(term)
 
 
-_lost_cache: dict[int, tuple[ir.FunctionDef, list[ir.Assign]]] = {}
-
-
-def _lost_in(node: ir.FunctionDef) -> list[ir.Assign]:
-    """Computed once for each function; the node is kept so that its identity stays its own."""
-    if id(node) not in _lost_cache:
-        _lost_cache[id(node)] = (node, lost_assignments(node))
-    return _lost_cache[id(node)][1]
+_lost_in: Once[ir.FunctionDef, list[ir.Assign]] = Once(lost_assignments)

@@ -12,6 +12,7 @@ from lossaudit.check.infer import acts, arrays, calls
 from lossaudit.check.infer.frame import Arguments, Frame
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_op, bind, shape_value
+from lossaudit.check.once import Once
 from lossaudit.check.values import (
     SETTINGS,
     UNKNOWN,
@@ -213,19 +214,13 @@ def _assigned_by(interp: Interpreter, value: Instance, function: Function, name:
     return [] if left is None or _is_placeholder(left) else [left]
 
 
-_assigner_cache: dict[int, tuple[ir.ClassDef, dict[str, tuple[str, ...]]]] = {}
-
-
 def assigners(cls: ClassVal) -> dict[str, tuple[str, ...]]:
     """Attribute -> the methods of the class that assign it on their first parameter."""
-    cached = _assigner_cache.get(id(cls.node))
-    if cached is None:
-        cached = (cls.node, _find_assigners(cls.node))
-        _assigner_cache[id(cls.node)] = cached
-    return cached[1]
+    return _assigners(cls.node)
 
 
-def _find_assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
+@Once
+def _assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
     out: dict[str, tuple[str, ...]] = {}
     for method in node.body:
         if not isinstance(method, ir.FunctionDef) or not method.params:

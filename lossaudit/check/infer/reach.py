@@ -28,13 +28,12 @@ from lossaudit.check.mentions import (
     FRACTION,
     FULL,
     POWER,
-    QUOTE,
     SMALL,
     TINY,
-    beginning,
     marks,
     mentions,
 )
+from lossaudit.check.once import Once
 from lossaudit.check.project import Module
 from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.reasoning.losses import FORWARD, has_forward_of_two, is_called_with_two, is_criterion
@@ -62,7 +61,7 @@ from lossaudit.check.values import (
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
-LOSS, BACKWARD = "loss", "backward"
+LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
 REDUCED = "reduced"
 """A loss, a mean or a sum."""
 CRITERION = "criterion"
@@ -76,9 +75,9 @@ _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
 _REDUCING = frozenset({"mean", "sum"})
 DISTRIBUTION = "distribution"
 """A distribution over classes that is built."""
-_IMPORTED, _ALL_NAMES = "import_module", "globals"
-"""Words after which a text need not mention what it reaches: files that text constants name, all that its own file binds."""
-_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION})
+_IMPORTS, _ALL_NAMES = "import_module", "globals"
+"""Words after which a text need not mention what it reaches: anything, and all that its own file binds."""
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, _IMPORTS})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
 _OWN_NAME = re.compile(r"(?<=\bdef )\w+")
 _LONGEST_NAME = 60
@@ -109,6 +108,7 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)
     yield from ((name, DISTRIBUTION) for name in contracts.distributions)
+    yield _IMPORTS, ANYTHING
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
     )
@@ -252,16 +252,10 @@ _CALLED = frozenset({"forward", "call"})
 """Members that run when an object is called, without being mentioned."""
 
 
-_imports_cache: dict[int, tuple[ir.Node, tuple[ir.Import | ir.ImportFrom, ...]]] = {}
-
-
+@Once
 def _imports_in(function: ir.Node) -> tuple[ir.Import | ir.ImportFrom, ...]:
     """The imports in the body of a function."""
-    cached = _imports_cache.get(id(function))
-    if cached is None:
-        found = (one for one in ir.walk((function,)) if isinstance(one, (ir.Import, ir.ImportFrom)))
-        cached = _imports_cache[id(function)] = function, tuple(found)
-    return cached[1]
+    return tuple(one for one in ir.walk((function,)) if isinstance(one, (ir.Import, ir.ImportFrom)))
 
 
 def _runs_unmentioned(name: str) -> bool:
@@ -297,18 +291,16 @@ class _Search:
     modules: list[Module] = field(default_factory=list)
     containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
-    importers: list[tuple[Module, set[str]]] = field(default_factory=list)
     looked_up: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> _Search:
         """A search that goes on from here with another start."""
         tables = [(table, set(done)) for table, done in self.tables]
-        importers = [(module, set(done)) for module, done in self.importers]
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), signs, set(signs), dict(self.seen), [], tables,
-            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), importers, self.looked_up, dict(self.sizes),
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
@@ -364,6 +356,8 @@ class _Search:
     def _is_met(self) -> bool:
         if self.may_reduce:
             self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
+        if ANYTHING in self.signs:
+            return True
         fresh = self.signs - self.judged
         self.judged = set(self.signs)
         by_sign = _by_sign(self.needs)
@@ -408,8 +402,6 @@ class _Search:
                 self.queue += self.reach.members(function.owner)[function.name]
         if "import" in words:
             self._local_imports(function)
-        if _IMPORTED in words:
-            self.importers.append((function.module, set()))
 
     def _declared(self, value: ClassVal | Function) -> None:
         """The user's own contract for a class or function of the project."""
@@ -506,7 +498,7 @@ class _Search:
     def of_constant(self, value: Const) -> None:
         held = value.value
         if isinstance(held, str) and len(held) <= _LONGEST_NAME:
-            self._mention((held, "." + held, *beginning(held)))
+            self._mention((held, "." + held))
         elif isinstance(held, float):
             self._mention(marks(held))
 
@@ -575,22 +567,11 @@ class _Search:
                 wanted = fresh if self.sizes.get(id(held)) == len(held) else words
                 self.sizes[id(held)] = len(held)
                 self.queue += [held[name] for name in held.keys() & wanted if id(held[name]) not in seen]
-        for importer, done in self.importers:
-            for word in words - done:
-                if word.startswith(QUOTE):
-                    self._import(importer, word.removeprefix(QUOTE))
-            done |= words
         for module in self.modules:
             names = module.scope.vars
             is_known = self.sizes.get(id(module)) == len(names)
             self._of_module(module, fresh if is_known else words)
             self.sizes[id(module)] = len(names)
-
-    def _import(self, importer: Module, name: str) -> None:
-        """A text constant begins with this name, which may be handed to ``import_module`` in a file: alone, or with others after it."""
-        module = self.reach.interp.project.resolve(importer, name, 0)
-        if module is not None:
-            self._add_module(module)
 
     def _of_module(self, module: Module, words: set[str]) -> None:
         names, interp = module.scope.vars, self.reach.interp

@@ -14,6 +14,7 @@ from lossaudit.check.infer.guards import tested_values
 from lossaudit.check.infer.heap import Changes
 from lossaudit.check.infer.mutation import note_mutation
 from lossaudit.check.infer.ops import apply_op, unpacked_shape
+from lossaudit.check.once import Once
 from lossaudit.check.project import Module
 from lossaudit.check.reasoning.terms import asks_for_device
 from lossaudit.check.reasoning.trace import Nested
@@ -622,16 +623,10 @@ def _varying(held: Const) -> Value:
     return Unknown(origin="number") if is_number else UNKNOWN
 
 
-_changed_cache: dict[int, tuple[ir.Node, tuple[ir.Expr, ...]]] = {}
-
-
+@Once
 def _changed_in(node: ir.For | ir.While) -> tuple[ir.Expr, ...]:
-    """The names and attributes that a loop body assigns; found once a loop."""
-    cached = _changed_cache.get(id(node))
-    if cached is None or cached[0] is not node:
-        cached = (node, tuple(target for one in ir.walk(node.body) for target in _plain_targets(one)))
-        _changed_cache[id(node)] = cached
-    return cached[1]
+    """The names and attributes that a loop body assigns."""
+    return tuple(target for one in ir.walk(node.body) for target in _plain_targets(one))
 
 
 def _plain_targets(node: ir.Node) -> tuple[ir.Expr, ...]:
