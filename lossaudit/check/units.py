@@ -39,7 +39,7 @@ _STACK_BYTES = 512 << 20
 _RECURSION_LIMIT = 60_000
 _ALLOCATIONS = 200_000
 """Syntax trees are large and hold no cycles: to look for garbage every few hundred objects, as Python does, takes longer than parsing."""
-_HELD_BYTES = 8_000_000
+HELD_BYTES = 8_000_000
 """How much source is kept in its compact form, before a process begins anew: about thirty times as much memory."""
 T = TypeVar("T")
 
@@ -163,7 +163,7 @@ class Workshop:
 
     def batch(self, tasks: Sequence[Task]) -> Batch:
         """What is found in some units."""
-        if self.library.held > _HELD_BYTES:
+        if self.library.held > HELD_BYTES:
             self._begin()
         reports = tuple(self.report(task) for task in tasks)
         asked = frozenset[str]().union(*(report.asked for report in reports))

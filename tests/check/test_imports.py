@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.check import CheckOptions
+from lossaudit.check import CheckOptions, units
 from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.plan import plan
 from lossaudit.check.project import Module
@@ -96,6 +96,22 @@ def test_what_one_unit_changes_in_an_imported_file_no_other_sees(tmp_path: Path)
     assert places(alone["reads.py"]) == []
     for order in permutations(paths):
         assert reports(Workshop(shop.setup), *order) == alone, order
+
+
+def test_a_process_that_lets_go_of_what_it_read_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = workshop_of(tmp_path, layers=LAYERS, changes=CHANGES, reads=READS)
+    tasks = _tasks(shop)
+    kept = with_deep_stack(lambda: shop.batch(tasks))
+    monkeypatch.setattr(units, "HELD_BYTES", 0)
+    anew = Workshop(shop.setup)
+    batches = [with_deep_stack(lambda one=task: anew.batch([one])) for task in tasks]
+    assert tuple(report for batch in batches for report in batch.reports) == kept.reports
+    assert {
+        question: answer for batch in batches for question, answer in batch.answers.items()
+    } == kept.answers
+    assert anew.library.held < shop.library.held
 
 
 def test_a_top_level_runs_once_and_every_unit_knows_what_it_rests_on(
