@@ -122,8 +122,11 @@ def ratio(top: Tensor, bottom: Tensor, nothing: float, params: Params) -> Tensor
     where = params.get("smooth_in", "both")
     top = top + smooth if where == "both" else top
     bottom = bottom.clamp(min=smooth) if where == "clamp" else bottom + smooth
-    defined = torch.where(bottom == 0, torch.ones_like(bottom), bottom)
-    return torch.where(bottom == 0, torch.full_like(bottom, nothing), top / defined)
+    empty = bottom == 0
+    if not top.requires_grad and not empty.any():
+        return top / bottom
+    defined = torch.where(empty, torch.ones_like(bottom), bottom)
+    return torch.where(empty, torch.full_like(bottom, nothing), top / defined)
 
 
 def dice_score(sums: Overlap, params: Params) -> Tensor:
