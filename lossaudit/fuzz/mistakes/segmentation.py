@@ -166,8 +166,8 @@ def _background_dropped(formula: Formula) -> Formula:
     return _channels(formula, 1)
 
 
-def _of_each_pixel(formula: Formula) -> Formula:
-    """A score of each pixel, its own overlap by the sums over all pixels; the classes are averaged, or added up."""
+def _of_each_position(formula: Formula) -> Formula:
+    """A score of each position: its own overlap, by sums over all of them."""
 
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         if not isinstance(formula, OverlapLoss):
@@ -226,7 +226,7 @@ _ACTIVATIONS: dict[str, Activation] = {"sigmoid": torch.sigmoid, "softmax": soft
 
 _SUMMED = {over.removesuffix("-sum"): over for over in ADDED_UP}
 _NOT_SUMMED = (
-    "does not sum the overlap: that of each pixel alone is divided by sums over all of them, and a perfect match "
+    "does not sum the overlap: that of each position alone is divided by sums over all of them, and a perfect match "
     "does not cost 0"
 )
 
@@ -381,13 +381,13 @@ MISTAKES = (
         "counts the intersection twice in the union: |P| + |Y| without subtracting it",
         wrong=_scored(_without_two),
     ),
-    Mistake("overlap-not-summed", DICE, _NOT_SUMMED, wrong=_of_each_pixel),
+    Mistake("overlap-not-summed", DICE, _NOT_SUMMED, wrong=_of_each_position),
     *(
         Mistake(
             "overlap-not-summed",
             CLASS_DICE,
             _NOT_SUMMED,
-            wrong=_of_each_pixel,
+            wrong=_of_each_position,
             parameters=(Parameter("over", _SUMMED[over], "choice"),),
             applies=_is_over(over),
         )
