@@ -42,7 +42,7 @@ class Door:
     waiting: tuple[Structure, ...] = ()
     renamed: bool = False
 
-    @property
+    @cached_property
     def first(self) -> Response:
         """The first answer that holds a number."""
         return next((case, seen) for case, seen in self.answered if seen.value is not None)

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -104,8 +104,13 @@ def _summed(
     return mask, overlap(p, mask, params, 1.0 if activation is None else 0.0)
 
 
+def _mean_entropy(entropy: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, mask: Tensor) -> Tensor:
+    return entropy(prediction, mask).mean()
+
+
 # Recognition tries hundreds of weights and smoothings on the very same tensors, whose sums these do not change.
-_summed_before = functools.lru_cache(maxsize=32)(_summed)
+_summed_before = functools.lru_cache(maxsize=256)(_summed)
+_mean_entropy_before = functools.lru_cache(maxsize=32)(_mean_entropy)
 
 
 def as_mask(target: Tensor, prediction: Tensor) -> Tensor:
@@ -121,8 +126,11 @@ def ratio(top: Tensor, bottom: Tensor, nothing: float, params: Params) -> Tensor
     where = params.get("smooth_in", "both")
     top = top + smooth if where == "both" else top
     bottom = bottom.clamp(min=smooth) if where == "clamp" else bottom + smooth
-    defined = torch.where(bottom == 0, torch.ones_like(bottom), bottom)
-    return torch.where(bottom == 0, torch.full_like(bottom, nothing), top / defined)
+    empty = bottom == 0
+    if not top.requires_grad and not empty.any():
+        return top / bottom
+    defined = torch.where(empty, torch.ones_like(bottom), bottom)
+    return torch.where(empty, torch.full_like(bottom, nothing), top / defined)
 
 
 def dice_score(sums: Overlap, params: Params) -> Tensor:
@@ -164,7 +172,19 @@ class OverlapLoss:
 
     def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
         """The loss of each score, before reduction."""
-        summed = _summed if prediction.requires_grad else _summed_before
+        if prediction.requires_grad:
+            return self.evaluated(prediction, target, params, _summed, _mean_entropy)
+        return _losses_before(self, prediction, target, tuple(params.items()))
+
+    def evaluated(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        params: Params,
+        summed: Callable[..., tuple[Tensor, Overlap]],
+        mean_entropy: Callable[..., Tensor],
+    ) -> Terms:
+        """The same, with what computes the sums and the cross-entropy, or remembers them."""
         mask, sums = summed(
             prediction, target, self.activation, params.get("over", "batch"), params.get("squared", False)
         )
@@ -179,7 +199,16 @@ class OverlapLoss:
         if self.entropy is None:
             return _ones(losses)
         whole = params.get("overlap_weight", 1.0) * losses.mean()
-        return _ones((whole + params["entropy_weight"] * self.entropy(prediction, mask).mean()).reshape(1))
+        added = params["entropy_weight"] * mean_entropy(self.entropy, prediction, mask)
+        return _ones((whole + added).reshape(1))
+
+
+# What most mistakes spoil is the outcome of the very formula that was evaluated before them, on the same tensors.
+@functools.lru_cache(maxsize=1024)
+def _losses_before(
+    loss: OverlapLoss, prediction: Tensor, target: Tensor, params: tuple[tuple[str, Any], ...]
+) -> Terms:
+    return loss.evaluated(prediction, target, dict(params), _summed_before, _mean_entropy_before)
 
 
 def added_up(losses: Tensor, params: Params) -> Tensor:
