@@ -173,7 +173,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if match is None or match.tier > 1:
             arranged = plausible(open_layouts(subject, every, wanted))
             # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
-            usual = any(door.classes != ONE_CLASS for door in doors)
+            usual = any(not _is_of_one_class(door) for door in doors)
             other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
             if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
                 match, doors = other, arranged
@@ -203,6 +203,13 @@ def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None,
     if match is None or match.tier >= PARTIAL:
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
     return match, doors
+
+
+def _is_of_one_class(door: Door) -> bool:
+    """Whether a target takes an input only where there is a single class: all that it answers there has one column."""
+    if door.classes == ONE_CLASS:
+        return True
+    return 1 in door.classes and all(case.prediction.shape[1:2] == (1,) for case, _ in door.comparable)
 
 
 def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:

@@ -56,12 +56,16 @@ LAWS = frozenset({"permutation", "minimum"})
 PROFILES = ("random", "empty", "full", "some empty", "all-equal")
 PRESENT = "present"
 """One score for each image and class, of each image the mean over the classes that its mask has: a convention."""
+ADDED_UP = {"channel-sum": 0, "sample-channel-sum": 1}
+"""The losses of the classes added up, not averaged, of all images together or of each: where they are. Conventions."""
 GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
     "batch": lambda x: x.reshape(1, -1),
     "sample": lambda x: x.flatten(1),
     "sample-channel": lambda x: x.flatten(2),
     "channel": lambda x: x.transpose(0, 1).flatten(1),
     PRESENT: lambda x: x.flatten(2),
+    "channel-sum": lambda x: x.transpose(0, 1).flatten(1),
+    "sample-channel-sum": lambda x: x.flatten(2),
 }
 
 
@@ -191,6 +195,7 @@ class OverlapLoss:
             losses = self.transform(self.score(sums, params), params)
         if params.get("over") == PRESENT:
             losses = _over_present(losses, mask)
+        losses = added_up(losses, params)
         if self.entropy is None:
             return _ones(losses)
         whole = params.get("overlap_weight", 1.0) * losses.mean()
@@ -204,6 +209,12 @@ def _losses_before(
     loss: OverlapLoss, prediction: Tensor, target: Tensor, params: tuple[tuple[str, Any], ...]
 ) -> Terms:
     return loss.evaluated(prediction, target, dict(params), _summed_before, _mean_entropy_before)
+
+
+def added_up(losses: Tensor, params: Params) -> Tensor:
+    """The losses with those of the classes added up, where that is how they are put together."""
+    classes = ADDED_UP.get(params.get("over", "batch"))
+    return losses if classes is None else losses.sum(classes)
 
 
 def _over_present(losses: Tensor, mask: Tensor) -> Tensor:
