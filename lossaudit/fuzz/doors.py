@@ -168,7 +168,9 @@ def _try_space(
         ):
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-        probes = inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features)
+        probes = inputs.probe_structures(
+            sizes.classes, space.target_profiles[0], sizes.features, space.layout_extras
+        )
         responses, error = _ask(used, space, probes, finite=finite)
         if error is not None:
             errors[interface.arrays].append(error)
