@@ -209,7 +209,7 @@ def probe_structures(
             batch=batch or min(classes[0], FEW_CLASSES) + 2,
             classes=classes[pick % len(classes)],
             features=features[pick % len(features)],
-            extra=extras[number // 2 % len(extras)],  # not in step with the class counts
+            extra=extras[pick % len(extras)],
             targets=targets,
             seed=100 + number,
         )
