@@ -57,7 +57,7 @@ def diagnose(
     bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
     formulas = [mistake for mistake in bank if mistake.wrong is not None]
     for mistakes in (*combinations(bank), *itertools.permutations(formulas, 2)):
-        for variant in distort(base, mistakes, evidence, classes):
+        for variant in distort([base], mistakes, evidence, classes):
             if not _reproduces_all(variant, judged):
                 continue
             # Where every value is right, a mistake that shows on none of these inputs would reproduce them as well.

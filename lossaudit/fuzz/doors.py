@@ -42,7 +42,7 @@ class Door:
     waiting: tuple[Structure, ...] = ()
     renamed: bool = False
 
-    @property
+    @cached_property
     def first(self) -> Response:
         """The first answer that holds a number."""
         return next((case, seen) for case, seen in self.answered if seen.value is not None)
@@ -168,7 +168,9 @@ def _try_space(
         ):
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
-        probes = inputs.probe_structures(sizes.classes, space.target_profiles[0], sizes.features)
+        probes = inputs.probe_structures(
+            sizes.classes, space.target_profiles[0], sizes.features, space.layout_extras
+        )
         responses, error = _ask(used, space, probes, finite=finite)
         if error is not None:
             errors[interface.arrays].append(error)

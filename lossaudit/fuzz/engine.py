@@ -271,7 +271,7 @@ def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
     """Which inputs of a space the target is known to take: tried, never supposed.
 
     Where a reference ``is_nearest``, and not the right one, to agree with it proves nothing: as many classes as the target runs with
-    tell a factor of one half from one of 1 / C.
+    tell a factor of one half from one of 1 / C, and as many steps or pixels one of 7 / 9 from what it is for three steps.
     """
     space, variant = door.space, session.variant
     numpy = door.subject.interface.arrays
@@ -293,8 +293,11 @@ def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
     fits = functools.partial(_runs, door) if is_nearest else takes
     classes = tuple(count for count in door.classes if fits(replace(base, classes=count))) or door.classes[:1]
     base = replace(base, classes=classes[0])
+    fits_extra = fits if space.extras == space.layout_extras else takes
     extras = tuple(
-        extra for extra in space.extras if not extra or takes(replace(base, classes=classes[-1], extra=extra))
+        extra
+        for extra in space.extras
+        if not extra or fits_extra(replace(base, classes=classes[-1], extra=extra))
     )
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:

@@ -191,7 +191,10 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
 
 
 def probe_structures(
-    classes: tuple[int, ...], targets: str, features: tuple[int, ...] = (0,)
+    classes: tuple[int, ...],
+    targets: str,
+    features: tuple[int, ...] = (0,),
+    extras: tuple[tuple[int, ...], ...] = ((),),
 ) -> list[Structure]:
     """A handful of plain inputs of several shapes, for recognition."""
     shapes = ((0, 0), (3, 1), (2, 2), (1, 0), (5, 1), (2, 0))
@@ -206,6 +209,7 @@ def probe_structures(
             batch=batch or min(classes[0], FEW_CLASSES) + 2,
             classes=classes[pick % len(classes)],
             features=features[pick % len(features)],
+            extra=extras[pick % len(extras)],
             targets=targets,
             seed=100 + number,
         )

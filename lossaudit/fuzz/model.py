@@ -285,6 +285,14 @@ class Space:
         return bool(self.parts or self.layout)
 
     @property
+    def layout_extras(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that follow the class dimension in a layout, of which ``()`` stands for the least; else just ``()``.
+
+        Who opens a layout takes steps or pixels, and any number of them.
+        """
+        return self.extras if self.layout else ((),)
+
+    @property
     def words(self) -> str:
         """What it holds, in words."""
         return f"{self.prediction} with {self.target}" if self.target else self.prediction

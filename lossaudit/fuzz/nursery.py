@@ -9,6 +9,7 @@ but Linux) each child is a fresh interpreter.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -176,7 +177,10 @@ def _await_pid(folder: Path, server: subprocess.Popen[bytes]) -> int | None:
 def _serve(*, many: bool) -> None:
     """Import once, then fork a keeper for each line."""
     owner = os.getppid()
+    gc.disable()  # what is imported stays, and so do the pages that children share as long as nobody writes to them
     _prepare(many=many)
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers end unmourned
     for folder in _lines():
         if os.fork() == 0:

@@ -43,7 +43,7 @@ from lossaudit.fuzz.telling import Scales, near
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
@@ -111,6 +111,18 @@ class _Search:
     asked: Asked | None
     scales: Scales = field(default_factory=Scales)
     tried: dict[tuple[int, str], _Tried] = field(default_factory=dict)
+    _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, list[Variant]]] = field(
+        default_factory=dict
+    )
+
+    def plain(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Variant]:
+        """The right variants of a reference that are worth trying behind a door, made once for all ways to try them."""
+        key = (id(door), id(spec), reach)
+        known = self._plain.get(key)
+        if known is None:  # door and spec stand beside the variants, so that their identities stay theirs
+            variants = list(_plain_variants(door, spec, self.asked, reach=reach))
+            known = self._plain[key] = (door, spec, variants)
+        return known[2]
 
     def confirms(self, match: Match) -> bool:
         """Whether a match also holds in float64. Who names a reference needs no proof."""
@@ -161,7 +173,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if match is None or match.tier > 1:
             arranged = plausible(open_layouts(subject, every, wanted))
             # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
-            usual = any(door.classes != ONE_CLASS for door in doors)
+            usual = any(not _is_of_one_class(door) for door in doors)
             other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
             if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
                 match, doors = other, arranged
@@ -191,6 +203,13 @@ def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None,
     if match is None or match.tier >= PARTIAL:
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
     return match, doors
+
+
+def _is_of_one_class(door: Door) -> bool:
+    """Whether a target takes an input only where there is a single class: all that it answers there has one column."""
+    if door.classes == ONE_CLASS:
+        return True
+    return 1 in door.classes and all(case.prediction.shape[1:2] == (1,) for case, _ in door.comparable)
 
 
 def _precision(match: Match, search: _Search) -> Literal["float64", "float32"]:
@@ -322,7 +341,7 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
 def _is_a_factor(match: Match, search: _Search) -> bool:
     """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``."""
     door, variant = match.door, match.variant
-    declared = list(_plain_variants(door, variant.spec, search.asked, reach="declared"))
+    declared = search.plain(door, variant.spec, "declared")
     given = {search.scales.key_of(plain.params) for plain in declared}
     if search.scales.key_of({name: variant.params[name] for name in declared[0].params}) in given:
         return False
@@ -432,7 +451,7 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
         near_zero = search.scales.told(door).near_zero
         if not _tells([seen.value for _, seen in near_zero]):
             continue
-        for variant in _plain_variants(door, spec, None, reach="declared"):
+        for variant in search.plain(door, spec, "declared"):
             if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
                 return Match(door, variant, PARTIAL)
     return None
@@ -603,11 +622,12 @@ def _is_of_a_part(declared: str, door: Door) -> bool:
 def _plain_variants(
     door: Door, spec: ReferenceSpec, asked: Asked | None, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
+    reductions = _reductions(door, spec)
     for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
         assignment = {**found, **(asked.params if asked is not None else {})}
         if asked is None and not spec.is_itself(assignment):
             continue
-        for reduction in _reductions(door, spec):
+        for reduction in reductions:
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
                 yield Variant(spec, assignment, reduction)
 
@@ -625,7 +645,7 @@ def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> V
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
-    for variant in _plain_variants(door, spec, search.asked, reach=reach):
+    for variant in search.plain(door, spec, reach):
         if len(known.matches) >= MOST_MATCHES:
             break
         key = (*search.scales.key_of(variant.params), variant.reduction)
@@ -667,8 +687,7 @@ def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iter
     if not _tells([seen.value for _, seen in _settled(door.comparable, spec)]):
         return
     bank = [mistake for mistake in mistakes_of(spec.name) if not mistake.convention]
-    declared = _plain_variants(door, spec, None, reach="declared")
-    near = list(itertools.islice(declared, MOST_DOUBLED))
+    near = search.plain(door, spec, "declared")[:MOST_DOUBLED]
     for mistakes in doubles(bank, additive="additive" in spec.laws):
         for variant in _distorted(door, near, mistakes, search):
             match = Match(door, variant, 2)
@@ -697,7 +716,7 @@ def _variants_with(
 ) -> Iterator[Variant]:
     if search.asked is None and not _tells([seen.value for _, seen in _settled(door.comparable, spec)]):
         return
-    plain = list(_plain_variants(door, spec, search.asked))
+    plain = search.plain(door, spec)
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
         bases = plain[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
@@ -710,26 +729,29 @@ def _variants_with(
 def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
 ) -> Iterator[Variant]:
-    for variant in plain:
-        for distorted in distort(variant, mistakes, door.evidence, door.classes):
-            if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, 2)):
-                yield distorted
+    for distorted in distort(plain, mistakes, door.evidence, door.classes):
+        if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, 2)):
+            yield distorted
 
 
 def distort(
-    variant: Variant, mistakes: tuple[Mistake, ...], evidence: Evidence, classes: tuple[int, ...]
+    plain: Iterable[Variant],
+    mistakes: tuple[Mistake, ...],
+    evidence: Evidence,
+    classes: tuple[int, ...],
 ) -> Iterator[Variant]:
-    """The variant with mistakes, under each assignment of their own parameters."""
-    if not all(mistake.applies(variant.params) for mistake in mistakes):
-        return
+    """Variants with mistakes, each under each assignment of the mistakes' own parameters."""
     if any(mistake.declared for mistake in mistakes) and parameters.declared_reduction(evidence) is None:
         return
     allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
-    if any(variant.reduction not in reductions for reductions in allowed):
-        return
     own = tuple(parameter for mistake in mistakes for parameter in mistake.parameters)
-    for assignment in parameters.assignments(own, evidence, classes) if own else [{}]:
-        yield variant.with_mistakes(*mistakes, params=assignment)
+    assignments = parameters.assignments(own, evidence, classes) if own else [{}]
+    for variant in plain:
+        if all(variant.reduction in reductions for reductions in allowed) and all(
+            mistake.applies(variant.params) for mistake in mistakes
+        ):
+            for assignment in assignments:
+                yield variant.with_mistakes(mistakes, assignment)
 
 
 def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
@@ -755,11 +777,14 @@ def _tells(values: list[Tensor | None]) -> bool:
 
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
+    # A ratio of sums over the pixels is the nearest of no loss that takes each by itself, even where they are in proportion:
+    # on the softmax, a Dice of each pixel is two thirds of that of a sample, or whatever its epsilon makes of it.
+    if search.asked is None and door.space.maps and _is_pixelwise(door):
+        return
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
     rounds = (door.comparable, search.scales.told(door).answers)
-    declared = _plain_variants(door, spec, search.asked, reach="declared")
-    for variant in itertools.islice(declared, MOST_NEAREST):
+    for variant in search.plain(door, spec, "declared")[:MOST_NEAREST]:
         given = [
             first
             for first, second in zip(*rounds, strict=True)

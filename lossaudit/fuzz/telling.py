@@ -128,6 +128,7 @@ class Scales:
         self._numbers: dict[int, tuple[Tensor, list[float]]] = {}
         self._told: dict[int, Told] = {}
         self._last: tuple[Params, tuple[Any, ...]] = ({}, ())
+        self._look: _Look | None = None
 
     def key_of(self, params: Params) -> tuple[Any, ...]:
         """Parameters as something that can be a key; equal ones have equal keys."""
@@ -205,11 +206,16 @@ class Scales:
 
     def _looks_like(self, variant: Variant, case: Case, seen: Observation) -> bool:
         assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
-        if not variant.settles(case):
+        look = self._look
+        if look is None or not look.serves(variant, case):
+            look = self._look = _Look(variant, case)
+        if not look.settled:
             return True
         actual = self._plain(seen.value)
-        if len(actual) == 1 and variant.reduces_plainly and not variant.rounded:
-            number = self._number(variant, case)
+        if len(actual) == 1 and look.plain and variant.reduction not in variant.spec.reducers:
+            if look.losses is None:
+                look.losses = self._known(variant, case, self._key(variant, case))
+            number = None if look.losses.terms is None else look.losses.reduced(variant.reduction)
             return number is not None and near(actual[0], number)
         value = self._value(variant, case)
         if value is None:
@@ -241,11 +247,6 @@ class Scales:
         except variants.UNDEFINED:
             return None  # a mistake that cannot be made at this shape
 
-    def _number(self, variant: Variant, case: Case) -> float | None:
-        """The same of a variant that reduces plainly, where it is one number: its reductions share two sums."""
-        known = self._known(variant, case, self._key(variant, case))
-        return None if known.terms is None else known.reduced(variant.reduction)
-
     def _known(self, variant: Variant, case: Case, key: tuple[Any, ...]) -> _Losses:
         known = self._terms.get(key)
         if known is None:
@@ -262,6 +263,32 @@ class Scales:
         dtype = case.dtype if variant.rounded else ""
         formulas = [id(change) for change in changes if change.reduce is None]
         return (*given, self.key_of(variant.params), dtype, *formulas)
+
+
+class _Look:
+    """What a rough look at a case asks of a variant whatever its reduction: those of one formula come one after the other.
+
+    ``plain``: its value is a plain reduction of what its formula gives in float64, if its reference reduces plainly.
+    """
+
+    __slots__ = ("_case", "_variant", "losses", "plain", "settled")
+
+    def __init__(self, variant: Variant, case: Case) -> None:
+        self._variant, self._case = variant, case
+        self.settled = variant.settles(case)
+        self.plain = variant.keeps_reduction and not variant.rounded
+        self.losses: _Losses | None = None
+
+    def serves(self, variant: Variant, case: Case) -> bool:
+        """Whether it was taken of this case, and of the same formula with the same numbers and changes."""
+        mine = self._variant
+        return (
+            case is self._case
+            and variant.params is mine.params
+            and variant.mistakes is mine.mistakes
+            and variant.spec is mine.spec
+            and variant.conventions is mine.conventions
+        )
 
 
 class _Losses:

@@ -59,9 +59,10 @@ class Variant:
     conventions: tuple[Mistake, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
 
-    def with_mistakes(self, *mistakes: Mistake, params: Mapping[str, Any] | None = None) -> Variant:
+    def with_mistakes(self, mistakes: tuple[Mistake, ...], params: Mapping[str, Any]) -> Variant:
         """The same with mistakes, and with the parameters that these need."""
-        return replace(self, mistakes=mistakes, params={**self.params, **params} if params else self.params)
+        given = {**self.params, **params} if params else self.params
+        return Variant(self.spec, given, self.reduction, self.conventions, mistakes)
 
     def right(self) -> Variant:
         """The same without its mistakes."""
@@ -70,7 +71,7 @@ class Variant:
     @property
     def changes(self) -> tuple[Mistake, ...]:
         """Conventions first, then mistakes."""
-        return (*self.conventions, *self.mistakes)
+        return self.conventions + self.mistakes
 
     @property
     def rounded(self) -> bool:
@@ -78,11 +79,9 @@ class Variant:
         return any(change.rounded is not None for change in self.changes)
 
     @property
-    def reduces_plainly(self) -> bool:
-        """Whether its reduction is what :data:`REDUCERS` says."""
-        return self.reduction not in self.spec.reducers and all(
-            change.reduce is None for change in self.changes
-        )
+    def keeps_reduction(self) -> bool:
+        """Whether none of its changes takes the place of the reduction."""
+        return all(change.reduce is None for change in self.changes)
 
     def settles(self, case: Case) -> bool:
         """Whether the formula has one answer to a case."""

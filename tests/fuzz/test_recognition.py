@@ -83,6 +83,9 @@ UNKNOWN = [
     "AgainstAQueue",
     "balanced_by_its_batch",
     "root_of_each_group",
+    "dice_of_each_token",
+    "tversky_of_each_pixel",
+    "tokens_and_an_end",
 ]
 
 

@@ -9,6 +9,7 @@ from conftest import FIXTURES  # noqa: F401 (skips where torch is missing)
 
 from lossaudit.fuzz import inputs
 from lossaudit.fuzz.inputs import Reach
+from lossaudit.fuzz.model import Structure
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.spaces import all_spaces
 
@@ -104,3 +105,22 @@ def test_log_dice_has_a_gradient_wherever_it_has_a_value(name: str) -> None:
         (slope,) = torch.autograd.grad(losses.sum(), leaf)
         assert bool(torch.isfinite(losses).all()), (case.magnitude, case.targets)
         assert bool(torch.isfinite(slope).all()), (case.magnitude, case.targets)
+
+
+@pytest.mark.parametrize("name", ["dice_bce_loss", "tversky_loss", "softmax_jaccard_loss"])
+def test_an_overlap_that_remembers_says_what_it_computes_anew(name: str) -> None:
+    """Recognition asks the same tensors again with other parameters; a leaf that requires a gradient is never remembered."""
+    spec = all_references()[name]
+    space = all_spaces()[spec.spaces[0]]
+    cases = [inputs.fill(space, Structure(classes=space.classes[-1], seed=seed), {}) for seed in range(3)]
+    asked = [
+        (case, {**spec.neutral(), "smooth": smooth, "over": over})
+        for smooth in (0.0, 1.0, 1e-5)
+        for case in cases
+        for over in ("batch", "sample", "channel")
+    ]
+    for case, params in (*asked, *reversed(asked)):
+        remembered = spec.formula(case.prediction, case.target, params)
+        anew = spec.formula(case.prediction.clone().requires_grad_(), case.target, params)
+        assert torch.equal(remembered.losses, anew.losses)
+        assert torch.equal(remembered.shares, anew.shares)

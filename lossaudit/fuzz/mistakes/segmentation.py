@@ -9,11 +9,14 @@ import torch
 
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.segmentation import (
+    ADDED_UP,
+    GROUPS,
     PRESENT,
     REFERENCES,
     Activation,
     Overlap,
     OverlapLoss,
+    added_up,
     as_mask,
     overlap,
     ratio,
@@ -44,6 +47,7 @@ JACCARD = _names("jaccard")
 TVERSKY = _names("tversky")
 FOCAL_TVERSKY = _names("focal_tversky")
 CLASSES = (*SOFTMAX, *_names("of_class_probabilities"))
+CLASS_DICE = tuple(name for name in DICE if name in CLASSES and "_ce_" not in name)
 COMPLEMENTED = (*_names("dice_loss", without="log_dice"), *JACCARD, *_names("tversky_loss", without="focal"))
 
 
@@ -142,17 +146,42 @@ def _channels(formula: Formula, first: int) -> Formula:
         p = prediction if formula.activation is None else formula.activation(prediction)
         inner = replace(formula, activation=None, entropy=None)
         terms = inner(p[:, first:], mask[:, first:], params)
-        if formula.entropy is None:
-            return terms
-        whole = params["overlap_weight"] * terms.losses.mean()
-        whole = whole + params["entropy_weight"] * formula.entropy(prediction, mask).mean()
-        return Terms(whole.reshape(1), torch.ones(1, dtype=whole.dtype))
+        return _with_entropy(formula, terms, prediction, mask, params)
 
     return changed
 
 
+def _with_entropy(
+    formula: OverlapLoss, terms: Terms, prediction: Tensor, mask: Tensor, params: Params
+) -> Terms:
+    """The losses of scores, with the cross-entropy that a formula adds to their mean."""
+    if formula.entropy is None:
+        return terms
+    whole = params["overlap_weight"] * terms.losses.mean()
+    whole = whole + params["entropy_weight"] * formula.entropy(prediction, mask).mean()
+    return Terms(whole.reshape(1), torch.ones(1, dtype=whole.dtype))
+
+
 def _background_dropped(formula: Formula) -> Formula:
     return _channels(formula, 1)
+
+
+def _of_each_position(formula: Formula) -> Formula:
+    """A score of each position: its own overlap, by sums over all of them."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        if not isinstance(formula, OverlapLoss):
+            return formula(prediction, target, params)
+        mask = as_mask(target, prediction)
+        p = prediction if formula.activation is None else formula.activation(prediction)
+        sums = overlap(p, mask, params)
+        own = GROUPS[params["over"]](p * mask)
+        each = Overlap(own, sums.predicted.unsqueeze(-1), sums.true.unsqueeze(-1))
+        losses = formula.transform(formula.score(each, params), params)
+        losses = added_up(losses, params)
+        return _with_entropy(formula, Terms(losses, torch.ones_like(losses)), prediction, mask, params)
+
+    return changed
 
 
 def _absent_left_out(formula: Formula) -> Formula:
@@ -193,6 +222,13 @@ _PLAIN_DICE = {
     "dice_loss_of_class_probabilities": "none",
 }
 _ACTIVATIONS: dict[str, Activation] = {"sigmoid": torch.sigmoid, "softmax": softmax, "none": lambda x: x}
+
+
+_SUMMED = {over.removesuffix("-sum"): over for over in ADDED_UP}
+_NOT_SUMMED = (
+    "does not sum the overlap: that of each position alone is divided by sums over all of them, and a perfect match "
+    "does not cost 0"
+)
 
 
 def _unguarded(prediction: Tensor, target: Tensor, params: Params, _: float) -> Terms:
@@ -265,6 +301,16 @@ def _over_present(formula: Formula) -> Formula:
     return lambda prediction, target, params: formula(prediction, target, {**params, "over": PRESENT})
 
 
+def _over_summed_classes(formula: Formula) -> Formula:
+    return lambda prediction, target, params: formula(
+        prediction, target, {**params, "over": _SUMMED[params["over"]]}
+    )
+
+
+def _is_over(over: str) -> Callable[[Params], bool]:
+    return lambda params: bool(params["over"] == over)
+
+
 def _lopsided(params: Params) -> bool:
     return bool(params["alpha"] != params["beta"])
 
@@ -309,6 +355,14 @@ MISTAKES = (
         applies=lambda params: params["over"] == "sample-channel",
     ),
     Mistake(
+        "classes-added-up",
+        tuple(name for name in COMPLEMENTED if name in CLASSES),
+        "adds up the losses of the classes, and averages the sums: a published convention",
+        wrong=_over_summed_classes,
+        convention=True,
+        applies=lambda params: params["over"] in _SUMMED,
+    ),
+    Mistake(
         "absent-classes-cost-nothing",
         OVERLAPS,
         "costs nothing for a class with an empty mask, and still counts it in the mean: a published convention",
@@ -326,6 +380,18 @@ MISTAKES = (
         JACCARD,
         "counts the intersection twice in the union: |P| + |Y| without subtracting it",
         wrong=_scored(_without_two),
+    ),
+    Mistake("overlap-not-summed", DICE, _NOT_SUMMED, wrong=_of_each_position),
+    *(
+        Mistake(
+            "overlap-not-summed",
+            CLASS_DICE,
+            _NOT_SUMMED,
+            wrong=_of_each_position,
+            parameters=(Parameter("over", _SUMMED[over], "choice"),),
+            applies=_is_over(over),
+        )
+        for over in _SUMMED
     ),
     Mistake(
         "dice-over-union",

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -56,12 +56,16 @@ LAWS = frozenset({"permutation", "minimum"})
 PROFILES = ("random", "empty", "full", "some empty", "all-equal")
 PRESENT = "present"
 """One score for each image and class, of each image the mean over the classes that its mask has: a convention."""
+ADDED_UP = {"channel-sum": 0, "sample-channel-sum": 1}
+"""The losses of the classes added up, not averaged, of all images together or of each: where they are. Conventions."""
 GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
     "batch": lambda x: x.reshape(1, -1),
     "sample": lambda x: x.flatten(1),
     "sample-channel": lambda x: x.flatten(2),
     "channel": lambda x: x.transpose(0, 1).flatten(1),
     PRESENT: lambda x: x.flatten(2),
+    "channel-sum": lambda x: x.transpose(0, 1).flatten(1),
+    "sample-channel-sum": lambda x: x.flatten(2),
 }
 
 
@@ -100,8 +104,13 @@ def _summed(
     return mask, overlap(p, mask, params, 1.0 if activation is None else 0.0)
 
 
+def _mean_entropy(entropy: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, mask: Tensor) -> Tensor:
+    return entropy(prediction, mask).mean()
+
+
 # Recognition tries hundreds of weights and smoothings on the very same tensors, whose sums these do not change.
-_summed_before = functools.lru_cache(maxsize=32)(_summed)
+_summed_before = functools.lru_cache(maxsize=256)(_summed)
+_mean_entropy_before = functools.lru_cache(maxsize=32)(_mean_entropy)
 
 
 def as_mask(target: Tensor, prediction: Tensor) -> Tensor:
@@ -117,8 +126,11 @@ def ratio(top: Tensor, bottom: Tensor, nothing: float, params: Params) -> Tensor
     where = params.get("smooth_in", "both")
     top = top + smooth if where == "both" else top
     bottom = bottom.clamp(min=smooth) if where == "clamp" else bottom + smooth
-    defined = torch.where(bottom == 0, torch.ones_like(bottom), bottom)
-    return torch.where(bottom == 0, torch.full_like(bottom, nothing), top / defined)
+    empty = bottom == 0
+    if not top.requires_grad and not empty.any():
+        return top / bottom
+    defined = torch.where(empty, torch.ones_like(bottom), bottom)
+    return torch.where(empty, torch.full_like(bottom, nothing), top / defined)
 
 
 def dice_score(sums: Overlap, params: Params) -> Tensor:
@@ -160,7 +172,19 @@ class OverlapLoss:
 
     def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
         """The loss of each score, before reduction."""
-        summed = _summed if prediction.requires_grad else _summed_before
+        if prediction.requires_grad:
+            return self.evaluated(prediction, target, params, _summed, _mean_entropy)
+        return _losses_before(self, prediction, target, tuple(params.items()))
+
+    def evaluated(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        params: Params,
+        summed: Callable[..., tuple[Tensor, Overlap]],
+        mean_entropy: Callable[..., Tensor],
+    ) -> Terms:
+        """The same, with what computes the sums and the cross-entropy, or remembers them."""
         mask, sums = summed(
             prediction, target, self.activation, params.get("over", "batch"), params.get("squared", False)
         )
@@ -171,10 +195,26 @@ class OverlapLoss:
             losses = self.transform(self.score(sums, params), params)
         if params.get("over") == PRESENT:
             losses = _over_present(losses, mask)
+        losses = added_up(losses, params)
         if self.entropy is None:
             return _ones(losses)
         whole = params.get("overlap_weight", 1.0) * losses.mean()
-        return _ones((whole + params["entropy_weight"] * self.entropy(prediction, mask).mean()).reshape(1))
+        added = params["entropy_weight"] * mean_entropy(self.entropy, prediction, mask)
+        return _ones((whole + added).reshape(1))
+
+
+# What most mistakes spoil is the outcome of the very formula that was evaluated before them, on the same tensors.
+@functools.lru_cache(maxsize=1024)
+def _losses_before(
+    loss: OverlapLoss, prediction: Tensor, target: Tensor, params: tuple[tuple[str, Any], ...]
+) -> Terms:
+    return loss.evaluated(prediction, target, dict(params), _summed_before, _mean_entropy_before)
+
+
+def added_up(losses: Tensor, params: Params) -> Tensor:
+    """The losses with those of the classes added up, where that is how they are put together."""
+    classes = ADDED_UP.get(params.get("over", "batch"))
+    return losses if classes is None else losses.sum(classes)
 
 
 def _over_present(losses: Tensor, mask: Tensor) -> Tensor:
