@@ -38,6 +38,9 @@ _MAKES = {
     **dict.fromkeys((f"pandas.{name}" for name in ("read_csv", "read_table", "read_excel", "read_parquet", "read_feather", "DataFrame", "get_dummies")), _TABLE),
     "pandas.Series": _VECTOR,
 }  # fmt: skip
+_OF_LEVELS = ("header", "sheet_name")
+"""Arguments of which a list makes a table in a table, or several tables."""
+_IN_OTHER_FORMS = ("chunksize", "iterator", "squeeze")
 _SPLITTING = "sklearn.model_selection.train_test_split"
 _FOLDS = frozenset(
     f"sklearn.model_selection.{name}"
@@ -80,7 +83,21 @@ def called(name: str, arguments: Arguments, site: Site) -> Value:
     ):
         return TupleVal((_array(_TABLE, name), _array(_VECTOR, name)))
     owner = next((one for one in arguments.positional if _is_array(one)), None)
-    return Unknown(origin=name, foreign=True, owner=owner, site=site, shape=_made_shape(name, first))
+    shape = _made_shape(name, first) if _is_plain(name, arguments) else ANY_SHAPE
+    return Unknown(origin=name, foreign=True, owner=owner, site=site, shape=shape)
+
+
+def _is_plain(name: str, arguments: Arguments) -> bool:
+    """Whether no argument has pandas return something else than one table with one level of names."""
+    if not name.startswith("pandas."):
+        return True
+    given = arguments.keywords
+    usual = all(isinstance(given.get(one, NONE), Const) for one in _OF_LEVELS)
+    names = given.get("columns", NONE)
+    is_named_once = not (isinstance(names, Unknown) and names.origin.startswith("pandas."))
+    is_one = constant(given.get("sheet_name", Const(0))) is not None
+    in_one = all(constant(given.get(one, NONE)) in (None, False) for one in _IN_OTHER_FORMS)
+    return usual and is_named_once and is_one and in_one and not arguments.is_open
 
 
 def _is_array(value: Value) -> bool:
