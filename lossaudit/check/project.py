@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -69,11 +69,15 @@ class Project:
         """The module of the same file as this project sees it: ``module`` may be another one's."""
         return self._at(Place(module.path, module.is_namespace))
 
-    def borrow(self, module: Module, other: Module, named: Iterable[Module]) -> None:
-        """Let a module be what it is to another project, which named these files meanwhile."""
+    def may_borrow(self, other: Module) -> bool:
+        """Whether the file of another project's module is as it is there, or has not been run yet."""
+        mine = self._modules.get(other.path)
+        return mine is None or mine.state == "new" or mine.scope is other.scope
+
+    def borrow(self, other: Module) -> None:
+        """Let a file be what it is to another project."""
+        module = self.own(other)
         module.parsed, module.scope, module.state = other.parsed, other.scope, other.state
-        for one in named:
-            self.own(one)
 
     def note(self, asked: Questions) -> None:
         """What else the disk was asked."""

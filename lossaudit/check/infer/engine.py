@@ -23,7 +23,7 @@ from lossaudit.check.infer.budget import MAX_STEPS, OBJECT_STEPS, Budget
 from lossaudit.check.infer.expressions import EXPRESSIONS
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Heap, Scope
-from lossaudit.check.infer.imports import Imports, NotLent
+from lossaudit.check.infer.imports import Imports, InRing, NotLent, TopLevel
 from lossaudit.check.infer.ops import apply_op
 from lossaudit.check.infer.reach import Reach, Texts
 from lossaudit.check.infer.statements import STATEMENTS, assign
@@ -96,6 +96,7 @@ class Interpreter:
         home: Module,
         imports: Imports | None = None,
         heap: Heap | None = None,
+        entry: Path | None = None,
     ) -> None:
         self.project = project
         self.home = home
@@ -105,6 +106,9 @@ class Interpreter:
         self.project_methods = tools.methods
         self.heap = heap or Heap()
         self.borrowed: set[Path] = set()
+        self.rings: dict[int, TopLevel] = {}
+        self.ran: list[Module] = []
+        self._entry = entry
         self._imports = imports
         self._settled_names: dict[int, tuple[LazyImport, Value]] = {}
         self._forcing: set[int] = set()
@@ -511,31 +515,50 @@ class Interpreter:
             self.run_top_level(module)
 
     def _borrow(self, module: Module) -> bool:
-        """Use what the top level of another file left elsewhere, unless the home takes part in that.
+        """Use what the top level of another file left elsewhere, unless the home takes part in that, or a file that is at hand in another state.
 
         Raises:
             NotLent: This run may only use what is lent.
+            InRing: The file needs one that is run further out.
         """
         if self._imports is None or module is self.home:
             return False
-        top = self._imports.top_level(module.path)
-        self.project.note(top.asked)
-        if top.module is None or self.home.path in top.reached:
-            if self.heap.is_strict:
-                raise NotLent
+        if self._imports.is_in_ring(self._entry, module.path):
             return False
-        self.project.borrow(module, top.module, top.named)
+        try:
+            top = self._imports.top_level(module.path)
+        except InRing as ring:
+            if ring.path != self._entry:
+                raise
+            return False
+        self.project.note(top.asked)
+        if self.heap.is_strict and not top.modules:
+            raise NotLent
+        rings = {id(one): one for one in (top, *top.rings) if len(one.modules) > 1}
+        lent = [*top.modules, *(one for ring in rings.values() for one in ring.modules)]
+        if not lent or self.home.path in top.reached or not all(map(self.project.may_borrow, lent)):
+            return False
+        for one in lent:
+            self.project.borrow(one)
+        self._take_over(top)
+        self.rings |= rings
+        return True
+
+    def _take_over(self, top: TopLevel) -> None:
+        """Know what one must know who uses what a top level left."""
+        for one in top.named:
+            self.project.own(one)
         self.borrowed |= top.reached
         self.star_modules |= {name: self.project.own(one) for name, one in top.starred.items()}
         self.registries |= top.tables
         self.heap.current |= top.current
         self.forced |= top.forced
         self.budget.costly |= top.costly
-        return True
 
     def run_top_level(self, module: Module) -> None:
         """Run the top level of a file here."""
         module.state = "running"
+        self.ran.append(module)
         code = self.project.load(module)
         if code is not None:
             module.scope.vars.setdefault("__file__", Const(module.filename))

@@ -5,8 +5,10 @@ else has touched. That is how it is run here: by an interpreter of its own, in w
 A unit uses what stands there as if it had run it; what it writes to is put back when the unit is done (:class:`Heap`). So nothing
 depends on which units were looked at before, or by which process.
 
-Not lent, but run anew by each unit, are files that import each other in a ring, files that write to what others hold (they register
-themselves somewhere), and files that need the home, which a unit runs aloud.
+Files that read each other's names in a ring are run together, from whichever of them is read first: the state of a ring depends on where
+it is entered, so each entry has a state of all of them, and is lent with it. A unit that holds one of them in another state already runs
+what it needs itself. Not lent, but run anew by each unit, are files that write to what others hold (they register themselves somewhere),
+and files that need the home, which a unit runs aloud.
 """
 
 from __future__ import annotations
@@ -45,14 +47,23 @@ class NotLent(Exception):  # noqa: N818 (it ends a run, it is not an error)
     """A top level needs a file that is not lent."""
 
 
+class InRing(Exception):  # noqa: N818 (it ends a run, it is not an error)
+    """A top level needs the file at ``path``, for which it is run: the file that began has to run it in its own state."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 @dataclass(frozen=True, slots=True)
 class TopLevel:
     """What the top level of a file left, and what a unit must know that uses it.
 
     Args:
-        module: The file; None if it is not lent.
+        modules: The file, and those that were run in its state because they need it in their turn; none if it is not lent.
         asked: The questions to the disk on which all of this rests.
         reached: The files whose top levels ran for it.
+        rings: What it was lent in its turn of more than one file.
         named: The files that were named meanwhile.
         starred: Those of them from which names came with a star.
         tables: The tables that were left empty, by identity.
@@ -61,9 +72,10 @@ class TopLevel:
         costly: The functions that used up their share of the steps.
     """
 
-    module: Module | None
+    modules: tuple[Module, ...]
     asked: Questions
     reached: frozenset[Path] = frozenset()
+    rings: tuple[TopLevel, ...] = ()
     named: tuple[Module, ...] = ()
     starred: Mapping[str, Module] = field(default_factory=dict)
     tables: Mapping[int, DictVal] = field(default_factory=dict)
@@ -79,7 +91,8 @@ class Imports:
         self._library = library
         self._tools = tools
         self._known: dict[Path, TopLevel] = {}
-        self._running: set[Path] = set()
+        self._running: list[Path] = []
+        self._ringed: set[tuple[Path, Path]] = set()
         self._kept: list[object] = []
         self.lent: set[int] = set()
 
@@ -91,38 +104,47 @@ class Imports:
         """What the top level of a file leaves.
 
         Raises:
-            NotLent: It is running.
+            InRing: It needs a file whose top level is running, or is that file.
         """
         known = self._known.get(path)
         if known is None:
             if path in self._running:
-                raise NotLent
-            self._running.add(path)
+                raise InRing(path)
+            self._running.append(path)
             try:
                 known = self._known[path] = self._run(path)
+            except InRing as ring:
+                self._ringed.add((ring.path, path))
+                raise
             finally:
-                self._running.discard(path)
+                self._running.pop()
         return known
+
+    def is_in_ring(self, entry: Path | None, path: Path) -> bool:
+        """Whether the file at ``path`` was found to need ``entry``, which runs and needs it."""
+        return entry is not None and (entry, path) in self._ringed
 
     def _run(self, path: Path) -> TopLevel:
         from lossaudit.check.infer.engine import Interpreter  # noqa: PLC0415 (an interpreter uses what is lent)
 
         project = Project(self._library)
-        module = project.module(path)
-        interp = Interpreter(project, self._tools, _nowhere(), self, Heap(self.lent, is_strict=True))
+        heap = Heap(self.lent, is_strict=True)
+        interp = Interpreter(project, self._tools, _nowhere(), self, heap, entry=path)
         try:
-            interp.run_top_level(module)
+            interp.run_top_level(project.module(path))
         except (NotLent, ForeignWrite, RecursionError):
-            return TopLevel(None, project.asked)
-        self._lend(module)
+            return TopLevel((), project.asked)
+        for module in interp.ran:
+            self._lend(module)
         return TopLevel(
-            module,
+            tuple(interp.ran),
             project.asked,
-            frozenset({path, *interp.borrowed}),
-            tuple(one for one in project.modules if one is not module),
+            frozenset({*interp.borrowed, *(module.path for module in interp.ran)}),
+            tuple(interp.rings.values()),
+            tuple(one for one in project.modules if one not in interp.ran),
             interp.star_modules,
             interp.registries,
-            interp.heap.current,
+            heap.current,
             interp.forced,
             interp.budget.costly,
         )
