@@ -79,11 +79,15 @@ class Heap:
 
     Args:
         lent: The identities of what others lend to this run, and that could be changed.
-        is_strict: Whether the run must not change that, not even for a while.
+        rebound: Those among them that hold the globals of a file.
+        is_strict: Whether the run must not change anything of that but globals.
     """
 
-    def __init__(self, lent: Set[int] = frozenset(), *, is_strict: bool = False) -> None:
+    def __init__(
+        self, lent: Set[int] = frozenset(), rebound: Set[int] = frozenset(), *, is_strict: bool = False
+    ) -> None:
         self._lent = lent
+        self._rebound = rebound
         self.is_strict = is_strict
         self._owed: Changes = {}
         self.journals: list[Journal] = []
@@ -145,15 +149,24 @@ class Heap:
 
     def _owe(self, container: Any, key: Any, old: Any) -> None:
         if id(container) in self._lent:
-            if self.is_strict:
+            if self.is_strict and id(container) not in self._rebound:
                 raise ForeignWrite
             self._owed.setdefault((id(container), key), Change(container, key, old))
 
-    def give_back(self) -> None:
-        """Leave what is lent as it was before this run."""
+    def give_back(self) -> tuple[Change, ...]:
+        """Leave what is lent as it was before this run, and return what was changed of it to what."""
+        made = tuple(
+            Change(one.container, one.key, _read(one.container, one.key)) for one in self._owed.values()
+        )
         for change in self._owed.values():
             _write(change.container, change.key, change.value)
         self._owed.clear()
+        return made
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Change what is lent as another run did."""
+        for change in changes:
+            self.set(change.container, change.key, change.value)
 
     # Branches
 
