@@ -141,7 +141,7 @@ def test_a_top_level_runs_once_and_every_unit_knows_what_it_rests_on(
         ({"first": "from torch import nn\nx = nn.Identity()\n"}, True),
         ({"first": "import second\n", "second": "import first\n"}, True),
         ({"first": "import second\nx = second.y\n", "second": "import first\ny = first.x\n"}, True),
-        ({"first": "from second import table\ntable['x'] = 1\n", "second": "table = {}\n"}, False),
+        ({"first": "from second import table\ntable['x'] = 1\n", "second": "table = {}\n"}, True),
         ({"first": "from second import items\nitems.append(1)\n", "second": "items = []\n"}, False),
         ({"first": "import second\nsecond.Base.x = 1\n", "second": "class Base:\n    x = 0\n"}, False),
         ({"first": "import second\nx = second.build()\nx.y = 2\n", "second": "class A: ...\ndef build(): return A()\n"}, True),
@@ -149,10 +149,96 @@ def test_a_top_level_runs_once_and_every_unit_knows_what_it_rests_on(
     ids=["plain", "ring unread", "ring", "table", "list", "class", "own object"],
 )  # fmt: skip
 def test_what_is_lent(tmp_path: Path, files: dict[str, str], is_lent: bool) -> None:
-    """Files that read each other's names in a ring, and those that write to what another file holds, belong to the unit."""
+    """Files that change what another file holds belong to the unit, but for what they enter in its tables."""
     shop, paths = workshop_of(tmp_path, **files)
     assert shop.imports is not None
     assert (shop.imports.top_level(paths[0]).modules != ()) is is_lent
+
+
+CRITERIA = """\
+import logs
+
+TABLE = {}
+
+
+def register(cls):
+    logs.say(cls)
+    TABLE[cls.__name__] = cls
+    return cls
+"""
+LOGS = """\
+import criteria
+
+HANDLER = None
+FIRST = criteria
+
+
+def say(text):
+    global HANDLER
+    if not HANDLER:
+        HANDLER = object()
+    return HANDLER
+
+
+NAME = say("logs")
+"""
+LOSSES = """\
+from torch import nn
+
+from criteria import register
+
+
+@register
+class {name}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.entropy = nn.CrossEntropyLoss()
+
+    def forward(self, x, y):
+        return self.entropy({given}, y)
+"""
+BUILDS = """\
+import criteria
+import {imported}
+
+loss = criteria.TABLE["{name}"]()
+
+
+def step(x, y):
+    return loss(x.softmax(1), y)
+"""
+
+
+def test_what_a_lent_file_enters_in_a_table_stands_there_for_who_imports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the table and of the log need each other, and the log sets a global when it is first used."""
+    runs: Counter[str] = Counter()
+    run = Interpreter.run_top_level
+
+    def counted(interp: Interpreter, module: Module) -> None:
+        runs[module.name] += interp.home.path.name.startswith("build")
+        run(interp, module)
+
+    monkeypatch.setattr(Interpreter, "run_top_level", counted)
+    shop, paths = workshop_of(
+        tmp_path,
+        criteria=CRITERIA,
+        logs=LOGS,
+        soft=LOSSES.format(name="Soft", given="x"),
+        raw=LOSSES.format(name="Raw", given="x.log()"),
+        build_soft=BUILDS.format(imported="soft", name="Soft"),
+        build_raw=BUILDS.format(imported="raw", name="Raw"),
+        build_none=BUILDS.format(imported="raw", name="Soft"),
+    )
+    alone = {path.name: reports(Workshop(shop.setup), path)[path.name] for path in paths}
+    assert {name: places(one) for name, one in alone.items() if one.findings} == {
+        "build_soft.py": [("LA101", "soft.py", 13)],
+        "build_raw.py": [("LA102", "raw.py", 13), ("LA401", "raw.py", 13)],
+    }
+    for order in (paths, paths[::-1], [*paths[3:], *paths[:3]]):
+        assert reports(Workshop(shop.setup), *order) == alone, order
+    assert {name for name, times in runs.items() if times} == {"build_soft", "build_raw", "build_none"}
 
 
 BASE = """\

@@ -554,7 +554,7 @@ class Interpreter:
         self.heap.current |= top.current
         self.forced |= top.forced
         self.budget.costly |= top.costly
-        self.heap.apply(top.rebound)
+        self.heap.enter(top.entered)
 
     def run_top_level(self, module: Module) -> None:
         """Run the top level of a file here."""

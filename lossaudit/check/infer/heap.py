@@ -79,15 +79,15 @@ class Heap:
 
     Args:
         lent: The identities of what others lend to this run, and that could be changed.
-        rebound: Those among them that hold the globals of a file.
-        is_strict: Whether the run must not change anything of that but globals.
+        places: Those among them that hold values by name, and can be entered again: the globals of a file, tables.
+        is_strict: Whether the run must not change anything else of that.
     """
 
     def __init__(
-        self, lent: Set[int] = frozenset(), rebound: Set[int] = frozenset(), *, is_strict: bool = False
+        self, lent: Set[int] = frozenset(), places: Set[int] = frozenset(), *, is_strict: bool = False
     ) -> None:
         self._lent = lent
-        self._rebound = rebound
+        self._places = places
         self.is_strict = is_strict
         self._owed: Changes = {}
         self.journals: list[Journal] = []
@@ -149,24 +149,26 @@ class Heap:
 
     def _owe(self, container: Any, key: Any, old: Any) -> None:
         if id(container) in self._lent:
-            if self.is_strict and id(container) not in self._rebound:
+            if self.is_strict and id(container) not in self._places:
                 raise ForeignWrite
             self._owed.setdefault((id(container), key), Change(container, key, old))
 
     def give_back(self) -> tuple[Change, ...]:
         """Leave what is lent as it was before this run, and return what was changed of it to what."""
-        made = tuple(
-            Change(one.container, one.key, _read(one.container, one.key)) for one in self._owed.values()
-        )
+        made: list[Change] = []
         for change in self._owed.values():
+            now = _read(change.container, change.key)
+            if now is not change.value:
+                made.append(Change(change.container, change.key, now))
             _write(change.container, change.key, change.value)
         self._owed.clear()
-        return made
+        return tuple(made)
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Change what is lent as another run did."""
+    def enter(self, changes: Iterable[Change]) -> None:
+        """Change what is lent as another run did, in whichever branch that is needed."""
         for change in changes:
-            self.set(change.container, change.key, change.value)
+            self._owe(change.container, change.key, _read(change.container, change.key))
+            _write(change.container, change.key, change.value)
 
     # Branches
 

@@ -7,9 +7,9 @@ depends on which units were looked at before, or by which process.
 
 Files that read each other's names in a ring are run together, from whichever of them is read first: the state of a ring depends on where
 it is entered, so each entry has a state of all of them, and is lent with it. A unit that holds one of them in another state already runs
-what it needs itself. Globals that functions of other files set meanwhile (a handler, a counter) are set again where the top level is
-lent. Not lent, but run anew by each unit, are files that write to what others hold otherwise (they register themselves somewhere), and
-files that need the home, which a unit runs aloud.
+what it needs itself. What it enters in tables and globals of other files (they register themselves somewhere, or set a handler) is taken
+back, and entered again where it is lent. Not lent, but run anew by each unit, are files that change otherwise what others hold, and files
+that need the home, which a unit runs aloud.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class TopLevel:
         current: What tensors became through in-place operations.
         forced: The values whose gradient was asked for.
         costly: The functions that used up their share of the steps.
-        rebound: The globals of lent files that functions of theirs set meanwhile: a handler, a counter.
+        entered: What it entered in lent files: a class in a registry, a global that a function of theirs sets.
     """
 
     modules: tuple[Module, ...]
@@ -84,7 +84,7 @@ class TopLevel:
     current: Mapping[int, Tensor] = field(default_factory=dict)
     forced: Mapping[int, tuple[Value, Site]] = field(default_factory=dict)
     costly: Mapping[int, ir.Node] = field(default_factory=dict)
-    rebound: tuple[Change, ...] = ()
+    entered: tuple[Change, ...] = ()
 
 
 class Imports:
@@ -98,11 +98,11 @@ class Imports:
         self._ringed: set[tuple[Path, Path]] = set()
         self._kept: list[object] = []
         self.lent: set[int] = set()
-        self._globals: set[int] = set()
+        self._places: set[int] = set()
 
     def heap(self) -> Heap:
         """A heap for a unit: what it changes of what is lent can be put back."""
-        return Heap(self.lent, self._globals)
+        return Heap(self.lent, self._places)
 
     def top_level(self, path: Path) -> TopLevel:
         """What the top level of a file leaves.
@@ -132,16 +132,16 @@ class Imports:
         from lossaudit.check.infer.engine import Interpreter  # noqa: PLC0415 (an interpreter uses what is lent)
 
         project = Project(self._library)
-        heap = Heap(self.lent, self._globals, is_strict=True)
+        heap = Heap(self.lent, self._places, is_strict=True)
         interp = Interpreter(project, self._tools, _nowhere(), self, heap, entry=path)
         try:
             interp.run_top_level(project.module(path))
         except (NotLent, ForeignWrite, RecursionError):
             return TopLevel((), project.asked)
         finally:
-            rebound = heap.give_back()
+            entered = heap.give_back()
         self._lend([module.scope for module in interp.ran])
-        self._lend([change.value for change in rebound if isinstance(change.value, Value)])
+        self._lend([change.value for change in entered if isinstance(change.value, Value)])
         return TopLevel(
             tuple(interp.ran),
             project.asked,
@@ -153,7 +153,7 @@ class Imports:
             heap.current,
             interp.forced,
             interp.budget.costly,
-            rebound,
+            entered,
         )
 
     def _lend(self, stack: list[Value | Scope]) -> None:
@@ -167,7 +167,9 @@ class Imports:
             if isinstance(one, Scope):
                 one.is_lent = True
                 if one.parent is None:
-                    self._globals.add(id(one.vars))
+                    self._places.add(id(one.vars))
+            elif isinstance(one, DictVal):
+                self._places.add(id(one.entries))
             containers = tuple(_containers(one))
             self._kept += containers
             self.lent.update(map(id, containers))
