@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from lossaudit.check import CheckOptions, check_files
+from lossaudit.check.contracts import load_contracts
 from lossaudit.check.detectors import Detectors
 from lossaudit.check.infer.engine import Interpreter
+from lossaudit.check.infer.reach import signs_of_words
 from lossaudit.check.mentions import (
     CONFIGURED,
     DIVISION,
@@ -73,6 +75,15 @@ def test_every_rule_on_frequent_events_says_what_it_needs() -> None:
     detectors = Detectors(None)
     assert frozenset() not in detectors.needs
     assert frozenset() not in detectors.needs_of_definitions
+
+
+def test_what_a_rule_needs_can_be_given() -> None:
+    """A sign that nothing gives keeps a rule from ever firing."""
+    detectors = Detectors(None)
+    given = frozenset().union(*signs_of_words(load_contracts()).values())
+    found_otherwise = {"trained", "stored", "criterion", "reduced"}
+    asked = {sign.rpartition(":")[2] for alternative in detectors.needs for sign in alternative}
+    assert asked - given - found_otherwise == set()
 
 
 _BARREN = """

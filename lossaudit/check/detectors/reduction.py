@@ -546,7 +546,7 @@ def _is_label(value: Value | None) -> bool:
 # LA306: somebody else's criterion ----------------------------------------------------------------------------------
 
 
-@detector("LA306", AttrAssign, needs="loss | reduction")
+@detector("LA306", AttrAssign, needs="loss | configured")
 def mutated_criterion(event: AttrAssign) -> Iterator[Hit]:
     """A loss configures a criterion that it was handed."""
     if not event.handed_in or not _changes_criterion(event) or _is_protocol(event.function):
