@@ -32,6 +32,7 @@ from lossaudit.check.mentions import (
         ('f"a loss of {F.nll_loss(x / n, y)} or so"', {".nll_loss", DIVISION}),
         ("getattr(F, f'{kind if kind else 1}_loss')", {"_loss", "kind"}),
         ('"a \\\n b", F.nll_loss(x), "c d"', {".nll_loss"}),
+        ('f"""a {b}\n""" + x.log() / y.exp() + "c d"', {"b", ".log", ".exp", DIVISION}),
         ("import_module(f'losses.{name}')", {"losses", "name"}),
         ("criterion.reduction = 'none'", {CONFIGURED}),
         ("setattr(criterion, 'reduction', 'none')", {CONFIGURED}),
