@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from lossaudit.fuzz.model import Parameter, Params
     from lossaudit.fuzz.subject import Evidence, Subject
 
 MOST_MATCHES = 24
@@ -118,14 +119,30 @@ class _Search:
     _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, list[Variant]]] = field(
         default_factory=dict
     )
+    _assignments: dict[tuple[Any, ...], tuple[Evidence, tuple[Parameter, ...], list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )
 
     def plain(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Variant]:
         """The right variants of a reference that are worth trying behind a door, made once for all ways to try them."""
         key = (id(door), id(spec), reach)
         known = self._plain.get(key)
         if known is None:  # door and spec stand beside the variants, so that their identities stay theirs
-            variants = list(_plain_variants(door, spec, self.asked, reach=reach))
+            variants = list(_plain_variants(door, spec, self, reach=reach))
             known = self._plain[key] = (door, spec, variants)
+        return known[2]
+
+    def assignments(
+        self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers"
+    ) -> list[dict[str, Any]]:
+        """The parameters to try of a reference, the very same for each order of the arguments and each coding of labels."""
+        key = (id(door.evidence), id(spec.parameters), door.classes, reach)
+        known = self._assignments.get(key)
+        if known is None:  # what is held by its identity stands beside it
+            found = parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach)
+            if self.asked is not None:
+                found = [{**assignment, **self.asked.params} for assignment in found]
+            known = self._assignments[key] = (door.evidence, spec.parameters, found)
         return known[2]
 
     def confirms(self, match: Match) -> bool:
@@ -289,7 +306,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if asked is None:
         return None
     for door, spec in _pairs(doors, asked):
-        return Match(door, _declared_variant(door, spec, asked), 4)
+        return Match(door, _declared_variant(door, spec, search), 4)
     return None
 
 
@@ -396,7 +413,7 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
         ):
             continue
         tried: set[tuple[Any, ...]] = set()
-        unweighted = _plain_variants(door, replace(spec, essential=()), None)
+        unweighted = _plain_variants(door, replace(spec, essential=()), search)
         for plain in itertools.islice(unweighted, MOST_WEIGHED):
             given = {name: value for name, value in plain.params.items() if name not in spec.weights}
             key = (*search.scales.key_of(given), plain.reduction)
@@ -653,12 +670,11 @@ def _is_of_a_part(declared: str, door: Door) -> bool:
 
 
 def _plain_variants(
-    door: Door, spec: ReferenceSpec, asked: Asked | None, *, reach: parameters.Guess = "numbers"
+    door: Door, spec: ReferenceSpec, search: _Search, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
     reductions = _reductions(door, spec)
-    for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
-        assignment = {**found, **(asked.params if asked is not None else {})}
-        if asked is None and not spec.is_itself(assignment):
+    for assignment in search.assignments(door, spec, reach):
+        if search.asked is None and not spec.is_itself(assignment):
             continue
         for reduction in reductions:
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
@@ -670,25 +686,33 @@ def _weighted_classes(spec: ReferenceSpec, assignment: dict[str, Any]) -> bool:
     return any(p.kind == "per-class" and assignment[p.name] is not None for p in spec.parameters)
 
 
-def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Variant:
+def _declared_variant(door: Door, spec: ReferenceSpec, search: _Search) -> Variant:
     """The reference with the parameters that the target declares, else with neutral ones."""
-    return next(_plain_variants(door, spec, asked))
+    return next(_plain_variants(door, spec, search))
 
 
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
+    if len(known.matches) < MOST_MATCHES:
+        for variant in search.scales.explaining(_untried(known, door, spec, search, reach), door):
+            if not _proves(door, spec, search):
+                return []
+            known.matches.append(Match(door, variant, 0))
+            if len(known.matches) >= MOST_MATCHES:
+                break
+    return known.matches
+
+
+def _untried(
+    known: _Tried, door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess
+) -> Iterator[Variant]:
+    """The variants of a reference within a reach that were not tried before."""
     for variant in search.plain(door, spec, reach):
-        if len(known.matches) >= MOST_MATCHES:
-            break
-        key = (*search.scales.key_of(variant.params), variant.reduction)
+        key = (search.scales.key_of(variant.params), variant.reduction)
         if key not in known.keys:
             known.keys.add(key)
-            if search.scales.explains(variant, door):
-                if not _proves(door, spec, search):
-                    return []
-                known.matches.append(Match(door, variant, 0))
-    return known.matches
+            yield variant
 
 
 def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
@@ -762,8 +786,8 @@ def _variants_with(
 def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
 ) -> Iterator[Variant]:
-    for distorted in distort(plain, mistakes, door.evidence, door.classes):
-        if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, 2)):
+    for distorted in search.scales.explaining(distort(plain, mistakes, door.evidence, door.classes), door):
+        if search.confirms(Match(door, distorted, 2)):
             yield distorted
 
 
@@ -779,12 +803,16 @@ def distort(
     allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
     own = tuple(parameter for mistake in mistakes for parameter in mistake.parameters)
     assignments = parameters.assignments(own, evidence, classes) if own else [{}]
+    params: Params | None = None
+    given: list[Params] = []
     for variant in plain:
-        if all(variant.reduction in reductions for reductions in allowed) and all(
-            mistake.applies(variant.params) for mistake in mistakes
-        ):
-            for assignment in assignments:
-                yield variant.with_mistakes(mistakes, assignment)
+        if variant.params is not params:  # reductions of one assignment come one after the other
+            params = variant.params
+            can_be_made = all(mistake.applies(params) for mistake in mistakes)
+            given = [{**params, **more} if more else params for more in assignments] if can_be_made else []
+        if not allowed or all(variant.reduction in reductions for reductions in allowed):
+            for own_params in given:
+                yield variant.with_mistakes(mistakes, own_params)
 
 
 def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
