@@ -19,12 +19,16 @@ What exact agreement is worth
     A match on a narrow domain (log-probabilities) says nothing of a target that also takes the wide one (any logits) and
     gives something else there. If near zero it is a reference of the wide domain, it is that one gone wrong farther out.
 
+    On distributions the slope tells how a target goes on where rows do not sum to one. What is a reference up to a factor, or
+    with a mistake, and leads out of the domain in another way than that, is another loss. Exact agreement is not touched by it.
+
     Hard targets are special cases of soft ones: the target's answer to soft targets, if it takes them, decides between
     families that agree on hard ones.
 """
 
 from __future__ import annotations
 
+import collections
 import inspect
 import itertools
 import math
@@ -34,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations, weighing
+from lossaudit.fuzz import arguments, parameters, relations, tangents, variants, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -348,7 +352,10 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
         if found and found[0].door is not door:
             break
         for match in way(door, spec, search):
-            doubtful = _is_a_factor(match, search) if match.tier > 1 else _contradicted(match, doors, search)
+            if match.tier > 1:
+                doubtful = _is_a_factor(match, search) or _leads_elsewhere(match, search)
+            else:
+                doubtful = _contradicted(match, doors, search)
             if not doubtful:
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
@@ -356,18 +363,44 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
 
 
 def _is_a_factor(match: Match, search: _Search) -> bool:
-    """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``."""
+    """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``.
+
+    Or before the same mistake in what is declared: three times a score tells of no temperature of a third.
+    """
     door, variant = match.door, match.variant
-    declared = search.plain(door, variant.spec, "declared")
+    spec, declared = variant.spec, search.plain(door, variant.spec, "declared")
     given = {search.scales.key_of(plain.params) for plain in declared}
-    if search.scales.key_of({name: variant.params[name] for name in declared[0].params}) in given:
+    neutral = spec.neutral()
+    if search.scales.key_of({name: variant.params[name] for name in neutral}) in given:
         return False
-    same = (plain for plain in declared if plain.reduction == variant.reduction)
-    fitted = (
-        relations.fit(plain, search.scales.told(door).answers)
-        for plain in itertools.islice(same, MOST_NEAREST)
-    )
+    # A reference that is itself by a number has no declared form where nobody declares that number.
+    known = declared or [Variant(spec, neutral, variant.reduction)]
+    plains = [plain for plain in known if plain.reduction == variant.reduction][:MOST_NEAREST]
+    own = {name: value for name, value in variant.params.items() if name not in neutral}
+    wrong = [plain.with_mistakes(variant.mistakes, {**plain.params, **own}) for plain in plains]
+    fitted = (relations.fit(plain, search.scales.told(door).answers) for plain in (*plains, *wrong))
     return any(relation is not None and relation.id == "constant-factor" for relation in fitted)
+
+
+def _leads_elsewhere(match: Match, search: _Search) -> bool:
+    """Whether a target goes on otherwise than its match where inputs cease to be distributions, and not on these.
+
+    Then it is another loss, of which that is what is left on a narrow domain: up to a factor, the deviance of rates that sum
+    to one is a divergence. A mistake shows on the domain too.
+    """
+    door, variant = match.door, match.variant
+    if door.space.normal is None or not door.first[1].differentiable:
+        return False
+    told = []
+    for case, _ in search.scales.told(door).answers:
+        slope = door.subject.observe(case, stage="probe").gradient
+        try:
+            due = variants.slope(variant, case)
+        except variants.UNDEFINED:
+            return False
+        if slope is not None and due is not None:
+            told.append(tangents.leave_otherwise(case, slope, due))
+    return None not in told and any(told)
 
 
 def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
@@ -811,7 +844,10 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         return
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
-    rounds = (door.comparable, search.scales.told(door).answers)
+    told = search.scales.told(door)
+    rounds = (door.comparable, told.answers)
+    # A relation that hard targets alone have is none: a half of the cross-entropy is a distance on soft ones.
+    widest = told.answers if told.soft is None or told.soft[1].value is None else [*told.answers, told.soft]
     for variant in search.plain(door, spec, "declared")[:MOST_NEAREST]:
         given = [
             first
@@ -819,16 +855,32 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             if search.scales.gives(variant, *first) and search.scales.gives(variant, *second)
         ]
         telling = 2 * len(given) >= len(door.comparable)
+        telling = telling and _are_of_all_ranks(given, door.comparable)
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
         telling = telling and not _only_adds(door, variant, search)
         score = float(len(given)) if telling else 0.0
         related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
-        if related and all(_is_related(variant, answers, search) for answers in rounds):
+        if related and all(_is_related(variant, answers, search) for answers in (*rounds, widest)):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
     if best is not None:
-        yield Match(door, best[1], PARTIAL, best[0])
+        match = Match(door, best[1], PARTIAL, best[0])
+        if search.asked is not None or not _leads_elsewhere(match, search):
+            yield match
+
+
+def _are_of_all_ranks(given: Sequence[Response], answers: Sequence[Response]) -> bool:
+    """Whether some answers are half of them for each number of dimensions, those aside of which one has the size one.
+
+    Along a dimension of one, sums, means and running totals are the same; who agrees on single numbers and not on rows, or
+    the other way round, takes another sum.
+    """
+    ranks = [
+        collections.Counter(case.prediction.ndim for case, _ in some if min(case.prediction.shape) > 1)
+        for some in (given, answers)
+    ]
+    return all(2 * ranks[0][rank] >= count for rank, count in ranks[1].items())
 
 
 def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
