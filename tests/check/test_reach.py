@@ -269,6 +269,17 @@ def test_a_file_is_run_for_what_is_optimised_if_it_has_a_part_in_it(
     assert (method in roots(tmp_path, monkeypatch, text, "LA408")) is is_run
 
 
+def test_a_comparison_alone_gives_a_file_no_part_in_a_quotient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shares.py").write_text(
+        "import torch\ndef share(x, m):\n    return (x * m).sum(1) / m.sum(1)\n"
+    )
+    (tmp_path / "means.py").write_text("def mean_of(x):\n    return x.mean()\n")
+    text = "from shares import share\nfrom means import mean_of\ndef f(x):  # loss\n    return mean_of(share(x, x > 0))\n"
+    assert "f" not in roots(tmp_path, monkeypatch, text, "LA407")
+
+
 @pytest.mark.parametrize(
     ("text", "is_run"),
     [

@@ -51,6 +51,8 @@ Needs = frozenset[frozenset[str]]
 
 TRAINED = "trained"
 """The sign of something that is optimised."""
+COMPARED = "compared"
+"""The sign of a comparison of which something is made: where it stands makes no file take part in what is optimised."""
 HERE, HOME = "here:", "home:"
 """Begin a sign that stands in the text of the root itself, and one that stands in its file."""
 _USUAL_NEEDS: dict[type[Event], str] = {
@@ -112,7 +114,7 @@ def _trained(alternatives: Needs, *, is_wired: bool) -> Iterator[frozenset[str]]
     """
     for one in alternatives:
         whole = one | {TRAINED}
-        yield from (whole | {f"{HOME}{sign}"} for sign in whole) if not is_wired else (whole,)
+        yield from (whole | {f"{HOME}{sign}"} for sign in whole - {COMPARED}) if not is_wired else (whole,)
 
 
 def _either(detectors: Iterable[Detector]) -> Needs:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
-from lossaudit.check.detectors import HERE, HOME, TRAINED, Needs
+from lossaudit.check.detectors import COMPARED, HERE, HOME, TRAINED, Needs
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.objects import assigned_in, assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
@@ -70,8 +70,6 @@ CRITERION = "criterion"
 STORED = "stored"
 """A tensor that a module keeps as a plain attribute."""
 HALF = "half"
-COMPARED = "compared"
-"""A comparison of which something is made."""
 # TRAINED, something that is optimised, comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no
 # inherited method.
 _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)} | {
