@@ -25,6 +25,7 @@ What exact agreement is worth
 
 from __future__ import annotations
 
+import enum
 import inspect
 import itertools
 import math
@@ -34,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations, weighing
+from lossaudit.fuzz import arguments, parameters, relations, scaling, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -63,8 +64,6 @@ MOST_WEIGHED = 60
 REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
 NEAR_REACHES = REACHES[:2]
-PARTIAL = 3
-"""From this tier on, a match is no agreement."""
 MOST_NEAREST = 24
 """The same for references that only come near."""
 
@@ -77,16 +76,24 @@ class Asked:
     params: dict[str, Any] = field(default_factory=dict)
 
 
+class Tier(enum.IntEnum):
+    """What a match rests on, the surest first. From PARTIAL on it is no agreement."""
+
+    EXACT = 0
+    CONVENTION = 1
+    SCALED = 2
+    MISTAKE = 3
+    PARTIAL = 4
+    ASKED = 5
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A variant that explains the answers of one door.
-
-    ``tier``: 0 exact, 1 convention, 2 mistake, 3 part of the inputs, 4 asked for.
-    """
+    """A variant that explains the answers of one door."""
 
     door: Door
     variant: Variant
-    tier: int
+    tier: Tier
     score: float = 1.0
 
 
@@ -170,17 +177,19 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         every, failed = open_doors(subject, wanted)
         errors += failed
         match, doors = _in_usual_layouts(every, search)
-        if match is None or match.tier > 1:
+        if match is None or match.tier > Tier.CONVENTION:
             arranged = plausible(open_layouts(subject, every, wanted))
             # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
             usual = any(not _is_of_one_class(door) for door in doors)
             other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
-            if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
+            if not doors or (
+                other is not None and other.tier < (Tier.PARTIAL if match is None else match.tier)
+            ):
                 match, doors = other, arranged
         opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
-        if best is not None and best.tier == 0:
+        if best is not None and best.tier == Tier.EXACT:
             break
     if best is None:
         telling = [door for door in opened if not door.space.special] or opened
@@ -194,13 +203,13 @@ def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None,
     """The best match over the doors of one build, and the doors that count."""
     doors = _without_plain_maps(plausible(every))
     match = find_match(doors, search)
-    if match is None or match.tier > 1:
+    if match is None or match.tier > Tier.CONVENTION:
         # Exact agreement is proof even behind a door that seemed to be open by accident.
         hidden = [door for door in every if door not in doors]
         by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
         if by_accident is not None:
             match, doors = by_accident, [*doors, *hidden]
-    if match is None or match.tier >= PARTIAL:
+    if match is None or match.tier >= Tier.PARTIAL:
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
     return match, doors
 
@@ -273,6 +282,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     weighted = None if asked is not None else _weighted_match(doors, search)
     if weighted is not None:
         return weighted
+    scaled = None if asked is not None else _scaled_match(doors, search)
+    if scaled is not None:
+        return scaled
     doubled = None if asked is not None else _distorted_match(doors, search, _with_two_formulas)
     if doubled is not None:
         return doubled
@@ -285,7 +297,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if asked is None:
         return None
     for door, spec in _pairs(doors, asked):
-        return Match(door, _declared_variant(door, spec, asked), 4)
+        return Match(door, _declared_variant(door, spec, asked), Tier.ASKED)
     return None
 
 
@@ -331,7 +343,11 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
         if found and found[0].door is not door:
             break
         for match in way(door, spec, search):
-            doubtful = _is_a_factor(match, search) if match.tier > 1 else _contradicted(match, doors, search)
+            doubtful = (
+                _is_a_factor(match, search)
+                if match.tier > Tier.CONVENTION
+                else _contradicted(match, doors, search)
+            )
             if not doubtful:
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
@@ -371,10 +387,27 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
                 continue
             tried.add(key)
             variant = weighing.weighed(replace(plain, spec=spec), answers)
-            match = None if variant is None else Match(door, variant, 0)
+            match = None if variant is None else Match(door, variant, Tier.EXACT)
             if match is not None and _holds_throughout(match, search):
                 return match
     return None
+
+
+def _scaled_match(doors: list[Door], search: _Search) -> Match | None:
+    """A reference times a number, or plus one: it must explain all that can be asked, as nobody declared the number."""
+    for door, spec in _usual_pairs(doors, None):
+        for variant in _near_variants(door, spec, search):
+            if _is_constant(door.comparable) or not search.scales.may_relate(variant, door):
+                continue
+            scaled = scaling.scaled(variant, search.scales.told(door).answers)
+            match = None if scaled is None else Match(door, scaled, Tier.SCALED)
+            if match is not None and _holds_throughout(match, search):
+                return match
+    return None
+
+
+def _near_variants(door: Door, spec: ReferenceSpec, search: _Search) -> list[Variant]:
+    return search.plain(door, spec, "declared")[:MOST_NEAREST]
 
 
 def _holds_throughout(match: Match, search: _Search) -> bool:
@@ -424,7 +457,7 @@ def _as_declared(match: Match, search: _Search) -> Match | None:
     for mistake in mistakes_of(variant.spec.name):
         if not mistake.convention:
             for wrong in _distorted(door, [meant], (mistake,), search):
-                return Match(door, wrong, 2)
+                return Match(door, wrong, Tier.MISTAKE)
     return None
 
 
@@ -453,7 +486,7 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
             continue
         for variant in search.plain(door, spec, "declared"):
             if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
-                return Match(door, variant, PARTIAL)
+                return Match(door, variant, Tier.PARTIAL)
     return None
 
 
@@ -654,7 +687,7 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
             if search.scales.explains(variant, door):
                 if not _proves(door, spec, search):
                     return []
-                known.matches.append(Match(door, variant, 0))
+                known.matches.append(Match(door, variant, Tier.EXACT))
     return known.matches
 
 
@@ -668,7 +701,7 @@ def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Itera
     bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
     for variant in _variants_with(door, spec, search, [(mistake,) for mistake in bank]):
         conventional = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
-        yield Match(door, conventional, 1)
+        yield Match(door, conventional, Tier.CONVENTION)
 
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -679,7 +712,7 @@ def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator
     if "additive" not in spec.laws:
         combined = [mistakes for mistakes in combined if len(mistakes) == 1]
     for variant in _variants_with(door, spec, search, combined):
-        yield Match(door, variant, 2)
+        yield Match(door, variant, Tier.MISTAKE)
 
 
 def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -690,7 +723,7 @@ def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iter
     near = search.plain(door, spec, "declared")[:MOST_DOUBLED]
     for mistakes in doubles(bank, additive="additive" in spec.laws):
         for variant in _distorted(door, near, mistakes, search):
-            match = Match(door, variant, 2)
+            match = Match(door, variant, Tier.MISTAKE)
             if _holds_far_out(match, search):
                 yield match
                 return
@@ -730,7 +763,7 @@ def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
 ) -> Iterator[Variant]:
     for distorted in distort(plain, mistakes, door.evidence, door.classes):
-        if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, 2)):
+        if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, Tier.MISTAKE)):
             yield distorted
 
 
@@ -784,7 +817,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
     rounds = (door.comparable, search.scales.told(door).answers)
-    for variant in search.plain(door, spec, "declared")[:MOST_NEAREST]:
+    for variant in _near_variants(door, spec, search):
         given = [
             first
             for first, second in zip(*rounds, strict=True)
@@ -800,7 +833,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         if score and (best is None or score > best[0]):
             best = (score, variant)
     if best is not None:
-        yield Match(door, best[1], PARTIAL, best[0])
+        yield Match(door, best[1], Tier.PARTIAL, best[0])
 
 
 def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
@@ -829,8 +862,16 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
 
 
 def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
-    """Whether answers are those of a variant, all of them, or all up to one relation."""
-    return search.scales.reproduces_all(variant, answers) or relations.fit(variant, answers) is not None
+    """Whether answers are those of a variant, all of them, or all up to one relation.
+
+    What is scaled on purpose, and is not that throughout, is another loss.
+    """
+    if search.scales.reproduces_all(variant, answers):
+        return True
+    relation = relations.fit(variant, answers)
+    if relation is None or relation.scaling is None or search.asked is not None:
+        return relation is not None
+    return not scaling.is_on_purpose(variant, relation.scaling, answers)
 
 
 def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Door]:
@@ -840,6 +881,6 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
         fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
         fits = fits and door.space.layout == match.door.space.layout
         fits = fits and door.first[1].backward_error is None
-        if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
+        if fits and match.tier < Tier.PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found
