@@ -44,7 +44,7 @@ def scaled(variant: Variant, answers: Sequence[Response]) -> Variant | None:
     convention = Mistake(
         id="scaled",
         references=(variant.spec.name,),
-        message=relation.message,
+        message=f"{relation.message}, which is taken for intended: it turns no gradient",
         wrong=_times_sizes(scaling.powers),
         parameters=PARAMETERS,
         convention=True,
