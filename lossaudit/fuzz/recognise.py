@@ -828,7 +828,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         telling = telling and not _only_adds(door, variant, search)
         score = float(len(given)) if telling else 0.0
         related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
-        if related and all(_is_related(variant, answers, search) for answers in rounds):
+        if related and _are_related(variant, rounds, search):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
@@ -861,17 +861,22 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
     return proven and len(terms) > 1
 
 
-def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
-    """Whether answers are those of a variant, all of them, or all up to one relation.
+def _are_related(variant: Variant, rounds: Sequence[Sequence[Response]], search: _Search) -> bool:
+    """Whether the answers of each round are those of a variant, all of them, or all up to one relation.
 
-    What is scaled on purpose, and is not that throughout, is another loss.
+    What is scaled on purpose in every round, and was not found to be that throughout, is another loss.
     """
-    if search.scales.reproduces_all(variant, answers):
-        return True
-    relation = relations.fit(variant, answers)
-    if relation is None or relation.scaling is None or search.asked is not None:
-        return relation is not None
-    return not scaling.is_on_purpose(variant, relation.scaling, answers)
+    intended = search.asked is None
+    for answers in rounds:
+        if search.scales.reproduces_all(variant, answers):
+            intended = False
+            continue
+        relation = relations.fit(variant, answers)
+        if relation is None:
+            return False
+        scale = relation.scaling
+        intended = intended and scale is not None and scaling.is_on_purpose(variant, scale, answers)
+    return not intended
 
 
 def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Door]:
