@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,6 +31,8 @@ FILLINGS = 12
 SEED_STEP = 7919
 MOST_NAMED = 3
 """How many kinds of input are named where a target takes many."""
+CONSTANTS = "_maybe_draw_constant"
+"""What Hypothesis calls, each time that it draws, for a number of the code."""
 FEW_CLASSES = 10
 """Where there are more classes than this, a batch larger than the small ones is none of their counts."""
 
@@ -182,12 +185,41 @@ def draw(space: Space, reach: Reach, seed: int, count: int) -> list[Structure]:
     def collect(structure: Structure) -> None:
         drawn.append(structure)
 
-    collect()
+    with _numbers_of_code_left_out():
+        collect()
     return [
         replace(structure, seed=structure.seed + SEED_STEP * filling)
         for structure in drawn
         for filling in range(FILLINGS)
     ]
+
+
+@contextlib.contextmanager
+def _numbers_of_code_left_out() -> Iterator[None]:
+    """Keep Hypothesis from drawing numbers that stand in the modules which are imported.
+
+    What a seed draws would rest on code that is not judged, and each of these modules would be parsed: half a second in a
+    project of a hundred.
+    """
+    draws = _class_that_draws()
+    found = getattr(draws, CONSTANTS, None)
+    if found is None:
+        yield
+        return
+    setattr(draws, CONSTANTS, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        setattr(draws, CONSTANTS, found)
+
+
+def _class_that_draws() -> object:
+    """What makes the numbers of Hypothesis; None in one that knows no such place."""
+    try:
+        from hypothesis.internal.conjecture.providers import HypothesisProvider
+    except ImportError:
+        return None
+    return HypothesisProvider
 
 
 def probe_structures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import TYPE_CHECKING
 
@@ -198,3 +199,17 @@ def test_blackboard_holds_states_larger_than_its_first_page(tmp_path: Path) -> N
         assert (told["stage"], told["numbers"], told["count"]) == ("call", numbers, board.count)
     board.idle()
     assert wire.read_blackboard(tmp_path) == {"stage": wire.IDLE, "count": board.count}
+
+
+def test_what_a_seed_draws_does_not_rest_on_the_code_that_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hypothesis would parse every module of a project, and draw the numbers in it."""
+    space = inputs.space_named("logits-indices")
+    reach = inputs.Reach(space.classes, space.extras, space.target_profiles, ("float32", "float64"))
+    before = [inputs.draw(space, reach, seed, 50) for seed in range(3)]
+    numbers = ", ".join(str(number) for number in range(1000, 1200))
+    (tmp_path / "full_of_numbers.py").write_text(f"NUMBERS = [{numbers}]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("full_of_numbers")
+    assert [inputs.draw(space, reach, seed, 50) for seed in range(3)] == before
