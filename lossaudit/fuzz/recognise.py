@@ -77,14 +77,18 @@ class Asked:
 
 
 class Tier(enum.IntEnum):
-    """What a match rests on, the surest first. From PARTIAL on it is no agreement."""
+    """What a match rests on, the surest first. From PARTIAL on it is no agreement.
+
+    What is penalised on purpose is a loss of its own, of which nothing else is believed; there is no formula to judge it by.
+    """
 
     EXACT = 0
     CONVENTION = 1
     SCALED = 2
-    MISTAKE = 3
-    PARTIAL = 4
-    ASKED = 5
+    PENALISED = 3
+    MISTAKE = 4
+    PARTIAL = 5
+    ASKED = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +195,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
             best = match
         if best is not None and best.tier == Tier.EXACT:
             break
-    if best is None:
+    if best is None or best.tier == Tier.PENALISED:
         telling = [door for door in opened if not door.space.special] or opened
         return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
@@ -244,6 +248,15 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
     """Leave out the doors for maps of a loss that is a mean or a sum over pixels: its other doors tell the same."""
     plain = [door for door in doors if not door.space.maps]
     return [door for door in doors if not door.space.maps or not _is_pixelwise(door)] if plain else doors
+
+
+def _takes_pixels_apart(door: Door) -> bool:
+    """Whether a loss of maps takes each pixel by itself: then a ratio of sums over the pixels is never near to it.
+
+    Even where they are in proportion: on the softmax, a Dice of each pixel is two thirds of that of a sample, or whatever its
+    epsilon makes of it.
+    """
+    return door.space.maps and _is_pixelwise(door)
 
 
 def _is_pixelwise(door: Door) -> bool:
@@ -318,6 +331,12 @@ def _sure_match(
             break
     if best is None or search.asked is not None:
         return best, agreeing
+    if not search.is_thorough(best):
+        conventional = _with_convention_far_out(best, search)
+        if conventional is not None:
+            return conventional, agreeing
+        if _has_penalty_far_out(best, search):
+            return replace(best, tier=Tier.PENALISED), agreeing
     return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
 
 
@@ -396,8 +415,10 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
 def _scaled_match(doors: list[Door], search: _Search) -> Match | None:
     """A reference times a number, or plus one: it must explain all that can be asked, as nobody declared the number."""
     for door, spec in _usual_pairs(doors, None):
+        if _is_constant(door.comparable) or _takes_pixels_apart(door):
+            continue
         for variant in _near_variants(door, spec, search):
-            if _is_constant(door.comparable) or not search.scales.may_relate(variant, door):
+            if not search.scales.may_relate(variant, door):
                 continue
             scaled = scaling.scaled(variant, search.scales.told(door).answers)
             match = None if scaled is None else Match(door, scaled, Tier.SCALED)
@@ -700,8 +721,7 @@ def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
     for variant in _variants_with(door, spec, search, [(mistake,) for mistake in bank]):
-        conventional = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
-        yield Match(door, conventional, Tier.CONVENTION)
+        yield _conventional(door, variant)
 
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -810,9 +830,7 @@ def _tells(values: list[Tensor | None]) -> bool:
 
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
-    # A ratio of sums over the pixels is the nearest of no loss that takes each by itself, even where they are in proportion:
-    # on the softmax, a Dice of each pixel is two thirds of that of a sample, or whatever its epsilon makes of it.
-    if search.asked is None and door.space.maps and _is_pixelwise(door):
+    if search.asked is None and _takes_pixels_apart(door):
         return
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
@@ -825,7 +843,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         ]
         telling = 2 * len(given) >= len(door.comparable)
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
-        telling = telling and not _only_adds(door, variant, search)
+        telling = telling and not _is_penalised(Match(door, variant, Tier.PARTIAL), search)
         score = float(len(given)) if telling else 0.0
         related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
         if related and _are_related(variant, rounds, search):
@@ -836,7 +854,38 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         yield Match(door, best[1], Tier.PARTIAL, best[0])
 
 
-def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
+def _with_convention_far_out(match: Match, search: _Search) -> Match | None:
+    """The convention under which a match explains what it does not: classes that are absent from a mask do not count, say."""
+    bank = [mistake for mistake in mistakes_of(match.variant.spec.name) if mistake.convention]
+    for convention in bank:
+        for variant in _distorted(match.door, [match.variant], (convention,), search):
+            conventional = _conventional(match.door, variant)
+            if search.is_thorough(conventional):
+                return conventional
+    return None
+
+
+def _conventional(door: Door, variant: Variant) -> Match:
+    """A match whose mistakes are conventions."""
+    told = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
+    return Match(door, told, Tier.CONVENTION)
+
+
+def _is_penalised(match: Match, search: _Search) -> bool:
+    """Whether a target is a reference plus a penalty on the prediction, which may show far out only."""
+    answers = search.scales.told(match.door).answers
+    return _only_adds(match.door, match.variant, answers, search) or (
+        search.scales.reproduces_all(match.variant, answers) and _has_penalty_far_out(match, search)
+    )
+
+
+def _has_penalty_far_out(match: Match, search: _Search) -> bool:
+    """Whether what a target adds to a reference at the extremes is a penalty: on logits of more than a margin, say."""
+    extreme = search.scales.told(match.door).extreme(match.variant.params)
+    return _only_adds(match.door, match.variant, extreme, search)
+
+
+def _only_adds(door: Door, variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
     """Whether a target is a reference plus a term of the prediction alone, wherever it is not the reference.
 
     Such a term is put there on purpose: a penalty on the weights of a hinge, or on too small a variance. What goes wrong
@@ -845,7 +894,7 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
     """
     terms: set[float | None] = set()
     proven = False
-    for case, seen in search.scales.told(door).answers:
+    for case, seen in answers:
         if search.scales.gives(variant, case, seen):
             continue
         added = search.scales.difference(variant, case, seen)

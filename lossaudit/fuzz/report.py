@@ -105,7 +105,7 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
     guard = match.variant.params.get("guard")
     if guard:
         session.assumptions.append(
-            f"its {guard:g} at the logarithm was taken for intended: it bounds the loss of a probability of 0"
+            f"its guard of {guard:g} was taken for intended: it bounds the loss, or its slope, where that is infinite"
         )
     if match.door.subject.interface.swapped:
         session.assumptions.append("it takes the target first and the prediction second")

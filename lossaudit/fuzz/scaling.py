@@ -85,8 +85,10 @@ def _is_a_mix_of_sums_and_means(variant: Variant, scaling: Scaling, answer: Resp
     held = _held(losses.shape, prediction.shape)
     own = _powers_of(variant.reduction, held)
     return all(
-        power == 0 or (is_held and power + mine in {0, -1})
-        for power, is_held, mine in zip(scaling.powers, held, own, strict=True)
+        power == 0 or size == 1 or (is_held and power + mine in {0, -1})
+        for power, size, is_held, mine in zip(
+            scaling.powers, relations.sizes(prediction.shape), held, own, strict=True
+        )
     )
 
 

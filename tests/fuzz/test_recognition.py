@@ -86,6 +86,9 @@ UNKNOWN = [
     "dice_of_each_token",
     "tversky_of_each_pixel",
     "tokens_and_an_end",
+    "modest_gaps",
+    "inside_a_box",
+    "TwoWays",
 ]
 
 
