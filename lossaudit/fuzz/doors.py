@@ -169,7 +169,7 @@ def _try_space(
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
         probes = inputs.probe_structures(
-            sizes.classes, space.target_profiles[0], sizes.features, space.layout_extras
+            sizes.classes, space.target_profiles[0], sizes.features, space.probed_extras
         )
         responses, error = _ask(used, space, probes, finite=finite)
         if error is not None:

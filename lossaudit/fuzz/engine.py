@@ -293,7 +293,7 @@ def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
     fits = functools.partial(_runs, door) if is_nearest else takes
     classes = tuple(count for count in door.classes if fits(replace(base, classes=count))) or door.classes[:1]
     base = replace(base, classes=classes[0])
-    fits_extra = fits if space.extras == space.layout_extras else takes
+    fits_extra = fits if space.extras == space.probed_extras else takes
     extras = tuple(
         extra
         for extra in space.extras

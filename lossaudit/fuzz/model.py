@@ -235,6 +235,8 @@ class Space:
         extras: Shapes that may follow the class dimension.
         free: True when any real number is a valid prediction, so that shrinking may change one by itself.
         plain_rows: For spaces that are not free: rows to put in place of a whole row, the plainest first.
+        normal: For predictions that are distributions: the direction that leads out of these, of the same shape. Of the
+            slope along it the values of a loss say nothing.
         maps: True for images, which end in height and width.
         part_of: Another space that holds all of this one: it is only asked where that one is closed.
         recodes: Another space of the same predictions, whose targets are these in another coding: who reads one coding
@@ -262,6 +264,7 @@ class Space:
     free: bool = True
     plain_rows: Callable[[int], tuple[tuple[float, ...], ...]] | None = None
     scales: tuple[float, ...] = (4.0,)
+    normal: Callable[[Tensor], Tensor] | None = None
     maps: bool = False
     part_of: str = ""
     recodes: str = ""
@@ -285,12 +288,12 @@ class Space:
         return bool(self.parts or self.layout)
 
     @property
-    def layout_extras(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes that follow the class dimension in a layout, of which ``()`` stands for the least; else just ``()``.
+    def probed_extras(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that follow the class dimension in a layout or a map, of which ``()`` stands for the least; else just ``()``.
 
-        Who opens a layout takes steps or pixels, and any number of them.
+        Who opens one of these takes steps or pixels, and any number of them.
         """
-        return self.extras if self.layout else ((),)
+        return self.extras if self.layout or self.maps else ((),)
 
     @property
     def words(self) -> str:

@@ -19,12 +19,16 @@ What exact agreement is worth
     A match on a narrow domain (log-probabilities) says nothing of a target that also takes the wide one (any logits) and
     gives something else there. If near zero it is a reference of the wide domain, it is that one gone wrong farther out.
 
+    On distributions the slope tells how a target goes on where rows do not sum to one. What is a reference up to a factor, or
+    with a mistake, and leads out of the domain in another way than that, is another loss. Exact agreement is not touched by it.
+
     Hard targets are special cases of soft ones: the target's answer to soft targets, if it takes them, decides between
     families that agree on hard ones.
 """
 
 from __future__ import annotations
 
+import collections
 import enum
 import inspect
 import itertools
@@ -35,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations, scaling, weighing
+from lossaudit.fuzz import arguments, parameters, relations, scaling, tangents, variants, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from lossaudit.fuzz.model import Parameter, Params
     from lossaudit.fuzz.subject import Evidence, Subject
 
 MOST_MATCHES = 24
@@ -125,14 +130,30 @@ class _Search:
     _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, list[Variant]]] = field(
         default_factory=dict
     )
+    _assignments: dict[tuple[Any, ...], tuple[Evidence, tuple[Parameter, ...], list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )
 
     def plain(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Variant]:
         """The right variants of a reference that are worth trying behind a door, made once for all ways to try them."""
         key = (id(door), id(spec), reach)
         known = self._plain.get(key)
         if known is None:  # door and spec stand beside the variants, so that their identities stay theirs
-            variants = list(_plain_variants(door, spec, self.asked, reach=reach))
+            variants = list(_plain_variants(door, spec, self, reach=reach))
             known = self._plain[key] = (door, spec, variants)
+        return known[2]
+
+    def assignments(
+        self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers"
+    ) -> list[dict[str, Any]]:
+        """The parameters to try of a reference, the very same for each order of the arguments and each coding of labels."""
+        key = (id(door.evidence), id(spec.parameters), door.classes, reach)
+        known = self._assignments.get(key)
+        if known is None:  # what is held by its identity stands beside it
+            found = parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach)
+            if self.asked is not None:
+                found = [{**assignment, **self.asked.params} for assignment in found]
+            known = self._assignments[key] = (door.evidence, spec.parameters, found)
         return known[2]
 
     def confirms(self, match: Match) -> bool:
@@ -310,7 +331,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if asked is None:
         return None
     for door, spec in _pairs(doors, asked):
-        return Match(door, _declared_variant(door, spec, asked), Tier.ASKED)
+        return Match(door, _declared_variant(door, spec, search), Tier.ASKED)
     return None
 
 
@@ -362,11 +383,10 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
         if found and found[0].door is not door:
             break
         for match in way(door, spec, search):
-            doubtful = (
-                _is_a_factor(match, search)
-                if match.tier > Tier.CONVENTION
-                else _contradicted(match, doors, search)
-            )
+            if match.tier > Tier.CONVENTION:
+                doubtful = _is_a_factor(match, search) or _leads_elsewhere(match, search)
+            else:
+                doubtful = _contradicted(match, doors, search)
             if not doubtful:
                 (found if search.holds_on_soft(match) else only_hard).append(match)
     matches = found or only_hard
@@ -374,18 +394,44 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
 
 
 def _is_a_factor(match: Match, search: _Search) -> bool:
-    """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``."""
+    """Whether a mistake in a parameter that nobody declared is no more than a number before the reference: ``0.5 * loss``.
+
+    Or before the same mistake in what is declared: three times a score tells of no temperature of a third.
+    """
     door, variant = match.door, match.variant
-    declared = search.plain(door, variant.spec, "declared")
+    spec, declared = variant.spec, search.plain(door, variant.spec, "declared")
     given = {search.scales.key_of(plain.params) for plain in declared}
-    if search.scales.key_of({name: variant.params[name] for name in declared[0].params}) in given:
+    neutral = spec.neutral()
+    if search.scales.key_of({name: variant.params[name] for name in neutral}) in given:
         return False
-    same = (plain for plain in declared if plain.reduction == variant.reduction)
-    fitted = (
-        relations.fit(plain, search.scales.told(door).answers)
-        for plain in itertools.islice(same, MOST_NEAREST)
-    )
+    # A reference that is itself by a number has no declared form where nobody declares that number.
+    known = declared or [Variant(spec, neutral, variant.reduction)]
+    plains = [plain for plain in known if plain.reduction == variant.reduction][:MOST_NEAREST]
+    own = {name: value for name, value in variant.params.items() if name not in neutral}
+    wrong = [plain.with_mistakes(variant.mistakes, {**plain.params, **own}) for plain in plains]
+    fitted = (relations.fit(plain, search.scales.told(door).answers) for plain in (*plains, *wrong))
     return any(relation is not None and relation.id == "constant-factor" for relation in fitted)
+
+
+def _leads_elsewhere(match: Match, search: _Search) -> bool:
+    """Whether a target goes on otherwise than its match where inputs cease to be distributions, and not on these.
+
+    Then it is another loss, of which that is what is left on a narrow domain: up to a factor, the deviance of rates that sum
+    to one is a divergence. A mistake shows on the domain too.
+    """
+    door, variant = match.door, match.variant
+    if door.space.normal is None or not door.first[1].differentiable:
+        return False
+    told = []
+    for case, _ in search.scales.told(door).answers:
+        slope = door.subject.observe(case, stage="probe").gradient
+        try:
+            due = variants.slope(variant, case)
+        except variants.UNDEFINED:
+            return False
+        if slope is not None and due is not None:
+            told.append(tangents.leave_otherwise(case, slope, due))
+    return None not in told and any(told)
 
 
 def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
@@ -398,7 +444,7 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
         ):
             continue
         tried: set[tuple[Any, ...]] = set()
-        unweighted = _plain_variants(door, replace(spec, essential=()), None)
+        unweighted = _plain_variants(door, replace(spec, essential=()), search)
         for plain in itertools.islice(unweighted, MOST_WEIGHED):
             given = {name: value for name, value in plain.params.items() if name not in spec.weights}
             key = (*search.scales.key_of(given), plain.reduction)
@@ -422,7 +468,7 @@ def _scaled_match(doors: list[Door], search: _Search) -> Match | None:
                 continue
             scaled = scaling.scaled(variant, search.scales.told(door).answers)
             match = None if scaled is None else Match(door, scaled, Tier.SCALED)
-            if match is not None and _holds_throughout(match, search):
+            if match is not None and _holds_throughout(match, search) and not _leads_elsewhere(match, search):
                 return match
     return None
 
@@ -674,12 +720,11 @@ def _is_of_a_part(declared: str, door: Door) -> bool:
 
 
 def _plain_variants(
-    door: Door, spec: ReferenceSpec, asked: Asked | None, *, reach: parameters.Guess = "numbers"
+    door: Door, spec: ReferenceSpec, search: _Search, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
     reductions = _reductions(door, spec)
-    for found in parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach):
-        assignment = {**found, **(asked.params if asked is not None else {})}
-        if asked is None and not spec.is_itself(assignment):
+    for assignment in search.assignments(door, spec, reach):
+        if search.asked is None and not spec.is_itself(assignment):
             continue
         for reduction in reductions:
             if reduction != "batchmean" or not _weighted_classes(spec, assignment):
@@ -691,25 +736,33 @@ def _weighted_classes(spec: ReferenceSpec, assignment: dict[str, Any]) -> bool:
     return any(p.kind == "per-class" and assignment[p.name] is not None for p in spec.parameters)
 
 
-def _declared_variant(door: Door, spec: ReferenceSpec, asked: Asked | None) -> Variant:
+def _declared_variant(door: Door, spec: ReferenceSpec, search: _Search) -> Variant:
     """The reference with the parameters that the target declares, else with neutral ones."""
-    return next(_plain_variants(door, spec, asked))
+    return next(_plain_variants(door, spec, search))
 
 
 def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess) -> list[Match]:
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), _Tried())
+    if len(known.matches) < MOST_MATCHES:
+        for variant in search.scales.explaining(_untried(known, door, spec, search, reach), door):
+            if not _proves(door, spec, search):
+                return []
+            known.matches.append(Match(door, variant, Tier.EXACT))
+            if len(known.matches) >= MOST_MATCHES:
+                break
+    return known.matches
+
+
+def _untried(
+    known: _Tried, door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.Guess
+) -> Iterator[Variant]:
+    """The variants of a reference within a reach that were not tried before."""
     for variant in search.plain(door, spec, reach):
-        if len(known.matches) >= MOST_MATCHES:
-            break
-        key = (*search.scales.key_of(variant.params), variant.reduction)
+        key = (search.scales.key_of(variant.params), variant.reduction)
         if key not in known.keys:
             known.keys.add(key)
-            if search.scales.explains(variant, door):
-                if not _proves(door, spec, search):
-                    return []
-                known.matches.append(Match(door, variant, Tier.EXACT))
-    return known.matches
+            yield variant
 
 
 def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
@@ -782,8 +835,8 @@ def _variants_with(
 def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
 ) -> Iterator[Variant]:
-    for distorted in distort(plain, mistakes, door.evidence, door.classes):
-        if search.scales.explains(distorted, door) and search.confirms(Match(door, distorted, Tier.MISTAKE)):
+    for distorted in search.scales.explaining(distort(plain, mistakes, door.evidence, door.classes), door):
+        if search.confirms(Match(door, distorted, Tier.MISTAKE)):
             yield distorted
 
 
@@ -799,12 +852,16 @@ def distort(
     allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
     own = tuple(parameter for mistake in mistakes for parameter in mistake.parameters)
     assignments = parameters.assignments(own, evidence, classes) if own else [{}]
+    params: Params | None = None
+    given: list[Params] = []
     for variant in plain:
-        if all(variant.reduction in reductions for reductions in allowed) and all(
-            mistake.applies(variant.params) for mistake in mistakes
-        ):
-            for assignment in assignments:
-                yield variant.with_mistakes(mistakes, assignment)
+        if variant.params is not params:  # reductions of one assignment come one after the other
+            params = variant.params
+            can_be_made = all(mistake.applies(params) for mistake in mistakes)
+            given = [{**params, **more} if more else params for more in assignments] if can_be_made else []
+        if not allowed or all(variant.reduction in reductions for reductions in allowed):
+            for own_params in given:
+                yield variant.with_mistakes(mistakes, own_params)
 
 
 def _settled(answers: list[Response], spec: ReferenceSpec) -> list[Response]:
@@ -834,7 +891,10 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         return
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
-    rounds = (door.comparable, search.scales.told(door).answers)
+    told = search.scales.told(door)
+    rounds = (door.comparable, told.answers)
+    # A relation that hard targets alone have is none: a half of the cross-entropy is a distance on soft ones.
+    widest = told.answers if told.soft is None or told.soft[1].value is None else [*told.answers, told.soft]
     for variant in _near_variants(door, spec, search):
         given = [
             first
@@ -842,16 +902,32 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
             if search.scales.gives(variant, *first) and search.scales.gives(variant, *second)
         ]
         telling = 2 * len(given) >= len(door.comparable)
+        telling = telling and _are_of_all_ranks(given, door.comparable)
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
         telling = telling and not _is_penalised(Match(door, variant, Tier.PARTIAL), search)
         score = float(len(given)) if telling else 0.0
         related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
-        if related and _are_related(variant, rounds, search):
+        if related and _are_related(variant, (*rounds, widest), search):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
     if best is not None:
-        yield Match(door, best[1], Tier.PARTIAL, best[0])
+        match = Match(door, best[1], Tier.PARTIAL, best[0])
+        if search.asked is not None or not _leads_elsewhere(match, search):
+            yield match
+
+
+def _are_of_all_ranks(given: Sequence[Response], answers: Sequence[Response]) -> bool:
+    """Whether some answers are half of them for each number of dimensions, those aside of which one has the size one.
+
+    Along a dimension of one, sums, means and running totals are the same; who agrees on single numbers and not on rows, or
+    the other way round, takes another sum.
+    """
+    ranks = [
+        collections.Counter(case.prediction.ndim for case, _ in some if min(case.prediction.shape) > 1)
+        for some in (given, answers)
+    ]
+    return all(2 * ranks[0][rank] >= count for rank, count in ranks[1].items())
 
 
 def _with_convention_far_out(match: Match, search: _Search) -> Match | None:

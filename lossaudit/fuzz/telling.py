@@ -21,7 +21,7 @@ from lossaudit.fuzz import inputs, relations, variants
 from lossaudit.fuzz.model import Structure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -127,18 +127,18 @@ class Scales:
         self._values: dict[tuple[Any, ...], Tensor | None] = {}
         self._numbers: dict[int, tuple[Tensor, list[float]]] = {}
         self._told: dict[int, Told] = {}
-        self._last: tuple[Params, tuple[Any, ...]] = ({}, ())
-        self._look: _Look | None = None
+        self._keys: dict[int, tuple[Params, tuple[Any, ...]]] = {}
 
     def key_of(self, params: Params) -> tuple[Any, ...]:
         """Parameters as something that can be a key; equal ones have equal keys."""
-        if params is not self._last[0]:  # reductions of one assignment come one after the other
-            values = (
+        known = self._keys.get(id(params))  # reductions and mistakes share the parameters of one assignment
+        if known is None:
+            values = [
                 (*value.shape, *value.flatten().tolist()) if isinstance(value, torch.Tensor) else value
                 for value in params.values()
-            )
-            self._last = (params, tuple(values))
-        return self._last[1]
+            ]
+            known = self._keys[id(params)] = (params, tuple(values))
+        return known[1]
 
     def told(self, door: Door) -> Told:
         """The further answers of a door."""
@@ -149,7 +149,18 @@ class Scales:
 
     def explains(self, variant: Variant, door: Door) -> bool:
         """Whether a variant gives every answer to the first probes; a rough look at the first saves most of the work."""
-        return self._looks_like(variant, *door.first) and self.reproduces_all(variant, door.comparable)
+        return any(self.explaining((variant,), door))
+
+    def explaining(self, candidates: Iterable[Variant], door: Door) -> Iterator[Variant]:
+        """Those of many variants that give every answer to the first probes.
+
+        Those that differ in their reduction alone come one after the other, and are looked at together: they share the losses.
+        """
+        case, seen = door.first
+        for alike in _by_losses(candidates):
+            for variant in self._look_alike(alike, case, seen):
+                if self.reproduces_all(variant, door.comparable):
+                    yield variant
 
     def confirms(self, variant: Variant, door: Door) -> bool:
         """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""
@@ -160,7 +171,7 @@ class Scales:
         """Whether a variant gives one answer, with a rough look first."""
         return (
             seen.value is not None
-            and self._looks_like(variant, case, seen)
+            and bool(self._look_alike([variant], case, seen))
             and self.reproduces(variant, case, seen)
         )
 
@@ -204,25 +215,37 @@ class Scales:
             return False
         return due is not None and seen is not None and torch.allclose(seen, due, rtol=1e-3, atol=1e-4)
 
-    def _looks_like(self, variant: Variant, case: Case, seen: Observation) -> bool:
+    def _look_alike(self, alike: list[Variant], case: Case, seen: Observation) -> list[Variant]:
+        """Those of some variants, which share their losses, whose value is the observed one at a glance."""
         assert seen.value is not None  # noqa: S101 (for the type checker; comparable answers hold a value)
-        look = self._look
-        if look is None or not look.serves(variant, case):
-            look = self._look = _Look(variant, case)
-        if not look.settled:
-            return True
+        first = alike[0]
+        if not first.settles(case):
+            return alike
         actual = self._plain(seen.value)
-        if len(actual) == 1 and look.plain and variant.reduction not in variant.spec.reducers:
-            if look.losses is None:
-                look.losses = self._known(variant, case, self._key(variant, case))
-            number = None if look.losses.terms is None else look.losses.reduced(variant.reduction)
-            return number is not None and near(actual[0], number)
+        if len(actual) > 1 or first.rounded or not first.keeps_reduction:
+            return [variant for variant in alike if self._looks_like(variant, case, seen.value, actual)]
+        losses = self._known(first, case, self._key(first, case))
+        if losses.terms is None:
+            return []
+        own = first.spec.reducers
+        return [
+            variant
+            for variant in alike
+            if (
+                self._looks_like(variant, case, seen.value, actual)
+                if variant.reduction in own
+                else losses.is_near(actual[0], variant.reduction)
+            )
+        ]
+
+    def _looks_like(self, variant: Variant, case: Case, seen: Tensor, actual: list[float]) -> bool:
         value = self._value(variant, case)
         if value is None:
             return False
         due = self._plain(value)
-        alike = len(actual) == len(due) and all(map(near, actual, due))
-        return alike and variants.like(seen.value, value) is not None
+        return (
+            len(actual) == len(due) and all(map(near, actual, due)) and variants.like(seen, value) is not None
+        )
 
     def _plain(self, value: Tensor) -> list[float]:
         """The numbers of a value that is compared again and again: an answer, or what a variant says of its case."""
@@ -265,30 +288,25 @@ class Scales:
         return (*given, self.key_of(variant.params), dtype, *formulas)
 
 
-class _Look:
-    """What a rough look at a case asks of a variant whatever its reduction: those of one formula come one after the other.
+def _by_losses(candidates: Iterable[Variant]) -> Iterator[list[Variant]]:
+    """Variants that come one after the other and differ in their reduction alone, together."""
+    alike: list[Variant] = []
+    for variant in candidates:
+        if alike and not _shares_losses(variant, alike[0]):
+            yield alike
+            alike = []
+        alike.append(variant)
+    if alike:
+        yield alike
 
-    ``plain``: its value is a plain reduction of what its formula gives in float64, if its reference reduces plainly.
-    """
 
-    __slots__ = ("_case", "_variant", "losses", "plain", "settled")
-
-    def __init__(self, variant: Variant, case: Case) -> None:
-        self._variant, self._case = variant, case
-        self.settled = variant.settles(case)
-        self.plain = variant.keeps_reduction and not variant.rounded
-        self.losses: _Losses | None = None
-
-    def serves(self, variant: Variant, case: Case) -> bool:
-        """Whether it was taken of this case, and of the same formula with the same numbers and changes."""
-        mine = self._variant
-        return (
-            case is self._case
-            and variant.params is mine.params
-            and variant.mistakes is mine.mistakes
-            and variant.spec is mine.spec
-            and variant.conventions is mine.conventions
-        )
+def _shares_losses(one: Variant, other: Variant) -> bool:
+    return (
+        one.params is other.params
+        and one.mistakes is other.mistakes
+        and one.spec is other.spec
+        and one.conventions is other.conventions
+    )
 
 
 class _Losses:
@@ -306,6 +324,11 @@ class _Losses:
         self._sums: tuple[float, float] | None = None
         with contextlib.suppress(*variants.UNDEFINED), torch.no_grad():
             self.terms = variant.terms(*variants.at_dtype(case, case.dtype if variant.rounded else "float64"))
+
+    def is_near(self, actual: float, reduction: str) -> bool:
+        """Whether the loss by one of the plain reductions is a number, and looks like this one."""
+        number = self.reduced(reduction)
+        return number is not None and near(actual, number)
 
     def reduced(self, reduction: str) -> float | None:
         """The loss by one of the plain reductions; None where that is no number."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from lossaudit.fuzz import batch, variants
+from lossaudit.fuzz import batch, tangents, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +158,21 @@ class Trial:
 
     @cached_property
     def gradient_agrees(self) -> bool | None:
-        """Whether the gradient is the reference's; None when it cannot be judged, as on a kink."""
+        """Whether the gradient is the reference's along the domain; None when it cannot be judged, as on a kink."""
+        same, exact, slope = self.gradient_is_same, self.expected, self.observed.gradient
+        if same is not False or exact is None or slope is None:
+            return same
+        if exact.gradient is None or exact.gradient_tolerance is None:
+            return same
+        off = tangents.along(self.case, slope - exact.gradient)
+        room = tangents.room_along(self.case, exact.gradient_tolerance)
+        if off is None or room is None:
+            return same
+        return bool((off.abs() <= room * variants.coarseness(self.case, self.observed)).all())
+
+    @cached_property
+    def gradient_is_same(self) -> bool | None:
+        """Whether the gradient is the reference's in every direction; None as above."""
         if self.agrees_everywhere:
             return True
         exact, slope = self.expected, self.observed.gradient

@@ -61,9 +61,8 @@ class Variant:
     mistakes: tuple[Mistake, ...] = ()
 
     def with_mistakes(self, mistakes: tuple[Mistake, ...], params: Mapping[str, Any]) -> Variant:
-        """The same with mistakes, and with the parameters that these need."""
-        given = {**self.params, **params} if params else self.params
-        return Variant(self.spec, given, self.reduction, self.conventions, mistakes)
+        """The same with mistakes, and with parameters that hold those which these need."""
+        return Variant(self.spec, params, self.reduction, self.conventions, mistakes)
 
     def right(self) -> Variant:
         """The same without its mistakes."""

@@ -10,8 +10,20 @@ import pytest
 import torch
 from conftest import FIXTURES
 
-from lossaudit.fuzz import FuzzOptions, batch, engine, inputs, telling, trial, variants, wire
+from lossaudit.fuzz import (
+    FuzzOptions,
+    batch,
+    doors,
+    engine,
+    inputs,
+    recognise,
+    telling,
+    trial,
+    variants,
+    wire,
+)
 from lossaudit.fuzz.checks import all_checks
+from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Structure
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.subject import Interface, Subject, silent
@@ -213,3 +225,42 @@ def test_what_a_seed_draws_does_not_rest_on_the_code_that_is_imported(
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("full_of_numbers")
     assert [inputs.draw(space, reach, seed, 50) for seed in range(3)] == before
+
+
+def test_reductions_and_mistakes_in_them_are_looked_at_with_one_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of thousands of variants, those that share their losses are told apart by numbers alone."""
+    made = builds(load(parse_target(f"{FIXTURES / 'correct/segmentation.py:dice_flat'}")), {})
+    opened, _ = doors.open_doors(Subject(made[0], Interface(""), {}, silent))
+    door = next(door for door in opened if door.space.kind == "scores-masks")
+    spec = all_references()["dice_loss"]
+    guesses = [{**spec.neutral(), "smooth": smooth} for smooth in (0.0, 1.0, 2.0)]
+    plain = [Variant(spec, params, reduction) for params in guesses for reduction in spec.reductions]
+    bank = [
+        mistake for mistake in mistakes_of(spec.name) if mistake.reduce is not None or not mistake.parameters
+    ]
+    mistaken = [
+        variant
+        for mistake in bank
+        for variant in recognise.distort(plain, (mistake,), door.evidence, door.classes)
+    ]
+    one_by_one = [variant for variant in (*plain, *mistaken) if telling.Scales().explains(variant, door)]
+    evaluated: list[Variant] = []
+    evaluate = Variant.terms
+
+    def counted(self: Variant, *given: object) -> object:
+        evaluated.append(self)
+        return evaluate(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Variant, "terms", counted)
+    monkeypatch.setattr(variants, "reproduces", lambda *_: False)
+    monkeypatch.setattr(variants, "equals_plainly", lambda *_: False)
+    assert list(telling.Scales().explaining([*plain, *mistaken], door)) == []
+    assert len(evaluated) <= len(guesses) * (1 + sum(mistake.reduce is None for mistake in bank)) + len(
+        one_by_one
+    )
+    assert 2 * len(evaluated) < len(plain) + len(mistaken)
+    monkeypatch.undo()
+    assert list(telling.Scales().explaining([*plain, *mistaken], door)) == one_by_one
+    assert one_by_one

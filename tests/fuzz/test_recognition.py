@@ -89,6 +89,14 @@ UNKNOWN = [
     "modest_gaps",
     "inside_a_box",
     "TwoWays",
+    "poisson_deviance",
+    "bregman_of_exponentials",
+    "twice_unnormalised",
+    "bhattacharyya",
+    "emissions",
+    "earth_mover",
+    "tversky_of_each_pixel_down_the_image",
+    "renyi",
 ]
 
 
@@ -121,3 +129,17 @@ def test_a_clamp_on_logits_makes_no_likelihood_of_a_cross_entropy() -> None:
     report = audit_here(f"{FIXTURES / 'mistakes' / 'cross_entropy.py'}:clamped_above", QUICK)
     assert report.reference is not None
     assert report.reference.name == "cross_entropy"
+
+
+def test_a_factor_before_a_divergence_makes_no_temperature_of_it(tmp_path: Path) -> None:
+    """On one-hot rows, three times a divergence is minus the score over a third: the temperature that nobody declared."""
+    path = tmp_path / "scaled.py"
+    path.write_text(
+        "from torch.nn import functional as F\n"
+        "def threefold(x, y):\n"
+        "    return F.kl_div(x, y, reduction='batchmean') * 3\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{path}:threefold", QUICK)
+    assert report.reference is not None
+    assert report.reference.name == "kl_div"

@@ -247,12 +247,12 @@ def _other_gradient(trial: Trial, slope: Tensor | None, evidence: dict[str, Any]
 def double_backward(trial: Trial) -> Failure | None:
     """The second derivative, where the loss has one at all, is that of the reference."""
     variant = _judge_of(trial, "double-backward")
-    if variant is None or trial.on_kink or trial.gradient_agrees is not True:
+    if variant is None or trial.on_kink or trial.gradient_is_same is not True:
         return None
     if "float64" not in trial.session.reach[trial.case.space].dtypes:
         return None
     case = replace(trial.case, dtype="float64")
-    if trial.session.trial(case, trial.subject, variant).gradient_agrees is not True:
+    if trial.session.trial(case, trial.subject, variant).gradient_is_same is not True:
         return None
     direction = torch.randn(
         case.prediction.shape, generator=torch.Generator().manual_seed(11), dtype=torch.float64

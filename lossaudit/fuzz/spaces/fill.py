@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from lossaudit.fuzz.model import Params, Structure
 
+OF_PROBABILITIES = torch.ones_like
+"""The direction that leads out of rows of probabilities: their sum changes along it."""
+OF_LOGARITHMS = torch.exp
+"""The same of their logarithms."""
 IGNORED_PROFILES = ("some-ignored", "all-ignored")
 
 
