@@ -11,11 +11,15 @@ from collections.abc import Iterable, Iterator
 
 _PIECE = re.compile(
     r'(?:\b[rR]?[fF][rR]?)?(?:"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'|"(?:\\[\s\S]|[^"\\\n])*"|\'(?:\\[\s\S]|[^\'\\\n])*\')'
-    r"|#[^\n]*|(?<=[\w)\]])\s*\*\*\s*-?|//?"
+    r"|#[^\n]*|(?<=[\w)\]])\s*\*\*\s*-?|//?|->|[=!<>]=|[<>]+"
     r"|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
     r"|\.?[^\W\d]\w*"
 )
 _REDUCTION = re.compile(r"(?<!\w)(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis)\s*=\s*)?([(\[]?\s*-?\d)?")
+_TEST = re.compile(r"^[ \t]*(?:if|elif|while|assert)\b.*", re.MULTILINE)
+_TEXT = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
+_NO_PLAIN_TEST = re.compile(r"[\"'#\\]|:=|\b(?:else|for|lambda)\b")
+_BRACKETED = re.compile(r"([(\[{])|([)\]}])|[=!<>]=|[<>]|:")
 _WORD = re.compile(r"[^\W\d]\w*")
 _SENTENCE = re.compile(r"\w\W*\s\W*\w")
 _BRACES = re.compile(r"\{([^{}]*)")
@@ -24,7 +28,8 @@ CONFIGURED = "configured"
 """The mark of an assignment to an attribute ``reduction``."""
 FULL = ".reduced()"
 """Ends the mark of a reduction over all dimensions; before it stands the last word of what is reduced."""
-POWER, DIVISION = "**", "/"
+POWER, DIVISION, COMPARISON = "**", "/", "<"
+"""``<`` stands for every comparison but those on whose verdict a statement turns: no value comes of these."""
 TINY, SMALL, FRACTION = "tiny-number", "small-number", "fraction"
 """Marks of numbers: below the resolution of float32 at one, of half precision at one, and between zero and one."""
 
@@ -33,7 +38,7 @@ _TINY, _SMALL = 2.0**-22, 2.0**-7
 
 def mentions(text: str) -> frozenset[str]:
     """The words, operators and marks of numbers in ``text``; what may be an attribute also with its dot."""
-    found = set(_in_pieces(text))
+    found = set(_in_pieces(_TEST.sub(_without_verdicts, text)))
     found.update(f"{owner}{FULL}" for owner in _full_reductions(text))
     if _CONFIGURES.search(text):
         found.add(CONFIGURED)
@@ -46,6 +51,8 @@ def _in_pieces(text: str) -> Iterator[str]:
         if last in "\"'":
             if not piece.startswith(('"""', "'''")):
                 yield from _in_constant(piece)
+        elif first in "=!<>":
+            yield COMPARISON
         elif first.isalpha() or first in ("_", DIVISION):
             yield piece
         elif first == "." and not piece[1].isdigit():
@@ -54,6 +61,25 @@ def _in_pieces(text: str) -> Iterator[str]:
             yield from (POWER, TINY, SMALL, FRACTION) if piece.endswith("-") else (POWER,)
         elif first != "#":
             yield from marks(_number(piece))
+
+
+def _without_verdicts(test: re.Match[str]) -> str:
+    """The line of a test without its comparisons outside brackets: what they yield is only asked whether it is true."""
+    line = test.group()
+    bare = _TEXT.sub(lambda text: "_" * len(text.group()), line)
+    if _NO_PLAIN_TEST.search(bare):
+        return line
+    out: list[str] = []
+    depth = end = 0
+    for found in _BRACKETED.finditer(bare):
+        opens, closes = found.groups()
+        depth += bool(opens) - bool(closes)
+        if depth < 0 or (depth == 0 and found.group() == ":"):
+            break
+        if depth == 0 and not closes:
+            out += [line[end : found.start()], " "]
+            end = found.end()
+    return "".join((*out, line[end:]))
 
 
 def _in_constant(piece: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from lossaudit.check.detectors import Detectors
 from lossaudit.check.infer.engine import Interpreter
 from lossaudit.check.infer.reach import signs_of_words
 from lossaudit.check.mentions import (
+    COMPARISON,
     CONFIGURED,
     DIVISION,
     FRACTION,
@@ -44,6 +45,17 @@ from lossaudit.check.mentions import (
         ("y = x.mean()", {f"x{FULL}"}),
         ("y = x.sum(dim)", {f"x{FULL}"}),
         ("y = (a * b).sum(\n)", {FULL}),
+        ("y = x > 0", {COMPARISON}),
+        ("y = x.gt(0)", {".gt"}),
+        ("if (x > 0).any():", {COMPARISON}),
+        ("if len(x) == 3 and f(a != b):", {COMPARISON}),
+        ("if x[1:2] != 3: y = a <= b", {COMPARISON}),
+        ("if (y := a > b).any():", {COMPARISON}),
+        ("if y := a > b:", {COMPARISON}),
+        ("y = f(a\n    if a else b > c)", {COMPARISON}),
+        ("if f(')', a > b):", {COMPARISON}),
+        ("assert a, f(b\n    > c)", {COMPARISON}),
+        ("return a < b < c", {COMPARISON}),
     ],
 )
 def test_what_is_mentioned(text: str, mentioned: set[str]) -> None:
@@ -65,6 +77,11 @@ def test_what_is_mentioned(text: str, mentioned: set[str]) -> None:
         ("y = x.mean((1, 2))", f"x{FULL}"),
         ("y = 1.0", SMALL),
         ("width = x // 2", DIVISION),
+        ("if x.dim() == 3:", COMPARISON),
+        ("    elif kind == '(' and n[0] >= 2: return x", COMPARISON),
+        ("while a < b:", COMPARISON),
+        ("assert a != b, 'no'", COMPARISON),
+        ("def f(x) -> int:", COMPARISON),
     ],
 )
 def test_what_is_not_mentioned(text: str, absent: str) -> None:
@@ -140,18 +157,55 @@ class Head(nn.Module):  # loss
 @pytest.mark.parametrize(
     ("imports", "total", "is_run"),
     [
-        ("import torch", "sum(rows)", False),
-        ("import torch", "rows.sum()", True),
-        ("from torch import sum", "sum(rows)", True),
-        ("from torch import *", "sum(rows)", True),
+        ("import torch", "sum(rows > 0)", False),
+        ("import torch", "(rows > 0).sum()", True),
+        ("import torch", "rows.gt(0).sum()", True),
+        ("import torch", "rows.sum()", False),
+        ("import torch", "torch.count_nonzero(rows)", True),
+        ("from torch import sum", "sum(rows > 0)", True),
+        ("from torch import *", "sum(rows > 0)", True),
     ],
 )
-def test_what_is_pythons_own_is_no_operation(
+def test_what_is_pythons_own_is_no_operation_and_a_quotient_counts_what_was_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imports: str, total: str, is_run: bool
 ) -> None:
     assert (
         roots(tmp_path, monkeypatch, _QUOTIENT.format(imports=imports, total=total), "LA407") != []
     ) is is_run
+
+
+_STATEFUL = """
+import torch
+
+class Weighted:  # loss
+    def __init__(self, weight):
+        self.weight = weight
+        self.calls = 0
+
+    def __call__(self, x, y):
+        {change}
+        return (self.weight * (x - y)).mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "is_run"),
+    [
+        ("self.weight = self.weight[y]", True),
+        ("self.weight *= x.std()", True),
+        ("self.weight = self.weight if x is None else self.weight / x.sum()", True),
+        ("self.weight, rest = self.weight[y], None", True),
+        ("setattr(self, 'weight', self.weight[y])", True),
+        ("self.calls += 1", False),
+        ("self.last = [x, y]", False),
+        ("self.is_called = x is not None", False),
+        ("self.last = None", False),
+    ],
+)
+def test_a_criterion_is_run_for_its_state_if_that_may_be_made_of_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, is_run: bool
+) -> None:
+    assert (roots(tmp_path, monkeypatch, _STATEFUL.format(change=change), "LA508") != []) is is_run
 
 
 _STORED = """

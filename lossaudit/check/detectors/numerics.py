@@ -537,7 +537,7 @@ def unguarded_log(event: TrainedOp) -> Iterator[Hit]:
     yield from _hit(judge_log(event.term))
 
 
-@detector("LA407", TrainedOp, needs="div sum | div mean | div count_nonzero", ops=("div",))
+@detector("LA407", TrainedOp, needs="div sum compared | div mean compared | div count_nonzero", ops=("div",))
 def unguarded_division(event: TrainedOp) -> Iterator[Hit]:
     """The division by what can be zero."""
     yield from _hit(judge_division(event.term))

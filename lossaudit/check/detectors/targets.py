@@ -137,12 +137,12 @@ def reimplemented_loss_trained(event: Backward) -> Iterator[Hit]:
 def _reimplemented(value: Value) -> Iterator[Hit]:
     """One finding for all reductions between which the code chooses, and only if each of them is built in."""
     options = [one for one in feasible(value) if isinstance(one, Tensor)]
-    if any(below.home for one in options for below in walk_terms(one, LIMIT)):
-        return  # the names of what is built in are PyTorch's
     whole = [one for one in options if (form := loss_of(one)) is None or form.level is Level.BATCH]
     hits = [_same_as_built_in(one) for one in whole]
-    if hits and len(options) == len(feasible(value)) and all(hits):
-        yield from [hit for hit in hits if hit is not None][:1]
+    if not hits or len(options) < len(feasible(value)) or None in hits:
+        return
+    if not any(below.home for one in options for below in walk_terms(one, LIMIT)):
+        yield from [hit for hit in hits if hit is not None][:1]  # the names of what is built in are PyTorch's
 
 
 def _same_as_built_in(term: Tensor) -> Hit | None:

@@ -227,7 +227,7 @@ def _assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
             continue
         me = method.params[0].name
         for statement in ir.statements(method.body):
-            for target in _targets(statement):
+            for target in assigned_in(statement):
                 if (
                     isinstance(target, ir.Attribute)
                     and isinstance(target.value, ir.Name)
@@ -238,7 +238,8 @@ def _assigners(node: ir.ClassDef) -> dict[str, tuple[str, ...]]:
     return out
 
 
-def _targets(statement: ir.Node) -> tuple[ir.Expr, ...]:
+def assigned_in(statement: ir.Node) -> tuple[ir.Expr, ...]:
+    """The targets of an assignment."""
     if isinstance(statement, ir.Assign):
         return statement.targets
     if isinstance(statement, (ir.AugAssign, ir.AnnAssign)):

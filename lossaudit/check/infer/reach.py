@@ -18,11 +18,12 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.detectors import HERE, HOME, TRAINED, Needs
 from lossaudit.check.infer.heap import Scope
-from lossaudit.check.infer.objects import assigners, lookup_class
+from lossaudit.check.infer.objects import assigned_in, assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
 from lossaudit.check.infer.transfer import NAMED_DTYPES
 from lossaudit.check.kinds import Dtype
 from lossaudit.check.mentions import (
+    COMPARISON,
     CONFIGURED,
     DIVISION,
     FRACTION,
@@ -65,19 +66,23 @@ LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
 REDUCED = "reduced"
 """A loss, a mean or a sum."""
 CRITERION = "criterion"
-"""An object without trainable layers that is called with two things, and that a method changes."""
+"""An object without trainable layers that is called with two things, and in which a method may put a part or a multiple of a tensor."""
 STORED = "stored"
 """A tensor that a module keeps as a plain attribute."""
 HALF = "half"
+COMPARED = "compared"
+"""A comparison of which something is made."""
 # TRAINED, something that is optimised, comes with a loss, a backward pass, a model's ``forward``, and a reduction in what is no
 # inherited method.
-_IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)}
+_IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)} | {
+    op: (op, COMPARED) for op in ("eq", "ne", "lt", "le", "gt", "ge")
+}
 _REDUCING = frozenset({"mean", "sum"})
 DISTRIBUTION = "distribution"
 """A distribution over classes that is built."""
 _IMPORTS, _ALL_NAMES = "import_module", "globals"
 """Words after which a text need not mention what it reaches: anything, and all that its own file binds."""
-_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, _IMPORTS})
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON, _IMPORTS})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
 _OWN_NAME = re.compile(r"(?<=\bdef )\w+")
 _LONGEST_NAME = 60
@@ -85,7 +90,7 @@ _LONGEST_NAME = 60
 
 def signs_of_words(contracts: Contracts) -> dict[str, frozenset[str]]:
     """Word -> the signs that its mention gives: every spelling of an operation or a loss in the contracts."""
-    found: dict[str, set[str]] = {DIVISION: {"div"}, POWER: {"pow"}}
+    found: dict[str, set[str]] = {DIVISION: {"div"}, POWER: {"pow"}, COMPARISON: {COMPARED}}
     for name, sign in _spellings(contracts):
         last = name.rpartition(".")[2]
         for word in (last, last + "_"):
@@ -208,13 +213,11 @@ class Reach:
         return known[1]
 
     def changes(self, cls: ClassVal | External) -> bool:
-        """Whether a method other than the constructor assigns attributes of its object."""
-        bases = cls.mro if isinstance(cls, ClassVal) else ()
-        return any(
-            names != ("__init__",)
-            for base in bases
-            if isinstance(base, ClassVal)
-            for names in assigners(base).values()
+        """Whether a method other than the constructor assigns an attribute what may be picked out of a tensor, or scaled."""
+        bases = [base for base in cls.mro if isinstance(base, ClassVal)] if isinstance(cls, ClassVal) else []
+        methods = (one for base in bases for one in base.scope.vars.values() if isinstance(one, Function))
+        return any(_replaces(base.node) for base in bases) or any(
+            "setattr" in self.mentioned(one) for one in methods
         )
 
     def forwards(self, cls: ClassVal | External) -> frozenset[str]:
@@ -256,6 +259,44 @@ _CALLED = frozenset({"forward", "call"})
 def _imports_in(function: ir.Node) -> tuple[ir.Import | ir.ImportFrom, ...]:
     """The imports in the body of a function."""
     return tuple(one for one in ir.walk((function,)) if isinstance(one, (ir.Import, ir.ImportFrom)))
+
+
+@Once
+def _replaces(node: ir.ClassDef) -> bool:
+    """The same of the methods of one class."""
+    return any(
+        _may_be_picked(statement) and any(map(_holds_attribute, assigned_in(statement)))
+        for method in node.body
+        if isinstance(method, ir.FunctionDef) and method.name != "__init__"
+        for statement in ir.statements(method.body)
+    )
+
+
+def _holds_attribute(target: ir.Expr) -> bool:
+    """Whether an attribute is among what is assigned."""
+    if isinstance(target, (ir.Tuple, ir.List)):
+        return any(map(_holds_attribute, target.items))
+    return isinstance(target, ir.Attribute)
+
+
+_DISPLAYS = (ir.Constant, ir.List, ir.Tuple, ir.Set, ir.Dict, ir.Comprehension, ir.JoinedStr, ir.Lambda)
+
+
+def _may_be_picked(node: ir.Node | None) -> bool:
+    """Whether a value may be a tensor that was looked up in another one, or multiplied: no display is, no sum and no comparison."""
+    if (
+        isinstance(node, ir.Assign)
+        and isinstance(node.targets[0], ir.Tuple)
+        and isinstance(node.value, ir.Tuple)
+    ):
+        return any(map(_may_be_picked, node.value.items))
+    if isinstance(node, (ir.Assign, ir.AnnAssign)):
+        return _may_be_picked(node.value)
+    if isinstance(node, ir.IfExp):
+        return _may_be_picked(node.body) or _may_be_picked(node.orelse)
+    if isinstance(node, (ir.BinOp, ir.AugAssign)):
+        return node.op not in ("+", "-")
+    return not (node is None or isinstance(node, (*_DISPLAYS, ir.UnaryOp, ir.Compare)))
 
 
 def _runs_unmentioned(name: str) -> bool:
@@ -537,7 +578,7 @@ class _Search:
         for term in walk_terms(value):
             if value.stored is not None and term.op in FACTORIES:
                 self.signs.add(STORED)
-            self._add((term.op, REDUCED) if term.op in _REDUCING else (term.op,))
+            self._add((term.op, REDUCED) if term.op in _REDUCING else _IMPLIED.get(term.op, (term.op,)))
             if term.module is not None:
                 self.queue.append(term.module)
 
