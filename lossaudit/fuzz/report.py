@@ -101,7 +101,7 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
     session.assumptions.append(f"{ways[match.tier]}; say otherwise with --reference NAME")
     session.assumptions.append(f"it takes {spaces}")
     for convention in match.variant.conventions:
-        session.assumptions.append(f"it {convention.message}")
+        session.assumptions.append(f"it {convention.message.format(**match.variant.params)}")
     guard = match.variant.params.get("guard")
     if guard:
         session.assumptions.append(

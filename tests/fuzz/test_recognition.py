@@ -89,6 +89,7 @@ UNKNOWN = [
     "modest_gaps",
     "inside_a_box",
     "TwoWays",
+    "deltas_of_real_boxes",
     "poisson_deviance",
     "bregman_of_exponentials",
     "twice_unnormalised",
