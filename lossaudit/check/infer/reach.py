@@ -215,6 +215,8 @@ class Reach:
     def changes(self, cls: ClassVal | External) -> bool:
         """Whether a method other than the constructor assigns an attribute what may be picked out of a tensor, or scaled."""
         bases = [base for base in cls.mro if isinstance(base, ClassVal)] if isinstance(cls, ClassVal) else []
+        if all(names == ("__init__",) for base in bases for names in assigners(base).values()):
+            return False
         methods = (one for base in bases for one in base.scope.vars.values() if isinstance(one, Function))
         return any(_replaces(base.node) for base in bases) or any(
             "setattr" in self.mentioned(one) for one in methods
