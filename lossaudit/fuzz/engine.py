@@ -15,7 +15,7 @@ from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Failure, Structure
-from lossaudit.fuzz.recognise import PARTIAL, Asked, Recognition, recognise
+from lossaudit.fuzz.recognise import Asked, Recognition, Tier, recognise
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Check, Session, Trial
@@ -141,7 +141,7 @@ def _audited(
         return _elsewhere(target, recognition, asked)
     session = _session(recognition, subjects)
     session.transforms = options.transforms
-    session.nearest = recognition.match is not None and recognition.match.tier == 3
+    session.nearest = recognition.match is not None and recognition.match.tier == Tier.PARTIAL
     on_event(report.recognised_line(session))
     explored = _explore(session, options, started)
     failures = _judge(session, recognition, explored, conventions=asked is not None)
@@ -259,7 +259,7 @@ def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
     )
     report.assume_recognition(session, recognition)
     report.assume_build(session, first, len(subjects))
-    is_nearest = match is not None and match.tier == PARTIAL
+    is_nearest = match is not None and match.tier == Tier.PARTIAL
     for name, door in doors.items():
         session.reach[name] = _reach(session, door, is_nearest=is_nearest)
     if match is not None:

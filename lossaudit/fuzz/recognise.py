@@ -29,6 +29,7 @@ What exact agreement is worth
 from __future__ import annotations
 
 import collections
+import enum
 import inspect
 import itertools
 import math
@@ -38,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lossaudit.fuzz import arguments, parameters, relations, tangents, variants, weighing
+from lossaudit.fuzz import arguments, parameters, relations, scaling, tangents, variants, weighing
 from lossaudit.fuzz.doors import Door, Response, open_doors, open_layouts, plausible
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Mistake, ReferenceSpec
@@ -68,8 +69,6 @@ MOST_WEIGHED = 60
 REACHES: tuple[parameters.Guess, ...] = ("named", "declared", "complements")
 """How far to look for parameters: what costs little and proves much goes first."""
 NEAR_REACHES = REACHES[:2]
-PARTIAL = 3
-"""From this tier on, a match is no agreement."""
 MOST_NEAREST = 24
 """The same for references that only come near."""
 
@@ -82,16 +81,28 @@ class Asked:
     params: dict[str, Any] = field(default_factory=dict)
 
 
+class Tier(enum.IntEnum):
+    """What a match rests on, the surest first. From PARTIAL on it is no agreement.
+
+    What is penalised on purpose is a loss of its own, of which nothing else is believed; there is no formula to judge it by.
+    """
+
+    EXACT = 0
+    CONVENTION = 1
+    SCALED = 2
+    PENALISED = 3
+    MISTAKE = 4
+    PARTIAL = 5
+    ASKED = 6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A variant that explains the answers of one door.
-
-    ``tier``: 0 exact, 1 convention, 2 mistake, 3 part of the inputs, 4 asked for.
-    """
+    """A variant that explains the answers of one door."""
 
     door: Door
     variant: Variant
-    tier: int
+    tier: Tier
     score: float = 1.0
 
 
@@ -191,19 +202,21 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         every, failed = open_doors(subject, wanted)
         errors += failed
         match, doors = _in_usual_layouts(every, search)
-        if match is None or match.tier > 1:
+        if match is None or match.tier > Tier.CONVENTION:
             arranged = plausible(open_layouts(subject, every, wanted))
             # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
             usual = any(not _is_of_one_class(door) for door in doors)
             other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
-            if not doors or (other is not None and other.tier < (PARTIAL if match is None else match.tier)):
+            if not doors or (
+                other is not None and other.tier < (Tier.PARTIAL if match is None else match.tier)
+            ):
                 match, doors = other, arranged
         opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
-        if best is not None and best.tier == 0:
+        if best is not None and best.tier == Tier.EXACT:
             break
-    if best is None:
+    if best is None or best.tier == Tier.PENALISED:
         telling = [door for door in opened if not door.space.special] or opened
         return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
@@ -215,13 +228,13 @@ def _in_usual_layouts(every: list[Door], search: _Search) -> tuple[Match | None,
     """The best match over the doors of one build, and the doors that count."""
     doors = _without_plain_maps(plausible(every))
     match = find_match(doors, search)
-    if match is None or match.tier > 1:
+    if match is None or match.tier > Tier.CONVENTION:
         # Exact agreement is proof even behind a door that seemed to be open by accident.
         hidden = [door for door in every if door not in doors]
         by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
         if by_accident is not None:
             match, doors = by_accident, [*doors, *hidden]
-    if match is None or match.tier >= PARTIAL:
+    if match is None or match.tier >= Tier.PARTIAL:
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
     return match, doors
 
@@ -256,6 +269,15 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
     """Leave out the doors for maps of a loss that is a mean or a sum over pixels: its other doors tell the same."""
     plain = [door for door in doors if not door.space.maps]
     return [door for door in doors if not door.space.maps or not _is_pixelwise(door)] if plain else doors
+
+
+def _takes_pixels_apart(door: Door) -> bool:
+    """Whether a loss of maps takes each pixel by itself: then a ratio of sums over the pixels is never near to it.
+
+    Even where they are in proportion: on the softmax, a Dice of each pixel is two thirds of that of a sample, or whatever its
+    epsilon makes of it.
+    """
+    return door.space.maps and _is_pixelwise(door)
 
 
 def _is_pixelwise(door: Door) -> bool:
@@ -294,6 +316,9 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     weighted = None if asked is not None else _weighted_match(doors, search)
     if weighted is not None:
         return weighted
+    scaled = None if asked is not None else _scaled_match(doors, search)
+    if scaled is not None:
+        return scaled
     doubled = None if asked is not None else _distorted_match(doors, search, _with_two_formulas)
     if doubled is not None:
         return doubled
@@ -306,7 +331,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
     if asked is None:
         return None
     for door, spec in _pairs(doors, asked):
-        return Match(door, _declared_variant(door, spec, search), 4)
+        return Match(door, _declared_variant(door, spec, search), Tier.ASKED)
     return None
 
 
@@ -327,6 +352,12 @@ def _sure_match(
             break
     if best is None or search.asked is not None:
         return best, agreeing
+    if not search.is_thorough(best):
+        conventional = _with_convention_far_out(best, search)
+        if conventional is not None:
+            return conventional, agreeing
+        if _has_penalty_far_out(best, search):
+            return replace(best, tier=Tier.PENALISED), agreeing
     return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
 
 
@@ -352,7 +383,7 @@ def _distorted_match(doors: list[Door], search: _Search, way: Way) -> Match | No
         if found and found[0].door is not door:
             break
         for match in way(door, spec, search):
-            if match.tier > 1:
+            if match.tier > Tier.CONVENTION:
                 doubtful = _is_a_factor(match, search) or _leads_elsewhere(match, search)
             else:
                 doubtful = _contradicted(match, doors, search)
@@ -421,10 +452,29 @@ def _weighted_match(doors: list[Door], search: _Search) -> Match | None:
                 continue
             tried.add(key)
             variant = weighing.weighed(replace(plain, spec=spec), answers)
-            match = None if variant is None else Match(door, variant, 0)
+            match = None if variant is None else Match(door, variant, Tier.EXACT)
             if match is not None and _holds_throughout(match, search):
                 return match
     return None
+
+
+def _scaled_match(doors: list[Door], search: _Search) -> Match | None:
+    """A reference times a number, or plus one: it must explain all that can be asked, as nobody declared the number."""
+    for door, spec in _usual_pairs(doors, None):
+        if _is_constant(door.comparable) or _takes_pixels_apart(door):
+            continue
+        for variant in _near_variants(door, spec, search):
+            if not search.scales.may_relate(variant, door):
+                continue
+            scaled = scaling.scaled(variant, search.scales.told(door).answers)
+            match = None if scaled is None else Match(door, scaled, Tier.SCALED)
+            if match is not None and _holds_throughout(match, search) and not _leads_elsewhere(match, search):
+                return match
+    return None
+
+
+def _near_variants(door: Door, spec: ReferenceSpec, search: _Search) -> list[Variant]:
+    return search.plain(door, spec, "declared")[:MOST_NEAREST]
 
 
 def _holds_throughout(match: Match, search: _Search) -> bool:
@@ -474,7 +524,7 @@ def _as_declared(match: Match, search: _Search) -> Match | None:
     for mistake in mistakes_of(variant.spec.name):
         if not mistake.convention:
             for wrong in _distorted(door, [meant], (mistake,), search):
-                return Match(door, wrong, 2)
+                return Match(door, wrong, Tier.MISTAKE)
     return None
 
 
@@ -503,7 +553,7 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
             continue
         for variant in search.plain(door, spec, "declared"):
             if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
-                return Match(door, variant, PARTIAL)
+                return Match(door, variant, Tier.PARTIAL)
     return None
 
 
@@ -698,7 +748,7 @@ def _exact(door: Door, spec: ReferenceSpec, search: _Search, reach: parameters.G
         for variant in search.scales.explaining(_untried(known, door, spec, search, reach), door):
             if not _proves(door, spec, search):
                 return []
-            known.matches.append(Match(door, variant, 0))
+            known.matches.append(Match(door, variant, Tier.EXACT))
             if len(known.matches) >= MOST_MATCHES:
                 break
     return known.matches
@@ -724,8 +774,7 @@ def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
     for variant in _variants_with(door, spec, search, [(mistake,) for mistake in bank]):
-        conventional = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
-        yield Match(door, conventional, 1)
+        yield _conventional(door, variant)
 
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -736,7 +785,7 @@ def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator
     if "additive" not in spec.laws:
         combined = [mistakes for mistakes in combined if len(mistakes) == 1]
     for variant in _variants_with(door, spec, search, combined):
-        yield Match(door, variant, 2)
+        yield Match(door, variant, Tier.MISTAKE)
 
 
 def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
@@ -747,7 +796,7 @@ def _with_two_formulas(door: Door, spec: ReferenceSpec, search: _Search) -> Iter
     near = search.plain(door, spec, "declared")[:MOST_DOUBLED]
     for mistakes in doubles(bank, additive="additive" in spec.laws):
         for variant in _distorted(door, near, mistakes, search):
-            match = Match(door, variant, 2)
+            match = Match(door, variant, Tier.MISTAKE)
             if _holds_far_out(match, search):
                 yield match
                 return
@@ -787,7 +836,7 @@ def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: _Search
 ) -> Iterator[Variant]:
     for distorted in search.scales.explaining(distort(plain, mistakes, door.evidence, door.classes), door):
-        if search.confirms(Match(door, distorted, 2)):
+        if search.confirms(Match(door, distorted, Tier.MISTAKE)):
             yield distorted
 
 
@@ -838,9 +887,7 @@ def _tells(values: list[Tensor | None]) -> bool:
 
 def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     """Agreement on some of the answers, or up to a constant relation: the nearest reference, not the right one."""
-    # A ratio of sums over the pixels is the nearest of no loss that takes each by itself, even where they are in proportion:
-    # on the softmax, a Dice of each pixel is two thirds of that of a sample, or whatever its epsilon makes of it.
-    if search.asked is None and door.space.maps and _is_pixelwise(door):
+    if search.asked is None and _takes_pixels_apart(door):
         return
     best: tuple[float, Variant] | None = None
     # Both the answers in float32, which came first, and those in float64: a target with a memory agrees with neither.
@@ -848,7 +895,7 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
     rounds = (door.comparable, told.answers)
     # A relation that hard targets alone have is none: a half of the cross-entropy is a distance on soft ones.
     widest = told.answers if told.soft is None or told.soft[1].value is None else [*told.answers, told.soft]
-    for variant in search.plain(door, spec, "declared")[:MOST_NEAREST]:
+    for variant in _near_variants(door, spec, search):
         given = [
             first
             for first, second in zip(*rounds, strict=True)
@@ -857,15 +904,15 @@ def _partial(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match
         telling = 2 * len(given) >= len(door.comparable)
         telling = telling and _are_of_all_ranks(given, door.comparable)
         telling = telling and _tells([seen.value for _, seen in _settled(given, spec)])
-        telling = telling and not _only_adds(door, variant, search)
+        telling = telling and not _is_penalised(Match(door, variant, Tier.PARTIAL), search)
         score = float(len(given)) if telling else 0.0
         related = not score and not _is_constant(door.comparable) and search.scales.may_relate(variant, door)
-        if related and all(_is_related(variant, answers, search) for answers in (*rounds, widest)):
+        if related and _are_related(variant, (*rounds, widest), search):
             score = 0.5
         if score and (best is None or score > best[0]):
             best = (score, variant)
     if best is not None:
-        match = Match(door, best[1], PARTIAL, best[0])
+        match = Match(door, best[1], Tier.PARTIAL, best[0])
         if search.asked is not None or not _leads_elsewhere(match, search):
             yield match
 
@@ -883,7 +930,38 @@ def _are_of_all_ranks(given: Sequence[Response], answers: Sequence[Response]) ->
     return all(2 * ranks[0][rank] >= count for rank, count in ranks[1].items())
 
 
-def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
+def _with_convention_far_out(match: Match, search: _Search) -> Match | None:
+    """The convention under which a match explains what it does not: classes that are absent from a mask do not count, say."""
+    bank = [mistake for mistake in mistakes_of(match.variant.spec.name) if mistake.convention]
+    for convention in bank:
+        for variant in _distorted(match.door, [match.variant], (convention,), search):
+            conventional = _conventional(match.door, variant)
+            if search.is_thorough(conventional):
+                return conventional
+    return None
+
+
+def _conventional(door: Door, variant: Variant) -> Match:
+    """A match whose mistakes are conventions."""
+    told = Variant(variant.spec, variant.params, variant.reduction, conventions=variant.mistakes)
+    return Match(door, told, Tier.CONVENTION)
+
+
+def _is_penalised(match: Match, search: _Search) -> bool:
+    """Whether a target is a reference plus a penalty on the prediction, which may show far out only."""
+    answers = search.scales.told(match.door).answers
+    return _only_adds(match.door, match.variant, answers, search) or (
+        search.scales.reproduces_all(match.variant, answers) and _has_penalty_far_out(match, search)
+    )
+
+
+def _has_penalty_far_out(match: Match, search: _Search) -> bool:
+    """Whether what a target adds to a reference at the extremes is a penalty: on logits of more than a margin, say."""
+    extreme = search.scales.told(match.door).extreme(match.variant.params)
+    return _only_adds(match.door, match.variant, extreme, search)
+
+
+def _only_adds(door: Door, variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
     """Whether a target is a reference plus a term of the prediction alone, wherever it is not the reference.
 
     Such a term is put there on purpose: a penalty on the weights of a hinge, or on too small a variance. What goes wrong
@@ -892,7 +970,7 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
     """
     terms: set[float | None] = set()
     proven = False
-    for case, seen in search.scales.told(door).answers:
+    for case, seen in answers:
         if search.scales.gives(variant, case, seen):
             continue
         added = search.scales.difference(variant, case, seen)
@@ -908,9 +986,22 @@ def _only_adds(door: Door, variant: Variant, search: _Search) -> bool:
     return proven and len(terms) > 1
 
 
-def _is_related(variant: Variant, answers: Sequence[Response], search: _Search) -> bool:
-    """Whether answers are those of a variant, all of them, or all up to one relation."""
-    return search.scales.reproduces_all(variant, answers) or relations.fit(variant, answers) is not None
+def _are_related(variant: Variant, rounds: Sequence[Sequence[Response]], search: _Search) -> bool:
+    """Whether the answers of each round are those of a variant, all of them, or all up to one relation.
+
+    What is scaled on purpose in every round, and was not found to be that throughout, is another loss.
+    """
+    intended = search.asked is None
+    for answers in rounds:
+        if search.scales.reproduces_all(variant, answers):
+            intended = False
+            continue
+        relation = relations.fit(variant, answers)
+        if relation is None:
+            return False
+        scale = relation.scaling
+        intended = intended and scale is not None and scaling.is_on_purpose(variant, scale, answers)
+    return not intended
 
 
 def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Door]:
@@ -920,6 +1011,6 @@ def _doors_of(match: Match, doors: list[Door], search: _Search) -> dict[str, Doo
         fits = door.space.kind in match.variant.spec.spaces and door.space.name not in found
         fits = fits and door.space.layout == match.door.space.layout
         fits = fits and door.first[1].backward_error is None
-        if fits and match.tier < PARTIAL and search.scales.explains(match.variant, door):
+        if fits and match.tier < Tier.PARTIAL and search.scales.explains(match.variant, door):
             found[door.space.name] = door
     return found

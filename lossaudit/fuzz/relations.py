@@ -30,11 +30,21 @@ ROUGH = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """``factor`` times the reference times powers of the sizes (batch, classes, positions), plus ``offset``."""
+
+    factor: float = 1.0
+    powers: tuple[int, ...] = (0, 0, 0)
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
-    """A fitted relation that holds on every collected value."""
+    """A fitted relation that holds on every collected value; ``scaling`` where it is the same everywhere."""
 
     id: str
     message: str
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +170,16 @@ def _rows(case: Case, seen: Observation, value: Tensor, tolerance: Tensor) -> li
     shaped = None if seen.value is None else variants.like(seen.value, value)
     if shaped is None:
         return []
-    shape = case.prediction.shape
-    classes = shape[1] if len(shape) > 1 else 1
     ties, ignored = _has_ties(case), "ignored" in case.targets
     columns = (shaped, value, tolerance.expand_as(value))
     rows = zip(*(column.flatten().tolist() for column in columns), strict=True)
-    size = (shape[0], classes, math.prod(shape[2:]))
+    size = sizes(case.prediction.shape)
     return [_Point(actual, exact, room, *size, case.dtype, ties, ignored) for actual, exact, room in rows]
+
+
+def sizes(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Samples, classes and positions of a prediction: what ``powers`` of a scaling are powers of."""
+    return shape[0], shape[1] if len(shape) > 1 else 1, math.prod(shape[2:])
 
 
 def _has_ties(case: Case) -> bool:
@@ -207,7 +220,8 @@ def _factor(points: list[_Point]) -> Relation | None:
     constant = _constant(points, lambda point: point.expected)
     if constant is None or abs(constant - 1) <= TRIVIAL:
         return None
-    return Relation("constant-factor", f"is {_named_constant(constant)} times the reference on every input")
+    message = f"is {_named_constant(constant)} times the reference on every input"
+    return Relation("constant-factor", message, Scaling(constant))
 
 
 SIZES: tuple[tuple[str, str, Callable[[_Point], int]], ...] = (
@@ -226,7 +240,7 @@ def _size_factor(points: list[_Point]) -> Relation | None:
             continue
         constant = _constant(points, functools.partial(_scaled, used))
         if constant is not None:
-            return _sized(used, constant)
+            return _sized(used, Scaling(constant, chosen))
     return None
 
 
@@ -234,14 +248,15 @@ def _scaled(used: list[tuple[str, str, Callable[[_Point], int], int]], point: _P
     return point.expected * math.prod(float(size(point)) ** power for _, _, size, power in used)
 
 
-def _sized(used: list[tuple[str, str, Callable[[_Point], int], int]], constant: float) -> Relation:
+def _sized(used: list[tuple[str, str, Callable[[_Point], int], int]], scaling: Scaling) -> Relation:
+    constant = scaling.factor
     times = [words for _, words, _, power in used if power > 0]
     over = [words for _, words, _, power in used if power < 0]
     parts = ["times " + " and ".join(times)] if times else []
     parts += ["divided by " + " and by ".join(over)] if over else []
     number = "" if abs(constant - 1) <= TRIVIAL else f"{_named_constant(constant)} times "
     name = "+".join(f"{'factor' if power > 0 else 'divided-by'}-{id_}" for id_, _, _, power in used)
-    return Relation(name, f"is {number}the reference {' and '.join(parts)}")
+    return Relation(name, f"is {number}the reference {' and '.join(parts)}", scaling)
 
 
 def _offset(points: list[_Point]) -> Relation | None:
@@ -253,4 +268,5 @@ def _offset(points: list[_Point]) -> Relation | None:
     )
     if not fits or len({round(point.expected, 6) for point in points}) < 3:
         return None
-    return Relation("constant-offset", f"is the reference {middle:+.6g} on every input")
+    message = f"is the reference {middle:+.6g} on every input"
+    return Relation("constant-offset", message, Scaling(offset=middle))

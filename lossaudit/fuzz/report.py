@@ -11,6 +11,7 @@ import torch
 from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz import written
 from lossaudit.fuzz.inputs import space_named, words_for
+from lossaudit.fuzz.recognise import Tier
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
@@ -33,7 +34,7 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
     """The parameters that differ from their neutral values, and the reduction, as JSON values."""
     shown = {
         parameter.name: _json(variant.params[parameter.name])
-        for parameter in variant.spec.parameters
+        for parameter in variant.parameters
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
         and not (
@@ -90,20 +91,21 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
         else ", as far as float32 shows: it computes in no other dtype"
     )
     ways = {
-        0: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
-        1: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
-        2: f"recognised as {words} with a known mistake",
-        3: f"the nearest known loss is {words}: it agrees on a part of the inputs, or up to a constant",
-        4: f"judged against {words}, as asked",
+        Tier.EXACT: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
+        Tier.CONVENTION: f"recognised as {words}: it gives the same values on ordinary inputs{shown}",
+        Tier.SCALED: f"recognised as {words}: it gives the same values{shown}",
+        Tier.MISTAKE: f"recognised as {words} with a known mistake",
+        Tier.PARTIAL: f"the nearest known loss is {words}: it agrees on a part of the inputs, or up to a constant",
+        Tier.ASKED: f"judged against {words}, as asked",
     }
     session.assumptions.append(f"{ways[match.tier]}; say otherwise with --reference NAME")
     session.assumptions.append(f"it takes {spaces}")
     for convention in match.variant.conventions:
-        session.assumptions.append(f"it {convention.message}")
+        session.assumptions.append(f"it {convention.message.format(**match.variant.params)}")
     guard = match.variant.params.get("guard")
     if guard:
         session.assumptions.append(
-            f"its {guard:g} at the logarithm was taken for intended: it bounds the loss of a probability of 0"
+            f"its guard of {guard:g} was taken for intended: it bounds the loss, or its slope, where that is infinite"
         )
     if match.door.subject.interface.swapped:
         session.assumptions.append("it takes the target first and the prediction second")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lossaudit.fuzz.model import Expected, Formula, Mistake, Reducer, Terms
+from lossaudit.fuzz.model import Expected, Formula, Mistake, Parameter, Reducer, Terms
 from lossaudit.fuzz.subject import DTYPES
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class Variant:
     def changes(self) -> tuple[Mistake, ...]:
         """Conventions first, then mistakes."""
         return self.conventions + self.mistakes
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters of the reference, and those of its conventions."""
+        own = itertools.chain.from_iterable(convention.parameters for convention in self.conventions)
+        return (*self.spec.parameters, *own)
 
     @property
     def rounded(self) -> bool:
@@ -179,7 +186,7 @@ def largest_weight(variant: Variant) -> float:
     """The greatest weight or factor among the parameters, 1 at least."""
     weights = [
         float(torch.as_tensor(value).abs().max()) ** parameter.power
-        for parameter in variant.spec.parameters
+        for parameter in variant.parameters
         if parameter.kind in {"per-class", "tensor", "number"}
         and (value := variant.params.get(parameter.name)) is not None
     ]

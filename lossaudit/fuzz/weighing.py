@@ -48,7 +48,7 @@ def weighed(variant: Variant, answers: Sequence[Response]) -> Variant | None:
     if found is None:
         return None
     both = zip(variant.spec.weights, found, strict=True)
-    values = {name: _plainly(number) for name, number in both}
+    values = {name: plainly(number) for name, number in both}
     if not all(_is_weight(variant, name, value) for name, value in values.items()):
         return None
     params = {name: _as_parameter(variant, name, value) for name, value in values.items()}
@@ -103,6 +103,7 @@ def _solved(columns: list[Tensor], seen: Tensor) -> tuple[float, float] | None:
     return (first / second, second) if product else (first, second)
 
 
-def _plainly(number: float) -> float:
+def plainly(number: float) -> float:
+    """A computed number as its author wrote it: the short one, if it is as near as rounding."""
     short = round(number, PLAIN_DIGITS)
     return short if abs(number - short) <= PLAIN else number

@@ -74,6 +74,10 @@ LIKE_THE_REFERENCE = {
         "poisson_by_hand poisson_of_rates_by_hand root_of_each_column squared_by_product "
         "summed_over_outputs welsch_by_expm1"
     ),
+    "scaled": (
+        "Weighted bits divergence_of_three summed_over_outputs summed_over_the_batch thousandfold "
+        "three_triplets weighted_term with_a_floor_of_one"
+    ),
     "segmentation": (
         "DiceAndBinary DiceAndClasses DiceOfPresentClasses DiceThatBroadcasts SoftmaxDice "
         "SquaredDice TverskyOfPresentClasses dice_flat dice_plus_classes jaccard_flat "

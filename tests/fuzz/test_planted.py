@@ -21,6 +21,16 @@ def test_planted_loss_is_found_and_named(loss: Planted) -> None:
         assert named == {loss.diagnosis}
 
 
+CONVENTIONS = {mistake.id for mistake in all_mistakes() if mistake.convention}
+CHOSEN = [loss for loss in LOSSES if loss.reference is not None and loss.diagnosis in CONVENTIONS]
+
+
+@pytest.mark.parametrize("loss", CHOSEN, ids=ids(CHOSEN))
+def test_a_convention_is_no_mistake_where_the_reference_was_not_named(loss: Planted) -> None:
+    report = audit_here(loss.target, FuzzOptions(max_examples=10))
+    assert report.findings == ()
+
+
 def test_every_mistake_of_the_bank_is_planted() -> None:
     named = {loss.diagnosis for loss in LOSSES}
     known = [mistake.id for mistake in all_mistakes() if not mistake.convention]

@@ -49,4 +49,6 @@ def test_weights_that_explain_a_part_are_not_believed(name: str) -> None:
 
 def test_a_mere_factor_is_no_weight() -> None:
     report = audit_here(f"{LOSSES}:in_bits", QUICK)
-    assert [finding.diagnosis.mistake for finding in report.findings if finding.diagnosis] == ["log-base-2"]
+    assert report.reference is not None
+    assert report.reference.parameters == {"reduction": "mean", "convention": "log-base-2"}
+    assert report.findings == ()

@@ -18,6 +18,19 @@ STEP = 1e-4
 SLOPE_TOLERANCE = 1e-3
 
 
+def _is_of_the_prediction(trial: Trial) -> bool:
+    """Whether a loss of unknown formula plainly reads what is taken for its prediction: it comes first, and the value moves with it.
+
+    Whoever takes the target first may well let no gradient pass to it, and what finds nothing to count is a plain 0.
+    """
+    if trial.subject.interface.swapped:
+        return False
+    value = trial.observed.value
+    moved = replace(trial.case, prediction=1.5 * trial.case.prediction + 0.25)
+    other = trial.subject.observe(moved, gradient=False).value
+    return value is not None and other is not None and not torch.equal(value, other)
+
+
 def no_gradient(trial: Trial) -> Failure | None:
     """The loss depends on the prediction as far as autograd knows."""
     seen = trial.observed
@@ -27,6 +40,8 @@ def no_gradient(trial: Trial) -> Failure | None:
         return None
     if trial.expected is not None and not _has_slope(trial.expected.gradient):
         return None  # nothing is to be trained here: a sum over no pairs is a plain 0
+    if trial.variant is None and not _is_of_the_prediction(trial):
+        return None
     message = "the result carries no gradient to the prediction: nothing would be trained"
     return Failure("LF202", message, trial.case, trial.shown(), independent=True)
 

@@ -211,6 +211,7 @@ MISTAKES = (
         CENTER,
         "is the distance to the centre, not its square",
         wrong=_to_centre(lambda difference: torch.linalg.vector_norm(difference, dim=1)),
+        convention=True,
     ),
     Mistake(
         "distance-to-all-centres",

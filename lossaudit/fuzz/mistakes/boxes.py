@@ -157,6 +157,7 @@ MISTAKES = (
         IOU,
         "is -IoU, not 1 - IoU: it is -1 at the perfect match, not 0",
         wrong=_minus_iou,
+        convention=True,
     ),
     Mistake(
         "thresholded-iou-weight",

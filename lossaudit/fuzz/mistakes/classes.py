@@ -302,6 +302,7 @@ MISTAKES = (
         wrong=_weights_not_normalised,
         reductions=("mean",),
         applies=_weighted,
+        convention=True,
     ),
     Mistake(
         "ignored-still-counted",

@@ -231,6 +231,7 @@ MISTAKES = (
         "divides the sum over all 2N views by N: it is twice the mean",
         wrong=_scaled(2.0),
         reductions=("mean",),
+        convention=True,
     ),
     Mistake(
         "directions-not-averaged",
@@ -239,6 +240,7 @@ MISTAKES = (
         wrong=_scaled(2.0),
         reductions=("mean",),
         applies=lambda params: params["directions"] == "both",
+        convention=True,
     ),
     Mistake(
         "self-similarity-not-masked",
@@ -269,6 +271,7 @@ MISTAKES = (
         CLASSES,
         "counts only the embeddings of other classes in the denominator: the loss has no lower bound",
         wrong=_class_form(_only_negatives_below),
+        convention=True,
     ),
     Mistake(
         "missing-log-of-share",

@@ -201,6 +201,7 @@ MISTAKES = (
         ("kl_div_of_logs", "kl_div_of_probabilities", *DISTILLATION),
         "is KL(prediction || target): the two distributions are swapped",
         wrong=_swapped,
+        convention=True,
     ),
     Mistake(
         "kl-arguments-swapped",
@@ -208,12 +209,14 @@ MISTAKES = (
         "is KL(prediction || target): the two distributions are swapped",
         "LA109",
         wrong=_swapped_logs,
+        convention=True,
     ),
     Mistake(
         "kl-arguments-swapped",
         ("kl_div_of_logits",),
         "is KL(prediction || target): the two distributions are swapped",
         wrong=_swapped_logits,
+        convention=True,
     ),
     Mistake(
         "kl-of-probabilities",
@@ -275,16 +278,18 @@ MISTAKES = (
     Mistake(
         "distillation-not-rescaled",
         DISTILLATION,
-        "is not multiplied by T^2: its gradients shrink as 1 / T^2 with T = {temperature:g}",
+        "is not multiplied by T^2, with T = {temperature:g}: a mere factor where no other loss stands beside it",
         wrong=_scaled(-2.0),
         applies=_tempered,
+        convention=True,
     ),
     Mistake(
         "distillation-scaled-once",
         DISTILLATION,
-        "is multiplied by T, not by T^2, with T = {temperature:g}",
+        "is multiplied by T, not by T^2, with T = {temperature:g}: a mere factor where no other loss stands beside it",
         wrong=_scaled(-1.0),
         applies=_tempered,
+        convention=True,
     ),
     Mistake(
         "kl-of-probabilities",
@@ -322,11 +327,13 @@ MISTAKES = (
         JS,
         "is the sum of both divergences from the mean, not half of it",
         wrong=_factor(2.0),
+        convention=True,
     ),
     Mistake(
         "one-half-of-js",
         ("js_divergence",),
         "has the divergence of the target from the mean alone: that of the prediction is missing",
         wrong=_one_half,
+        convention=True,
     ),
 )

@@ -62,12 +62,14 @@ MISTAKES = (
         ANY,
         "is the reference divided by ln 2: the logarithm has base 2 (bits, not nats)",
         wrong=_scaled(1 / math.log(2)),
+        convention=True,
     ),
     Mistake(
         "log-base-10",
         ANY,
         "is the reference divided by ln 10: the logarithm has base 10",
         wrong=_scaled(1 / math.log(10)),
+        convention=True,
     ),
     Mistake(
         "sum-for-mean",

@@ -94,6 +94,7 @@ MISTAKES = (
         GAUSSIAN,
         "is twice the negative log-likelihood: the factor 1/2 is missing",
         wrong=_doubled,
+        convention=True,
     ),
     Mistake(
         "log-variance-sign",
@@ -104,14 +105,16 @@ MISTAKES = (
     Mistake(
         "deviation-for-variance",
         PLAIN,
-        "squares the variance, as if it were the standard deviation",
+        "squares the variance: what it is given was taken for a standard deviation",
         wrong=_gaussian(lambda error, spread: spread.log() + 0.5 * (error / spread).square()),
+        convention=True,
     ),
     Mistake(
         "error-not-squared",
         PLAIN,
-        "takes the absolute error for its square",
+        "takes the absolute error for its square: that is half the likelihood of a Laplace distribution",
         wrong=_gaussian(lambda error, spread: 0.5 * (spread.log() + error.abs() / spread)),
+        convention=True,
     ),
     Mistake(
         "variance-not-exponentiated",
@@ -140,8 +143,9 @@ MISTAKES = (
     Mistake(
         "divergence-half-missing",
         VAE,
-        "has twice the divergence: the factor 1/2 is missing",
+        "has twice the divergence: its weight is 2, or the factor 1/2 is missing",
         wrong=_latent(lambda mean, spread: 2 * divergences(mean, spread)),
+        convention=True,
     ),
     Mistake(
         "variance-not-exponentiated",

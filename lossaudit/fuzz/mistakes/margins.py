@@ -170,11 +170,13 @@ MISTAKES = (
         ("multi_margin_loss",),
         "counts the true class too, which always costs the margin",
         wrong=_own_counted,
+        convention=True,
     ),
     Mistake(
         "own-class-counted",
         ("multi_margin_loss",),
         "counts the true class too, which always costs the margin, and is summed over the classes",
         wrong=_own_counted_sum,
+        convention=True,
     ),
 )

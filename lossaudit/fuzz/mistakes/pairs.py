@@ -167,6 +167,7 @@ MISTAKES = (
         COSINE,
         "is -cos, not 1 - cos, for similar pairs: it is -1 at the perfect match, not 0",
         wrong=_by_cosine(lambda alike: -alike, lambda alike, margin: (alike - margin).clamp(min=0)),
+        convention=True,
     ),
     Mistake(
         "hinge-missing",

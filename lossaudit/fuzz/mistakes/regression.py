@@ -353,6 +353,7 @@ MISTAKES = (
         ROOTS,
         "is the root of the sum, not of the mean: it grows with the root of the number of elements",
         wrong=_root_of_sum,
+        convention=True,
     ),
     Mistake(
         "infinite-slope-of-root",
@@ -387,6 +388,7 @@ MISTAKES = (
         "LA406",
         codes=("LF101", "LF301", "LF302"),
         rounded=_without_one,
+        convention=True,
     ),
     Mistake(
         "poisson-without-exponential",
@@ -414,5 +416,6 @@ MISTAKES = (
         "is summed over the batch and averaged over the outputs: the dimensions are mixed up",
         reduce=_sum_over_last,
         reductions=("mean",),
+        convention=True,
     ),
 )

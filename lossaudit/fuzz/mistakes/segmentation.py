@@ -298,7 +298,9 @@ def _smoothed(params: Params) -> bool:
 
 
 def _over_present(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(prediction, target, {**params, "over": PRESENT})
+    return lambda prediction, target, params: formula(
+        prediction, target, {**params, "over": PRESENT[params["over"]]}
+    )
 
 
 def _over_summed_classes(formula: Formula) -> Formula:
@@ -349,10 +351,10 @@ MISTAKES = (
     Mistake(
         "present-classes-only",
         CLASSES,
-        "averages over the classes that are in the mask of each image: a published convention",
+        "averages over the classes that are in the mask, of each image or of the batch: a published convention",
         wrong=_over_present,
         convention=True,
-        applies=lambda params: params["over"] == "sample-channel",
+        applies=lambda params: params["over"] in PRESENT,
     ),
     Mistake(
         "classes-added-up",

@@ -118,5 +118,6 @@ MISTAKES = (
         BOTH,
         "has KL(student || teacher) as its soft term: the two distributions are swapped",
         wrong=_with_soft(_swapped),
+        convention=True,
     ),
 )

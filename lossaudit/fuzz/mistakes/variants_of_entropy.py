@@ -312,6 +312,7 @@ MISTAKES = (
         ("generalised_cross_entropy",),
         "is 1 - p^q without the division by q: a constant factor, and no cross-entropy for small q",
         wrong=_not_divided,
+        convention=True,
     ),
     Mistake(
         "power-of-complement",

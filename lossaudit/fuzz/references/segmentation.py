@@ -44,6 +44,7 @@ OVERLAP_WEIGHT = Parameter(
     low=1e-3,  # without its overlap it is another loss
     high=100.0,
 )
+GUARD = Parameter("guard", 0.0, "number", ("guard",), high=1e-5)
 ENTROPY_WEIGHT = Parameter(
     "entropy_weight",
     0.0,
@@ -54,8 +55,8 @@ ENTROPY_WEIGHT = Parameter(
 )
 LAWS = frozenset({"permutation", "minimum"})
 PROFILES = ("random", "empty", "full", "some empty", "all-equal")
-PRESENT = "present"
-"""One score for each image and class, of each image the mean over the classes that its mask has: a convention."""
+PRESENT = {"sample-channel": "sample-present", "channel": "channel-present"}
+"""The mean over the classes that the mask of an image, or those of the batch, have: where one score for each was. Conventions."""
 ADDED_UP = {"channel-sum": 0, "sample-channel-sum": 1}
 """The losses of the classes added up, not averaged, of all images together or of each: where they are. Conventions."""
 GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -63,7 +64,8 @@ GROUPS: dict[str, Callable[[Tensor], Tensor]] = {
     "sample": lambda x: x.flatten(1),
     "sample-channel": lambda x: x.flatten(2),
     "channel": lambda x: x.transpose(0, 1).flatten(1),
-    PRESENT: lambda x: x.flatten(2),
+    "sample-present": lambda x: x.flatten(2),
+    "channel-present": lambda x: x.transpose(0, 1).flatten(1),
     "channel-sum": lambda x: x.transpose(0, 1).flatten(1),
     "sample-channel-sum": lambda x: x.flatten(2),
 }
@@ -193,8 +195,8 @@ class OverlapLoss:
             losses = _log_dice(sums, mask.log() + log_activation(prediction), params)
         else:
             losses = self.transform(self.score(sums, params), params)
-        if params.get("over") == PRESENT:
-            losses = _over_present(losses, mask)
+        if params.get("over") in PRESENT.values():
+            losses = _over_present(losses, mask, params["over"])
         losses = added_up(losses, params)
         if self.entropy is None:
             return _ones(losses)
@@ -217,11 +219,11 @@ def added_up(losses: Tensor, params: Params) -> Tensor:
     return losses if classes is None else losses.sum(classes)
 
 
-def _over_present(losses: Tensor, mask: Tensor) -> Tensor:
-    """The mean over the classes of each image that its mask has, [N] of [N, C]."""
-    present = mask.flatten(2).sum(-1) > 0
+def _over_present(losses: Tensor, mask: Tensor, over: str) -> Tensor:
+    """The mean over the classes that a mask has: [N] of the [N, C] of the images, one number of the [C] of the batch."""
+    present = GROUPS[over](mask).sum(-1) > 0
     kept = torch.where(present, losses, torch.zeros_like(losses))
-    return kept.sum(1) / present.sum(1).clamp(min=1)
+    return kept.sum(-1) / present.sum(-1).clamp(min=1)
 
 
 def complement(score: Tensor, _: Params) -> Tensor:
@@ -230,8 +232,8 @@ def complement(score: Tensor, _: Params) -> Tensor:
 
 
 def focal_complement(score: Tensor, params: Params) -> Tensor:
-    """(1 - score) ** gamma."""
-    return torch.pow((1 - score).clamp(min=0), params["gamma"])
+    """(1 - score) ** gamma, of no less than the guard: below a gamma of 1 the slope at 0 is infinite."""
+    return torch.pow((1 - score).clamp(min=params.get("guard") or 0.0), params["gamma"])
 
 
 def minus_log(score: Tensor, _: Params) -> Tensor:
@@ -383,7 +385,7 @@ _FAMILIES: tuple[
         "Abraham and Khan 2018, A Novel Focal Tversky Loss Function, equation 4 (arXiv:1810.07842)",
         tversky_score,
         focal_complement,
-        (GAMMA, ALPHA, BETA, SMOOTH, SMOOTH_IN),
+        (GAMMA, ALPHA, BETA, SMOOTH, SMOOTH_IN, GUARD),
     ),
     (
         "log_dice_loss",
