@@ -353,9 +353,9 @@ def _sure_match(
     if best is None or search.asked is not None:
         return best, agreeing
     if not search.is_thorough(best):
-        conventional = _with_convention_far_out(best, search)
-        if conventional is not None:
-            return conventional, agreeing
+        better = _with_number_far_out(best, search) or _with_convention_far_out(best, search)
+        if better is not None:
+            return better, agreeing
         if _has_penalty_far_out(best, search):
             return replace(best, tier=Tier.PENALISED), agreeing
     return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
@@ -928,6 +928,21 @@ def _are_of_all_ranks(given: Sequence[Response], answers: Sequence[Response]) ->
         for some in (given, answers)
     ]
     return all(2 * ranks[0][rank] >= count for rank, count in ranks[1].items())
+
+
+def _with_number_far_out(match: Match, search: _Search) -> Match | None:
+    """The one more number under which a match explains what it does not: a guard below a power shows at its base of 0 only."""
+    door, variant = match.door, match.variant
+    for parameter in variant.spec.parameters:
+        if parameter.kind != "number" or variant.params[parameter.name] != parameter.neutral:
+            continue
+        for number in parameters.candidates(parameter, door.evidence, door.classes):
+            other = Match(
+                door, replace(variant, params={**variant.params, parameter.name: number}), Tier.EXACT
+            )
+            if search.scales.explains(other.variant, door) and search.is_thorough(other):
+                return other
+    return None
 
 
 def _with_convention_far_out(match: Match, search: _Search) -> Match | None:
