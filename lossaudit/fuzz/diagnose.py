@@ -50,8 +50,8 @@ def diagnose(
     )
     if not judged:
         return None
-    wrong_slopes = [trial for trial in judged if _is_slope_wrong(trial)]
     by_value = not all(_agrees_fully(trial) for trial in judged)
+    wrong_slopes = [] if by_value else [trial for trial in judged if _is_slope_wrong(trial)]
     if not by_value and not wrong_slopes:
         return None
     bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
@@ -93,7 +93,7 @@ def _reproduces_all(variant: Variant, trials: list[Trial]) -> bool:
     return all(
         variants.reproduces(variant, trial.case, trial.observed)
         for trial in trials
-        if trial.expected is not None and variants.informative(trial.expected.value)
+        if trial.due is not None and variants.informative(trial.due.value)
     )
 
 

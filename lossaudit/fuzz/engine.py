@@ -40,6 +40,8 @@ TOGETHER = 64
 """How many cases are tried before they are judged."""
 PANEL_SECONDS = 20.0
 """The least time that the panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+ENOUGH = 25
+"""How many structures are drawn besides the panel of a loss whose value is wrong there: what it equals, the panel tells."""
 COMPARED_CODES = frozenset({"LF101", "LF102", "LF103", "LF303", "LF503", "LF505"})
 """What a comparison with the formula of another loss may show of a right one."""
 TELLING_CODES = frozenset({"LF201", "LF203", "LF301", "LF302", "LF501", "LF502", "LF504"})
@@ -350,7 +352,10 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> Explored
         for name, reach in session.reach.items()
     )
     end = started + options.max_time
-    count = max(1, options.max_examples // len(session.reach))
+    wanted = options.max_examples
+    if "LF101" in explored.findings.by_code:
+        wanted = min(wanted, ENOUGH)
+    count = max(1, wanted // len(session.reach))
     in_time = explored.complete and all(
         time.monotonic() <= end
         and _run_all(

@@ -44,6 +44,7 @@ class Session:
         transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
+        diverges: Whether a value has differed: then most do, and the slope of the reference is asked for apart, if at all.
     """
 
     subjects: dict[str, Subject]
@@ -56,6 +57,7 @@ class Session:
     transforms: frozenset[str] = frozenset()
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
+    diverges: bool = False
 
     def foresee(self, cases: Sequence[Case]) -> None:
         """Ask the reference about all these cases at once."""
@@ -101,14 +103,22 @@ class Trial:
 
     @cached_property
     def expected(self) -> Expected | None:
-        """What the reference says; None with no reference, and where it has no one answer."""
+        """What the reference says, its slope included; None with no reference, and where it has no one answer."""
+        return self._expected(gradient=True)
+
+    @cached_property
+    def due(self) -> Expected | None:
+        """What the reference says of the value; its slope may be left out, which costs twice as much."""
+        return self._expected(gradient=False) if self.session.diverges else self.expected
+
+    def _expected(self, *, gradient: bool) -> Expected | None:
         if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
         if known is not None and known.expected is not None:
             return known.expected
         try:
-            return variants.expected(self.variant, self.case, gradient=True)
+            return variants.expected(self.variant, self.case, gradient=gradient)
         except variants.UNDEFINED:  # a reference of the user's own that is not defined there
             return None
 
@@ -118,13 +128,19 @@ class Trial:
         known = self.session.foreseen(self.case, self.variant)
         if known is not None and known.agrees(self.observed):
             return True
-        exact, seen = self.expected, self.observed
-        if exact is None or seen.value is None or seen.value.shape != exact.value.shape:
+        due, seen = self.due, self.observed
+        if due is None or seen.value is None or seen.value.shape != due.value.shape:
             return False
         factor = variants.coarseness(self.case, seen)
-        if not _within(seen.value, exact.value, exact.value_tolerance, factor):
+        if not _within(seen.value, due.value, due.value_tolerance, factor):
             return False
-        if exact.gradient is None or exact.gradient_tolerance is None or seen.gradient is None:
+        exact = self.expected
+        if (
+            exact is None
+            or exact.gradient is None
+            or exact.gradient_tolerance is None
+            or seen.gradient is None
+        ):
             return False
         return _within(seen.gradient, exact.gradient, exact.gradient_tolerance, factor)
 
@@ -133,28 +149,30 @@ class Trial:
         """Whether the value is the reference's; None when it cannot be judged."""
         if self.agrees_everywhere:
             return True
-        if self.expected is None or self.observed.value is None:
+        if self.due is None or self.observed.value is None:
             return None
-        if not variants.informative(self.expected.value):
+        if not variants.informative(self.due.value):
             return None
-        room = self.expected.value_tolerance * variants.coarseness(self.case, self.observed)
-        return variants.agrees(self.observed.value, self.expected.value, room)
+        room = self.due.value_tolerance * variants.coarseness(self.case, self.observed)
+        agrees = variants.agrees(self.observed.value, self.due.value, room)
+        self.session.diverges = self.session.diverges or not agrees
+        return agrees
 
     @cached_property
     def agrees_in_float64(self) -> bool:
         """Whether the value of the same numbers in float64 is the reference's. The truth is the same."""
-        if self.variant is None or self.expected is None:
+        if self.variant is None or self.due is None:
             return False
         wide = replace(self.case, dtype="float64")
         self.session.calls += 1
         seen = self.subject.observe(wide, gradient=False)
-        if seen.value is None or not variants.informative(self.expected.value):
+        if seen.value is None or not variants.informative(self.due.value):
             return False
-        if variants.equals_plainly(seen.value, self.expected.value, wide.dtype):
+        if variants.equals_plainly(seen.value, self.due.value, wide.dtype):
             return True
         with torch.no_grad():
             room = variants.expected(self.variant, wide).value_tolerance * variants.coarseness(wide, seen)
-        return variants.agrees(seen.value, self.expected.value, room)
+        return variants.agrees(seen.value, self.due.value, room)
 
     @cached_property
     def gradient_agrees(self) -> bool | None:
@@ -222,8 +240,8 @@ class Trial:
     def shown(self) -> dict[str, Any]:
         """Expected and actual value as plain numbers."""
         shown: dict[str, Any] = {}
-        if self.expected is not None:
-            shown["expected"] = plain(self.expected.value)
+        if self.due is not None:
+            shown["expected"] = plain(self.due.value)
         if self.observed.value is not None:
             shown["actual"] = plain(self.observed.value)
         return shown

@@ -74,20 +74,20 @@ def plain_gradient(trial: Trial) -> Failure | None:
 
 
 def _finite_where_due(trial: Trial) -> bool:
-    if trial.expected is None or trial.observed.value is None:
+    if trial.due is None or trial.observed.value is None:
         return False
-    shaped = variants.like(trial.observed.value, trial.expected.value)
-    return shaped is None or bool(torch.isfinite(shaped)[torch.isfinite(trial.expected.value)].all())
+    shaped = variants.like(trial.observed.value, trial.due.value)
+    return shaped is None or bool(torch.isfinite(shaped)[torch.isfinite(trial.due.value)].all())
 
 
 def _clear(trial: Trial) -> bool:
     """Whether the difference is plain to see: more than one part in a hundred of something."""
-    if trial.expected is None or trial.observed.value is None:
+    if trial.due is None or trial.observed.value is None:
         return True
-    shaped = variants.like(trial.observed.value, trial.expected.value)
+    shaped = variants.like(trial.observed.value, trial.due.value)
     if shaped is None:
         return True
-    exact = trial.expected.value
+    exact = trial.due.value
     return bool(((shaped - exact).abs() > CLEAR * exact.abs().clamp(min=CLEAR)).any())
 
 
@@ -118,10 +118,10 @@ def _only_rounding_of_slope(trial: Trial, slope: torch.Tensor, exact: torch.Tens
 
 def _difference(trial: Trial) -> str:
     shown = trial.shown()
-    if variants.like(trial.observed.value, trial.expected.value) is None:  # type: ignore[arg-type,union-attr]
+    if variants.like(trial.observed.value, trial.due.value) is None:  # type: ignore[arg-type,union-attr]
         return (
             f"the result has the shape {list(trial.observed.value.shape)} "  # type: ignore[union-attr]
-            f"where the reference's has {list(trial.expected.value.shape)}"  # type: ignore[union-attr]
+            f"where the reference's has {list(trial.due.value.shape)}"  # type: ignore[union-attr]
         )
     return f"the value is {_short(shown['actual'])} where the reference is {_short(shown['expected'])}"
 
@@ -159,7 +159,7 @@ def reductions(trial: Trial) -> Failure | None:
 
 def _reduced_by_sample(trial: Trial) -> bool:
     """Whether ``none`` gives one loss for each sample, the mean or the sum over its elements: a common convention."""
-    seen, exact = trial.observed.value, trial.expected
+    seen, exact = trial.observed.value, trial.due
     if seen is None or exact is None or exact.value.ndim < 2 or seen.shape != exact.value.shape[:1]:
         return False
     rows, room = exact.value.flatten(1), exact.value_tolerance.flatten(1)
@@ -169,7 +169,7 @@ def _reduced_by_sample(trial: Trial) -> bool:
 
 def _is_sum(trial: Trial, samples: torch.Tensor) -> bool:
     """Whether ``sum`` adds up what ``none`` gives for each sample."""
-    value, exact = trial.observed.value, trial.expected
+    value, exact = trial.observed.value, trial.due
     if value is None or exact is None:
         return False
     return variants.agrees(value, samples.sum(), exact.value_tolerance)

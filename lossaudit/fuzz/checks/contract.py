@@ -100,7 +100,7 @@ def accepted(trial: Trial) -> Failure | None:
     seen, case = trial.observed, trial.case
     if seen.error is None or seen.error_type == "Avoided" or case.dtype != "float32":
         return None
-    if trial.expected is None or not variants.informative(trial.expected.value):
+    if trial.due is None or not variants.informative(trial.due.value):
         return None
     plain_layout = replace(case, layout="contiguous")
     error = f"{seen.error_type}: {seen.error}"
