@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ def test_nothing_is_left_in_the_folder_of_the_user(tmp_path: Path, monkeypatch: 
     """Not by Hypothesis either, which writes down the constants of the code that is near."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text("SCALE = 12345\n\ndef loss(p, t):\n    return SCALE * (p - t).abs().mean()\n")
-    assert fuzz_target("mine.py:loss", QUICK).verdict == "diverges"
+    assert fuzz_target("mine.py:loss", replace(QUICK, reference="l1_loss")).verdict == "diverges"
     assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}
 
 

@@ -24,7 +24,7 @@ def _pool(x: Array, over: str) -> Array:
     if over == "sample":
         return x.reshape(x.shape[0], -1).sum(axis=1)
     pixels = x.reshape(x.shape[0], x.shape[1], -1).sum(axis=2)
-    return pixels.sum(axis=0) if over == "channel" else pixels
+    return pixels.sum(axis=0) if over in {"channel", "channel-present"} else pixels
 
 
 def _parts(p: Array, y: Array, params: Params) -> Parts:
@@ -80,13 +80,17 @@ def _loss(score: Score, name: str, finish: Callable[[Array, Params], Array]) -> 
     def formula(x: Array, target: Array, params: Params) -> Array:
         mask = _mask(target, x)
         losses = finish(score(_parts(activation(x), mask, params), params, nothing), params)
-        return _of_present(losses, mask) if params["over"] == "present" else losses
+        if params["over"] == "sample-present":
+            return _of_present(losses, mask)
+        if params["over"] == "channel-present":
+            return _of_present(losses[None], mask.swapaxes(0, 1).reshape(1, mask.shape[1], -1)).reshape(())
+        return losses
 
     return formula
 
 
 def _of_present(losses: Array, mask: Array) -> Array:
-    """Of each image, the mean over the classes that its mask has."""
+    """Of each image, the mean over the classes that its mask has; a batch may be one image as well."""
     means = []
     for row, image in zip(losses, mask, strict=True):
         kept = [loss for loss, pixels in zip(row, image, strict=True) if pixels.sum() > 0]
@@ -176,12 +180,13 @@ def lovasz_softmax(x: Array, target: Array, params: Params) -> Array:
 
 
 _MIX = ({"entropy_weight": 0.5, "overlap_weight": 0.5, "smooth": 1.0}, {"entropy_weight": 1.0, "smooth": 1.0})
+_PRESENT = ({"smooth": 0.25, "over": "sample-present"}, {"smooth": 0.25, "over": "channel-present"})
 LEAST_MAP = 16  # the least maps of classes have more entries than the slopes of other losses are taken at
 EXACT = {
     **{
         name.format(family): Exact(
             _loss(score, name, finish),
-            params if name in _PIXELWISE else (*params, {"smooth": 0.25, "over": "present"}),
+            params if name in _PIXELWISE else (*params, *_PRESENT),
             largest=LEAST_MAP if "class" in name or "softmax" in name else 6,
         )
         for family, (score, finish, params) in _FAMILIES.items()
