@@ -89,10 +89,22 @@ def expected_all(
         if sum(map(len, wanted.values())) > 1:
             for answers in _answers(variant, wanted):
                 kind = _kind(answers[0].case)
-                if kind not in proven:
-                    proven[kind] = _same_alone(variant, answers[0])
-                found += answers if proven[kind] else []
+                telling = _most_telling(answers) if kind not in proven else None
+                if telling is not None:
+                    proven[kind] = _same_alone(variant, telling)
+                found += answers if proven.get(kind) else []
     return found
+
+
+def _most_telling(answers: list[Answer]) -> Answer | None:
+    """The answer with the largest loss; None where all are 0 or not finite: those are the same alone and among others always."""
+    sizes = [0.0 if each.expected is None else _finite_size(each.expected.value) for each in answers]
+    largest = max(sizes)
+    return answers[sizes.index(largest)] if largest else None
+
+
+def _finite_size(value: Tensor) -> float:
+    return float(value.nan_to_num(0.0, 0.0, 0.0).abs().sum())
 
 
 def _kind(case: Case) -> tuple[str, int, str]:
@@ -100,7 +112,9 @@ def _kind(case: Case) -> tuple[str, int, str]:
 
 
 def _can_batch(variant: Variant) -> bool:
-    changed = any(change.reduce is not None or change.rounded is not None for change in variant.changes)
+    changed = variant.coarse or any(
+        change.reduce is not None or change.rounded is not None for change in variant.changes
+    )
     return "additive" in variant.spec.laws and variant.reduction in BATCHED_REDUCTIONS and not changed
 
 

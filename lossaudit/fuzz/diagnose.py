@@ -54,7 +54,11 @@ def diagnose(
     wrong_slopes = [] if by_value else [trial for trial in judged if _is_slope_wrong(trial)]
     if not by_value and not wrong_slopes:
         return None
-    bank = [mistake for mistake in mistakes_of(base.spec.name) if conventions or not mistake.convention]
+    bank = [
+        mistake
+        for mistake in mistakes_of(base.spec.name)
+        if not mistake.convention or (conventions and not mistake.slight)
+    ]
     formulas = [mistake for mistake in bank if mistake.wrong is not None]
     for mistakes in (*combinations(bank), *itertools.permutations(formulas, 2)):
         for variant in distort([base], mistakes, evidence, classes):

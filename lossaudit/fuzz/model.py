@@ -157,6 +157,10 @@ class Mistake:
         declared: True when it can only be made where the target declares a reduction: undeclared, each is as good.
         convention: True for a published convention that differs from the reference: recognised, never accused,
             unless the user named the reference.
+        slight: True for a convention that changes ordinary values by no more than a thousandth: it is tried only on
+            variants that come so near, and is no mistake where the user named the reference either.
+        coarse: True where authors compute a part of it in float32, whatever the dtype of the loss: the sum of a mask that
+            was cast by ``.float()``, and what is added to it. A unit of rounding of float32 is allowed everywhere then.
         applies: Whether the mistake can be made with these parameters of the reference at all.
     """
 
@@ -172,6 +176,8 @@ class Mistake:
     parameters: tuple[Parameter, ...] = ()
     declared: bool = False
     convention: bool = False
+    slight: bool = False
+    coarse: bool = False
     applies: Callable[[Params], bool] = field(default=lambda _: True)
 
 

@@ -309,7 +309,7 @@ def find_match(doors: list[Door], search: _Search) -> Match | None:
             if door.space.parts
             or not (arguments.are_rivals(door.subject.build.loss) or _names_say_otherwise(door))
         ]
-    distorted = None if asked is not None else _distorted_match(doors, search, _with_conventions)
+    distorted = _distorted_match(doors, search, _with_conventions)
     distorted = distorted or _distorted_match(doors, search, _with_mistakes)
     if distorted is not None:
         return distorted
@@ -350,8 +350,11 @@ def _sure_match(
         best = _refine(confirmed, search) if confirmed else None
         if best is not None and search.is_thorough(best):
             break
-    if best is None or search.asked is not None:
-        return best, agreeing
+    if best is None:
+        return None, agreeing
+    if search.asked is not None:
+        better = None if search.is_thorough(best) else _with_convention_far_out(best, search)
+        return better or best, agreeing
     if not search.is_thorough(best):
         better = _with_number_far_out(best, search) or _with_convention_far_out(best, search)
         if better is not None:
@@ -772,14 +775,21 @@ def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
 
 
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
-    bank = [mistake for mistake in mistakes_of(spec.name) if mistake.convention]
-    for variant in _variants_with(door, spec, search, [(mistake,) for mistake in bank]):
+    for variant in _variants_with(door, spec, search, [(each,) for each in _conventions(spec, search)]):
         yield _conventional(door, variant)
+
+
+def _conventions(spec: ReferenceSpec, search: _Search) -> list[Mistake]:
+    """The conventions of a reference that are none of its mistakes: who names it still means to keep a division finite."""
+    return [
+        each for each in mistakes_of(spec.name) if each.convention and (search.asked is None or each.slight)
+    ]
 
 
 def _with_mistakes(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     asked = search.asked is not None
-    bank = [mistake for mistake in mistakes_of(spec.name) if asked or not mistake.convention]
+    allowed = _conventions(spec, search)
+    bank = [each for each in mistakes_of(spec.name) if each not in allowed and (asked or not each.convention)]
     # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
     combined = combinations(bank)
     if "additive" not in spec.laws:
@@ -825,7 +835,8 @@ def _variants_with(
     plain = search.plain(door, spec)
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
-        bases = plain[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
+        bases = plain if not any(each.slight for each in mistakes) else search.scales.resembling(plain, door)
+        bases = bases[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
         found = list(itertools.islice(_distorted(door, bases, mistakes, search), MOST_MATCHES))
         yield from found
         if found:
@@ -947,8 +958,7 @@ def _with_number_far_out(match: Match, search: _Search) -> Match | None:
 
 def _with_convention_far_out(match: Match, search: _Search) -> Match | None:
     """The convention under which a match explains what it does not: classes that are absent from a mask do not count, say."""
-    bank = [mistake for mistake in mistakes_of(match.variant.spec.name) if mistake.convention]
-    for convention in bank:
+    for convention in _conventions(match.variant.spec, search):
         for variant in _distorted(match.door, [match.variant], (convention,), search):
             conventional = _conventional(match.door, variant)
             if search.is_thorough(conventional):

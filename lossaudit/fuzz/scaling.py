@@ -73,7 +73,9 @@ def _times_sizes(powers: tuple[int, ...]) -> Callable[[Formula], Formula]:
 
 
 def _product(shape: Sequence[int], powers: tuple[int, ...]) -> float:
-    return math.prod(float(size) ** power for size, power in zip(relations.sizes(shape), powers, strict=True))
+    """The sizes to their powers; of an empty batch there is no loss that it could scale."""
+    sizes = relations.sizes(shape)
+    return math.prod(float(size) ** power for size, power in zip(sizes, powers, strict=True) if size)
 
 
 def _is_a_mix_of_sums_and_means(variant: Variant, scaling: Scaling, answer: Response) -> bool:

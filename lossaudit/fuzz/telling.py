@@ -162,6 +162,11 @@ class Scales:
                 if self.reproduces_all(variant, door.comparable):
                     yield variant
 
+    def resembling(self, candidates: Iterable[Variant], door: Door) -> list[Variant]:
+        """Those of many variants that are within a thousandth of the answer to the first probe."""
+        case, seen = door.first
+        return [each for alike in _by_losses(candidates) for each in self._look_alike(alike, case, seen)]
+
     def confirms(self, variant: Variant, door: Door) -> bool:
         """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""
         wide = self.told(door).wide

@@ -85,6 +85,11 @@ class Variant:
         return any(change.rounded is not None for change in self.changes)
 
     @property
+    def coarse(self) -> bool:
+        """Whether a part of it may be computed in float32 whatever the dtype."""
+        return any(change.coarse for change in self.changes)
+
+    @property
     def keeps_reduction(self) -> bool:
         """Whether none of its changes takes the place of the reduction."""
         return all(change.reduce is None for change in self.changes)
@@ -137,11 +142,14 @@ def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expecte
     with torch.no_grad():
         size = largest(variant, case)
         tolerance = _value_tolerance(variant, case, terms, size) + MARGIN * _distance(own_value, value)
+        rounding = UNIT["float32"] if variant.coarse else 0.0
+        tolerance = tolerance + rounding * value.abs()
         slope_tolerance = None
         if slope is not None and own_slope is not None:
             floor = _gradient_floor(variant, case, terms, size)
             error = _distance(own_slope, slope).max()
             slope_tolerance = MARGIN * (floor + UNIT[case.dtype] * slope.abs() + error)
+            slope_tolerance = slope_tolerance + rounding * slope.abs()
     return Expected(value.detach(), slope, tolerance, slope_tolerance)
 
 

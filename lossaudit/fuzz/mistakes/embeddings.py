@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
+from lossaudit.fuzz.mistakes.guards import GUARD, divided, with_guard
 from lossaudit.fuzz.model import Mistake, Terms
 from lossaudit.fuzz.references.embeddings import distance, triplet_distances, unit_terms
 
@@ -75,8 +76,19 @@ def _mean_over_features(_: Formula) -> Formula:
     return changed
 
 
-def _over_active(terms: Terms, _: Tensor) -> Tensor:
-    return terms.losses.sum() / (terms.losses > 0).sum().clamp(min=1)
+def _over_active(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        losses = formula(prediction, target, params).losses
+        return divided(losses, (losses > 0).sum().clamp(min=1))
+
+    return changed
+
+
+def _over_active_and_guard(
+    formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float
+) -> Terms:
+    losses = formula(prediction, target, params).losses
+    return divided(losses, (losses > 0).sum(), guard)
 
 
 MISTAKES = (
@@ -104,8 +116,18 @@ MISTAKES = (
     Mistake(
         "averaged-over-active",
         TRIPLET,
+        "averages over the triplets that still violate the margin, {guard:g} added to their number",
+        wrong=with_guard(_over_active_and_guard),
+        reductions=("mean",),
+        parameters=(GUARD,),
+        convention=True,
+        coarse=True,
+    ),
+    Mistake(
+        "averaged-over-active",
+        TRIPLET,
         "averages over the triplets that still violate the margin",
-        reduce=_over_active,
+        wrong=_over_active,
         reductions=("mean",),
         convention=True,
     ),

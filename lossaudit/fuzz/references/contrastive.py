@@ -29,15 +29,15 @@ BASE_TEMPERATURE = Parameter(
 DIRECTIONS = Parameter("directions", "one", "form", guesses=("one", "both"))
 
 
-def unit(rows: Tensor) -> Tensor:
-    """Rows of length one; NaN where a row is zero and has no direction."""
+def unit(rows: Tensor, guard: float = 0.0) -> Tensor:
+    """Rows of length one; NaN where a row is zero and has no direction. A guard is added to the lengths."""
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / lengths
+    return rows / (lengths + guard)
 
 
 def directions(prediction: Tensor, params: Params) -> Tensor:
     """The embeddings as they are compared: of length one, unless the caller is to see to that."""
-    return unit(prediction) if params.get("normalise", True) else prediction
+    return unit(prediction, params.get("length_guard", 0.0)) if params.get("normalise", True) else prediction
 
 
 def diagonal_losses(logits: Tensor) -> Tensor:
