@@ -46,6 +46,10 @@ def _not_reduced(terms: Terms, _: Tensor) -> Tensor:
     return terms.losses
 
 
+def _summed_over_the_last(terms: Terms, _: Tensor) -> Tensor:
+    return terms.losses.sum(-1).mean()
+
+
 def _largest(terms: Terms, _: Tensor) -> Tensor:
     return torch.max(terms.losses)
 
@@ -69,6 +73,14 @@ MISTAKES = (
         ANY,
         "is the reference divided by ln 10: the logarithm has base 10",
         wrong=_scaled(1 / math.log(10)),
+        convention=True,
+    ),
+    Mistake(
+        "summed-over-the-last-dimension",
+        ANY,
+        "is summed over the last dimension and averaged over the others",
+        reduce=_summed_over_the_last,
+        reductions=("mean",),
         convention=True,
     ),
     Mistake(
