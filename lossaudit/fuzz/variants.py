@@ -142,14 +142,15 @@ def expected(variant: Variant, case: Case, *, gradient: bool = False) -> Expecte
     with torch.no_grad():
         size = largest(variant, case)
         tolerance = _value_tolerance(variant, case, terms, size) + MARGIN * _distance(own_value, value)
-        rounding = UNIT["float32"] if variant.coarse else 0.0
-        tolerance = tolerance + rounding * value.abs()
+        if variant.coarse:
+            tolerance = tolerance + UNIT["float32"] * value.abs()
         slope_tolerance = None
         if slope is not None and own_slope is not None:
             floor = _gradient_floor(variant, case, terms, size)
             error = _distance(own_slope, slope).max()
             slope_tolerance = MARGIN * (floor + UNIT[case.dtype] * slope.abs() + error)
-            slope_tolerance = slope_tolerance + rounding * slope.abs()
+            if variant.coarse:
+                slope_tolerance = slope_tolerance + UNIT["float32"] * slope.abs()
     return Expected(value.detach(), slope, tolerance, slope_tolerance)
 
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from lossaudit.fuzz import memory
 from lossaudit.fuzz.memory import MOST_CALLS, Restored, growing, is_declared, is_meant
 from lossaudit.fuzz.model import Case
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As long as it takes: on a busy machine all the calls may need more than a run would wait for them."""
+    monkeypatch.setattr(memory, "SECONDS", 600.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a run: two wait for each other
+    yield
+    torch.set_num_threads(threads)
 
 
 class Remembers(nn.Module):
@@ -204,7 +218,6 @@ class Cached(nn.Module):
     ids=["list", "queue", "queue-with-a-length", "cut", "halved", "cached"],
 )
 def test_only_what_has_no_bound_grows(loss: nn.Module, grows: bool) -> None:
-    torch.set_num_threads(1)  # as in a run: two wait for each other on a busy machine
     subject = Subject(Build(loss), Interface("logits-indices"), {}, silent)
     assert growing(subject, _case()) == (("history", MOST_CALLS) if grows else None)
 

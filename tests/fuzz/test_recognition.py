@@ -94,7 +94,6 @@ UNKNOWN = [
     "bregman_of_exponentials",
     "twice_unnormalised",
     "bhattacharyya",
-    "emissions",
     "earth_mover",
     "tversky_of_each_pixel_down_the_image",
     "renyi",
