@@ -311,6 +311,8 @@ def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
     targets = _targets(session, door, base, takes)
     reach = Reach(classes, extras, targets, tuple(dtypes), layouts, space.batches, features)
     report.assume_reach(session, door, reach)
+    if "float64" not in dtypes and _runs(door, base):
+        report.assume_no_float64(session)
     return reach
 
 

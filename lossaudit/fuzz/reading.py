@@ -22,6 +22,8 @@ FUNCTIONAL_LOSSES = frozenset(
     }
 )  # fmt: skip
 REDUCERS = frozenset({"mean", "sum", "average", "nanmean", "nansum"})
+PRODUCTS = frozenset({"dot", "vdot", "inner"})
+"""Products of two vectors, which are numbers."""
 DIMENSION_WORDS = frozenset({"dim", "axis", "keepdim"})
 NUMERIC_MODULES = ("torch", "numpy")
 MAPPING_METHODS = frozenset({"keys", "items", "values"})
@@ -435,6 +437,10 @@ class _Scope:
             wanted = 1 if self._is_module(func.value) else 0
             if len(call.args) == wanted:
                 return True
+        if isinstance(func, ast.Attribute) and func.attr in PRODUCTS:
+            wanted = 2 if self._is_module(func.value) else 1
+            if len(call.args) == wanted:
+                return True
         target = self._target(call)
         if isinstance(target, Called) and self.reader.deeper(target)[1]:
             return True
@@ -502,13 +508,20 @@ def _used_as_tensors(node: ast.FunctionDef) -> set[str]:
     used: set[str] = set()
     for part in ast.walk(node):
         if isinstance(part, ast.BinOp):
-            used |= {side.id for side in (part.left, part.right) if isinstance(side, ast.Name)}
+            used |= _names((part.left, part.right))
         elif isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.value, ast.Name):
             used.add(part.value.id)
+        elif isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
+            used |= _names([part.operand])
+        elif isinstance(part, (ast.comprehension, ast.For)) and isinstance(part.iter, (ast.Tuple, ast.List)):
+            used |= _names(part.iter.elts)
         elif isinstance(part, ast.Call):
-            used |= {item.id for item in part.args if isinstance(item, ast.Name)}
-            used |= {item.value.id for item in part.keywords if isinstance(item.value, ast.Name)}
+            used |= _names(part.args) | _names(keyword.value for keyword in part.keywords)
     return used
+
+
+def _names(parts: Iterable[ast.expr]) -> set[str]:
+    return {part.id for part in parts if isinstance(part, ast.Name)}
 
 
 def _returned(node: ast.FunctionDef) -> list[ast.expr]:

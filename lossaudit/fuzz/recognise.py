@@ -776,7 +776,11 @@ def _proves(door: Door, spec: ReferenceSpec, search: _Search) -> bool:
 
 def _with_conventions(door: Door, spec: ReferenceSpec, search: _Search) -> Iterator[Match]:
     for variant in _variants_with(door, spec, search, [(each,) for each in _conventions(spec, search)]):
-        yield _conventional(door, variant)
+        conventional = _conventional(door, variant)
+        # What changes next to nothing is hardly seen on ordinary inputs.
+        is_slight = any(each.slight for each in conventional.variant.conventions)
+        if not is_slight or _holds_far_out(conventional, search):
+            yield conventional
 
 
 def _conventions(spec: ReferenceSpec, search: _Search) -> list[Mistake]:

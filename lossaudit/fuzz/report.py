@@ -137,8 +137,11 @@ def assume_reach(session: Session, door: Door, reach: Reach) -> None:
         defined = session.variant.spec.target_profiles
         if defined is None or "soft" in defined:
             session.assumptions.append(f"soft targets were left out: it does not take them as {space.target}")
-    if "float64" not in reach.dtypes:
-        session.assumptions.append("float64 was left out: it raises there, or gives no finite value")
+
+
+def assume_no_float64(session: Session) -> None:
+    """Say that float64 was left out."""
+    session.assumptions.append("float64 was left out: it raises there, or gives no finite value")
 
 
 def finding(

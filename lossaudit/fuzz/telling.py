@@ -57,14 +57,24 @@ class Told:
 
     @cached_property
     def computes_in_float32(self) -> bool:
-        """Whether it computes in float32 what it is given in float64: the answers to the same numbers are the same."""
-        pairs = zip(self.door.comparable, self.answers, strict=True)
-        return self.wide is not None and all(
-            narrow.value is not None
-            and wide.value is not None
-            and torch.allclose(narrow.value, wide.value, rtol=SAME, atol=0.0, equal_nan=True)
-            for (_, narrow), (_, wide) in pairs
+        """Whether it computes in float32 what it is given in float64: the answers to the same numbers are the same.
+
+        Squares of short numbers are exact in both; so they must also be the same whether or not the numbers have the digits that
+        float32 has no room for.
+        """
+        if self.wide is None:
+            return False
+        pairs = list(zip(self.door.comparable, self.wide, strict=True))
+        return all(_is_same(*pair) for pair in pairs) and all(map(self._drops_digits, self.wide))
+
+    def _drops_digits(self, answer: Response) -> bool:
+        """Whether a third and its next number in float32 have one answer; or neither has any."""
+        case, _ = answer
+        thirds = case.prediction / 3
+        long, short = (
+            self._ask(replace(case, prediction=numbers)) for numbers in (thirds, thirds.float().double())
         )
+        return long[1].value is None or _is_same(long, short)
 
     def extreme(self, params: Params) -> list[Response]:
         """The answers to each magnitude and hard target profile, in the widest dtype that the target computes in.
@@ -114,6 +124,16 @@ class Told:
 
     def _ask(self, case: Case, *, gradient: bool = False) -> Response:
         return case, self.door.subject.observe(case, gradient=gradient, stage="probe")
+
+
+def _is_same(one: Response, other: Response) -> bool:
+    first, second = one[1].value, other[1].value
+    return (
+        first is not None
+        and second is not None
+        and first.shape == second.shape
+        and torch.allclose(first, second, rtol=SAME, atol=0.0, equal_nan=True)
+    )
 
 
 class Scales:

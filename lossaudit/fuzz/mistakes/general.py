@@ -46,7 +46,9 @@ def _not_reduced(terms: Terms, _: Tensor) -> Tensor:
     return terms.losses
 
 
-def _summed_over_the_last(terms: Terms, _: Tensor) -> Tensor:
+def _summed_over_the_last(terms: Terms, prediction: Tensor) -> Tensor:
+    if terms.losses.shape != prediction.shape:
+        raise ValueError("the losses have another last dimension than what they are computed from")
     return terms.losses.sum(-1).mean()
 
 
