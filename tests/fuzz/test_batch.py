@@ -63,3 +63,16 @@ def test_a_formula_that_looks_at_the_whole_batch_is_left_alone() -> None:
 
     spec = replace(all_references()["bce_with_logits"], name="centred", formula=centred, parameters=())
     assert batch.expected_all(Variant(spec, {}, "mean"), _cases(spec), {}) == []
+
+
+def test_a_loss_of_zero_proves_no_law() -> None:
+    """A divisor that all cases share is seen in the largest loss, not in a first one that is 0 in any company."""
+
+    def shared(prediction: torch.Tensor, target: torch.Tensor, _: object) -> Terms:
+        losses = (prediction - target) ** 2
+        return Terms(losses, torch.ones_like(losses) + 1e-6 / losses.numel())
+
+    spec = replace(all_references()["mse_loss"], name="shared", formula=shared, parameters=())
+    cases = [case for case in _cases(spec) if case.prediction.ndim == 2 and case.dtype == "float64"]
+    right = replace(cases[0], target=cases[0].prediction.clone())
+    assert batch.expected_all(Variant(spec, {}, "mean"), [right, *cases], {}) == []

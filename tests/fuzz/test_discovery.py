@@ -131,6 +131,22 @@ def test_the_name_alone_proves_nothing(tmp_path: Path) -> None:
     assert [loss.target for loss in discover(str(path)).losses] == [f"{path}:measure"]
 
 
+def test_a_product_of_vectors_is_a_number_and_what_is_listed_or_negated_a_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "losses.py"
+    path.write_text(
+        "import torch\n"
+        "from torch.nn import functional as F\n"
+        "def lovasz(errors, steps):\n    return torch.dot(F.relu(errors), steps)\n"
+        "def discriminator(real, fake):\n    return F.softplus(-real).mean() + F.softplus(fake).mean()\n"
+        "def triplets(anchor, positive, negative, margin=0.2):\n"
+        "    a, p, n = (F.normalize(row, dim=-1) for row in (anchor, positive, negative))\n"
+        "    return ((a - p).square().sum(-1) - (a - n).square().sum(-1) + margin).clamp(min=0).mean()\n",
+        encoding="utf-8",
+    )
+    names = [loss.target.rpartition(":")[2] for loss in discover(str(path)).losses]
+    assert names == ["lovasz", "discriminator", "triplets"]
+
+
 def test_every_correct_fixture_is_found() -> None:
     path = FIXTURES / "correct" / "cross_entropy.py"
     names = {loss.target.rpartition(":")[2] for loss in discover(str(path)).losses}

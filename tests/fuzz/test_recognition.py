@@ -124,6 +124,34 @@ def test_what_only_float32_shows_is_said(name: str, tmp_path: Path) -> None:
     assert "as far as float32 shows" in report.assumptions[0]
 
 
+def test_squares_that_are_exact_prove_no_float32() -> None:
+    """Half the square of a short number is the same in float32 and float64."""
+    report = audit_here(f"{FIXTURES / 'correct' / 'regression.py'}:half_squared", QUICK)
+    assert report.reference is not None
+    assert "float32" not in report.assumptions[0]
+
+
+def test_a_guard_is_no_mistake_where_the_reference_is_named() -> None:
+    for name, reference in (("masked_classes", "cross_entropy"), ("triplets_over_active", "triplet_margin")):
+        report = audit_here(
+            f"{FIXTURES / 'correct' / 'guarded.py'}:{name}", FuzzOptions(max_examples=8, reference=reference)
+        )
+        told = {finding.diagnosis.mistake for finding in report.findings if finding.diagnosis is not None}
+        assert "guarded" not in told
+
+
+def test_kinds_of_input_that_a_loss_does_not_run_on_are_not_said_to_fail_in_float64_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "three.py"
+    path.write_text(
+        "def three(a, b, c):\n    return (a - b * c).pow(2).mean() * 0.37\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{path}:three", QUICK)
+    assert not any("float64" in line for line in report.assumptions)
+
+
 def test_a_clamp_on_logits_makes_no_likelihood_of_a_cross_entropy() -> None:
     """On log-probabilities it is nll_loss; but it takes any logits, and is cross-entropy as long as they are small."""
     report = audit_here(f"{FIXTURES / 'mistakes' / 'cross_entropy.py'}:clamped_above", QUICK)
