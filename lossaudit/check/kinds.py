@@ -94,9 +94,13 @@ class Dtype(str, Enum):
     @property
     def is_float(self) -> bool:
         """Whether it is certainly a floating-point type."""
-        return self.value.startswith(("float", "bfloat"))
+        return self in _FLOATS
 
     @property
     def is_integral(self) -> bool:
         """Whether it is certainly an integer or boolean type."""
-        return self in (Dtype.INT, Dtype.BOOL)
+        return self in _INTEGERS
+
+
+_FLOATS = (Dtype.FLOAT, Dtype.FLOAT16, Dtype.BFLOAT16, Dtype.FLOAT32, Dtype.FLOAT64)
+_INTEGERS = (Dtype.INT, Dtype.BOOL)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossaudit.check import ir
 from lossaudit.check.kinds import ANY_SHAPE, Dtype, Kind, Shape, join_shapes
@@ -462,35 +462,32 @@ def same(left: Value, right: Value) -> bool:
     """Whether two values need not be told apart."""
     if left is right:
         return True
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, Unknown) and isinstance(right, Unknown):
-        return left.foreign == right.foreign and left.origin == right.origin
-    if isinstance(left, Const) and isinstance(right, Const):
-        return type(left.value) is type(right.value) and bool(left.value == right.value)
-    if isinstance(left, External) and isinstance(right, External):
-        return left.name == right.name
-    if isinstance(left, Tensor) and isinstance(right, Tensor):
-        return left.ident == right.ident and left.op == right.op and left.site == right.site
-    if isinstance(left, Function) and isinstance(right, Function):
-        return left.node is right.node and left.closure is right.closure
-    if isinstance(left, BoundMethod) and isinstance(right, BoundMethod):
-        return same(left.function, right.function) and left.receiver is right.receiver
-    if isinstance(left, ModuleVal) and isinstance(right, ModuleVal):
-        return left.module.path == right.module.path
-    return False
+    alike = _ALIKE.get(type(left)) if type(left) is type(right) else None
+    return alike is not None and alike(left, right)
+
+
+_ALIKE: dict[type[Value], Callable[[Any, Any], bool]] = {
+    Unknown: lambda left, right: left.foreign == right.foreign and left.origin == right.origin,
+    Const: lambda left, right: type(left.value) is type(right.value) and bool(left.value == right.value),
+    External: lambda left, right: left.name == right.name,
+    Tensor: lambda left, right: left.ident == right.ident and left.op == right.op and left.site == right.site,
+    Function: lambda left, right: left.node is right.node and left.closure is right.closure,
+    BoundMethod: lambda left, right: same(left.function, right.function) and left.receiver is right.receiver,
+    ModuleVal: lambda left, right: left.module.path == right.module.path,
+}
+"""What two values of one type, that are not one object, must have in common to be the same."""
 
 
 def feasible(value: Value) -> tuple[Value, ...]:
     """The alternatives that can be a tensor or a callable at all: None would have raised."""
     if type(value) is not Union:
         return (value,)
-    kept = tuple(one for one in value.alternatives if not _is_nothing(one))
+    kept = tuple([one for one in value.alternatives if not _is_nothing(one)])
     return kept or value.alternatives
 
 
 def _is_nothing(value: Value) -> bool:
-    return value is ABSENT or (isinstance(value, Const) and value.value is None)
+    return value is ABSENT or (type(value) is Const and value.value is None)
 
 
 def tensors(value: Value | None) -> tuple[Tensor, ...]:
@@ -500,9 +497,8 @@ def tensors(value: Value | None) -> tuple[Tensor, ...]:
     if type(value) is not Union:
         return ()
     options = feasible(value)
-    if all(isinstance(one, Tensor) for one in options):
-        return tuple(one for one in options if isinstance(one, Tensor))
-    return ()
+    found = tuple([one for one in options if type(one) is Tensor])
+    return found if len(found) == len(options) else ()
 
 
 def sole_tensor(value: Value | None) -> Tensor | None:

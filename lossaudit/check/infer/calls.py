@@ -9,7 +9,17 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.contracts.schema import parse_signature
 from lossaudit.check.events import BaseInit, Construct, DistributionMade, ExternalCall, FunctionReturn
-from lossaudit.check.infer import acts, arrays, builtins, datasets, functional, methods, objects, visits
+from lossaudit.check.infer import (
+    acts,
+    arrays,
+    builtins,
+    datasets,
+    dead_ends,
+    functional,
+    methods,
+    objects,
+    visits,
+)
 from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
@@ -243,7 +253,7 @@ def _run_body(interp: Interpreter, frame: Frame, function: Function) -> Value:
     node = function.node
     if isinstance(node, ir.Lambda):
         return interp.eval(frame, node.body)
-    flow = interp.exec_block(frame, node.body)
+    flow = interp.exec_block(frame, dead_ends.body_to_run(interp, function, node))
     for changes in frame.exits:
         if flow is Flow.NEXT:
             interp.heap.weaken(changes)

@@ -132,6 +132,7 @@ class Interpreter:
         self.declared: dict[int, External] = {}
         self.unsettled: list[tuple[dict[str, Value], str]] = []
         self.reach = Reach(self, tools.words, tools.texts)
+        self.dead_ends: dict[int, tuple[ir.Stmt, ...]] = {}
         self.ways = Ways()
         self._silence = 0
         self._is_abroad = False
@@ -239,7 +240,7 @@ class Interpreter:
 
     def _settled(self, scope: Scope, name: str) -> Value:
         value = scope.vars[name]
-        if isinstance(value, LazyImport):
+        if type(value) is LazyImport:
             value = self._imported(scope, name, value)
         return self.heap.latest(value)
 
@@ -296,8 +297,8 @@ class Interpreter:
 
     def force(self, value: Value) -> Value:
         """Load an imported name that nobody had read yet."""
-        if isinstance(value, Union) and any(isinstance(one, LazyImport) for one in value.alternatives):
-            return join(self.force(one) for one in value.alternatives)
+        if isinstance(value, Union) and LazyImport in map(type, value.alternatives):
+            return join(map(self.force, value.alternatives))
         if not isinstance(value, LazyImport):
             return value
         if value.name is None:

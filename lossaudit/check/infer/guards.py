@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
+from lossaudit.check.once import Once
 from lossaudit.check.values import UNKNOWN, Instance, Tensor, TupleVal, Unknown, Value, alternatives
 
 if TYPE_CHECKING:
@@ -25,10 +26,15 @@ _NOT_TESTS = frozenset({"isinstance", "hasattr", "callable", "issubclass", "type
 def tested_values(interp: Interpreter, frame: Frame, test: ir.Expr) -> tuple[TupleVal, ...]:
     """The tensors and unknown values that a condition mentions, as one item; none if there are none. Nothing is run again for it."""
     found: list[Value] = []
-    for node in _mentions(test):
+    for node in _mentioned(test):
         values = alternatives(_peek(interp, frame, node))
         found += [v for v in values if isinstance(v, Tensor) or (isinstance(v, Unknown) and v is not UNKNOWN)]
     return (TupleVal(tuple(found[:MAX_GUARDS])),) if found else ()
+
+
+@Once
+def _mentioned(test: ir.Expr) -> tuple[ir.Name | ir.Attribute, ...]:
+    return tuple(_mentions(test))
 
 
 def _mentions(node: ir.Node) -> Iterator[ir.Name | ir.Attribute]:

@@ -129,21 +129,21 @@ class Heap:
 
     def latest(self, value: Value) -> Value:
         """What the object ``value`` has become through in-place operations."""
-        if isinstance(value, Tensor) and value.ident in self.current:
-            return self.current[value.ident]
-        return value
+        return self.current.get(value.ident, value) if type(value) is Tensor else value
 
     def born(self, *containers: Any) -> None:
         """Say that these have just been made."""
         if self.journals:
-            self.journals[-1].born |= {id(one): one for one in containers}
+            self.journals[-1].born.update({id(one): one for one in containers})
 
     def _note(self, container: Any, key: Any, old: Any) -> None:
-        self._owe(container, key, old)
-        if self.journals and id(container) not in self.journals[-1].born:
-            noted, where = self.journals[-1].old, (id(container), key)
-            if where not in noted:
-                noted[where] = Change(container, key, old)
+        ident = id(container)
+        if ident in self._lent:
+            self._owe(container, key, old)
+        if self.journals:
+            journal = self.journals[-1]
+            if ident not in journal.born and (ident, key) not in journal.old:
+                journal.old[ident, key] = Change(container, key, old)
 
     # What is lent
 
@@ -208,7 +208,8 @@ class Heap:
 
     def _close(self) -> Journal:
         journal = self.journals.pop()
-        self.born(*journal.born.values())
+        if self.journals:
+            self.journals[-1].born.update(journal.born)
         return journal
 
     def merge(self, branches: Iterable[Changes]) -> None:
@@ -251,7 +252,10 @@ def _write(container: Any, key: Any, value: Any) -> None:
 def _join(finals: list[Any]) -> Any:
     """A place that only some branches wrote holds what they wrote: reading it otherwise would have raised."""
     first = finals[0]
-    if all(value is first for value in finals):
+    for value in finals:
+        if value is not first:
+            break
+    else:
         return first
     known = [value for value in finals if value is not MISSING]
     if isinstance(known[0], list):

@@ -143,7 +143,7 @@ def make_term(
     source = sole_tensor(operand)
     fact = KIND_RULES[op.kind](args, source)
     inputs = tensor_operands(args)
-    depth = 1 + max((one.depth for one in inputs), default=0)
+    depth = 1 + max([one.depth for one in inputs], default=0)
     begins = _begins_gradient(op, module)
     return Tensor(
         op.name,
@@ -178,12 +178,10 @@ def _begins_gradient(op: Op, module: Instance | None) -> bool:
 
 def _all_detached(args: dict[str, Value], inputs: list[Tensor]) -> bool:
     """Whether nothing that went in can carry a gradient; what a caller hands in may, an index never does."""
-    is_open = any(
-        isinstance(value, Unknown) and value.parameter and not value.is_scalar
-        for name, value in args.items()
-        if name in ("input", "other")
-    )
-    return bool(inputs) and not is_open and all(one.detached for one in inputs)
+    if not (inputs and all(one.detached for one in inputs)):
+        return False
+    operands = (args.get("input"), args.get("other"))
+    return not any(isinstance(one, Unknown) and one.parameter and not one.is_scalar for one in operands)
 
 
 def _route(fact: KindFact, source: Tensor | None) -> tuple[Step, ...]:

@@ -899,14 +899,17 @@ def result_dtype(rule: str, args: Args, source: Tensor | None) -> Dtype:
 
 
 def _promoted(args: Args) -> Dtype:
-    found = [_operand_dtype(args.get(name)) for name in ("input", "other")]
-    floats = [dtype for dtype in found if dtype.is_float]
-    if floats:
-        return floats[0] if Dtype.UNKNOWN not in found else Dtype.FLOAT
-    return Dtype.UNKNOWN if Dtype.UNKNOWN in found else Dtype.INT
+    found = (_operand_dtype(args.get("input")), _operand_dtype(args.get("other")))
+    is_open = Dtype.UNKNOWN in found
+    for dtype in found:
+        if dtype.is_float:
+            return Dtype.FLOAT if is_open else dtype
+    return Dtype.UNKNOWN if is_open else Dtype.INT
 
 
 def _operand_dtype(value: Value | None) -> Dtype:
+    if type(value) is Tensor:
+        return value.dtype
     found = constant(value)
     if isinstance(found, float):
         return Dtype.FLOAT
