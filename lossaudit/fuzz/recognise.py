@@ -361,7 +361,10 @@ def _sure_match(
             return better, agreeing
         if _has_penalty_far_out(best, search):
             return replace(best, tier=Tier.PENALISED), agreeing
-    return _as_declared(best, search) or _wider(best, doors, search) or best, agreeing
+    better = _as_declared(best, search) or _wider(best, doors, search)
+    if better is None and _is_refuted(best, doors, search):
+        return replace(best, tier=Tier.PENALISED), agreeing
+    return better or best, agreeing
 
 
 def _agreeing(doors: list[Door], search: _Search, reach: parameters.Guess) -> list[Match]:
@@ -537,17 +540,8 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
     Any log-probabilities are logits. A loss that takes those too is that of log-probabilities only if it gives the same
     formula there; if it gives cross-entropy as long as the logits are small, it is a cross-entropy that goes wrong later.
     """
-    if match.door.space.free:
-        return None
     for door, spec in _usual_pairs(doors, None):
-        narrow = match.door.space
-        if (
-            not door.space.free
-            or door.space.target != narrow.target
-            or door.subject.build is not match.door.subject.build
-        ):
-            continue
-        if door.subject.interface.swapped != match.door.subject.interface.swapped:
+        if not _is_wider(door, match.door):
             continue
         if search.scales.explains(match.variant, door):
             return None
@@ -558,6 +552,30 @@ def _wider(match: Match, doors: list[Door], search: _Search) -> Match | None:
             if all(search.scales.gives(variant, case, seen) for case, seen in near_zero):
                 return Match(door, variant, Tier.PARTIAL)
     return None
+
+
+def _is_wider(door: Door, other: Door) -> bool:
+    """Whether a door takes any numbers, where another one, of the same targets in the same order, takes some."""
+    return (
+        door.space.free
+        and not other.space.free
+        and door.space.target == other.space.target
+        and door.subject.build is other.subject.build
+        and door.subject.interface.swapped == other.subject.interface.swapped
+    )
+
+
+def _is_refuted(match: Match, doors: list[Door], search: _Search) -> bool:
+    """Whether a target takes a wider domain, on which its match has an answer too, and gives another one there.
+
+    A cross-entropy that also draws the normaliser to zero is a plain score on log-probabilities, whose normaliser is zero.
+    """
+    return any(
+        search.scales.parts_from(match.variant, case, seen)
+        for door in doors
+        if _is_wider(door, match.door)
+        for case, seen in door.comparable
+    )
 
 
 def _refine(matches: list[Match], search: _Search) -> Match:

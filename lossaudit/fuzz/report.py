@@ -136,7 +136,13 @@ def assume_reach(session: Session, door: Door, reach: Reach) -> None:
     if "soft" in space.target_profiles and "soft" not in reach.targets and session.variant is not None:
         defined = session.variant.spec.target_profiles
         if defined is None or "soft" in defined:
-            session.assumptions.append(f"soft targets were left out: it does not take them as {space.target}")
+            session.assumptions.append(
+                f"soft targets were left out: it gives no number for them, or another loss ({space.target})"
+            )
+        else:
+            session.assumptions.append(
+                f"soft targets were left out: {session.variant.spec.name} is defined on hard ones"
+            )
 
 
 def assume_no_float64(session: Session) -> None:

@@ -227,6 +227,14 @@ class Scales:
         due = self._value(variant, case)
         return None if due is None or seen.value is None else float(seen.value.sum() - due.sum())
 
+    def parts_from(self, variant: Variant, case: Case, seen: Observation) -> bool:
+        """Whether an answer and what a variant says are both numbers, and not the same ones."""
+        due = self._value(variant, case)
+        if due is None or seen.value is None or not variant.settles(case):
+            return False
+        finite = bool(torch.isfinite(due).all()) and bool(torch.isfinite(seen.value).all())
+        return finite and not self.reproduces(variant, case, seen)
+
     def may_relate(self, variant: Variant, door: Door) -> bool:
         """Whether the truth alone does not rule out that some relation leads from a variant to the answers."""
         pairs = [(case, seen, self._value(variant, case)) for case, seen in self.told(door).answers]

@@ -75,7 +75,7 @@ LIKE_THE_REFERENCE = {
         "summed_over_outputs welsch_by_expm1"
     ),
     "scaled": (
-        "Weighted bits divergence_of_three summed_over_outputs summed_over_the_batch thousandfold "
+        "Flooded Weighted bits divergence_of_three summed_over_outputs summed_over_the_batch thousandfold "
         "three_triplets weighted_term with_a_floor_of_one"
     ),
     "segmentation": (

@@ -97,6 +97,7 @@ UNKNOWN = [
     "earth_mover",
     "tversky_of_each_pixel_down_the_image",
     "renyi",
+    "with_its_normaliser",
 ]
 
 

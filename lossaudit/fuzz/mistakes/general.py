@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lossaudit.fuzz.model import Mistake, Terms
+from lossaudit.fuzz.model import Mistake, Parameter, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,18 @@ def _not_reduced(terms: Terms, _: Tensor) -> Tensor:
     return terms.losses
 
 
+def _flooded(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        terms, level = formula(prediction, target, params), params["flood"]
+        if not level:
+            raise ValueError("a flood of no height leaves everything as it is")
+        mean = terms.losses.sum() / terms.shares.sum()
+        flooded = (mean - level).abs() + level
+        return Terms(flooded.expand_as(terms.losses), torch.ones_like(terms.losses))
+
+    return changed
+
+
 def _summed_over_the_last(terms: Terms, prediction: Tensor) -> Tensor:
     if terms.losses.shape != prediction.shape:
         raise ValueError("the losses have another last dimension than what they are computed from")
@@ -75,6 +87,16 @@ MISTAKES = (
         ANY,
         "is the reference divided by ln 10: the logarithm has base 10",
         wrong=_scaled(1 / math.log(10)),
+        convention=True,
+    ),
+    Mistake(
+        "flooded",
+        ANY,
+        "is kept above {flood:g} by flooding, |loss - {flood:g}| + {flood:g} (Ishida et al. 2020, Do we need zero training loss, "
+        "equation 3)",
+        wrong=_flooded,
+        reductions=("mean",),
+        parameters=(Parameter("flood", 0.0, "number", ("flood", "flood_level", "flooding", "b"), high=10.0),),
         convention=True,
     ),
     Mistake(
