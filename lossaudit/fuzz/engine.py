@@ -261,19 +261,20 @@ def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
     )
     report.assume_recognition(session, recognition)
     report.assume_build(session, first, len(subjects))
-    is_nearest = match is not None and match.tier == Tier.PARTIAL
+    tier = Tier.EXACT if match is None else match.tier
     for name, door in doors.items():
-        session.reach[name] = _reach(session, door, is_nearest=is_nearest)
+        session.reach[name] = _reach(session, door, tier)
     if match is not None:
         session.variant = match.variant.right()
     return session
 
 
-def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
+def _reach(session: Session, door: Door, tier: Tier) -> Reach:
     """Which inputs of a space the target is known to take: tried, never supposed.
 
-    Where a reference ``is_nearest``, and not the right one, to agree with it proves nothing: as many classes as the target runs with
-    tell a factor of one half from one of 1 / C, and as many steps or pixels one of 7 / 9 from what it is for three steps.
+    Where a reference is the nearest one, and not the right one, to agree with it proves nothing: as many classes as the target runs
+    with tell a factor of one half from one of 1 / C, and as many steps or pixels one of 7 / 9 from what it is for three steps.
+    Where it agrees as little as that, and was asked for, it was promised for all that the target runs on.
     """
     space, variant = door.space, session.variant
     numpy = door.subject.interface.arrays
@@ -292,10 +293,10 @@ def _reach(session: Session, door: Door, *, is_nearest: bool) -> Reach:
         targets=space.target_profiles[0],
         seed=11,
     )
-    fits = functools.partial(_runs, door) if is_nearest else takes
+    fits = functools.partial(_runs, door) if tier >= Tier.PARTIAL else takes
     classes = tuple(count for count in door.classes if fits(replace(base, classes=count))) or door.classes[:1]
     base = replace(base, classes=classes[0])
-    fits_extra = fits if space.extras == space.probed_extras else takes
+    fits_extra = fits if tier == Tier.ASKED or space.extras == space.probed_extras else takes
     extras = tuple(
         extra
         for extra in space.extras

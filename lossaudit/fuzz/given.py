@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Formula, Params, Space
 
 
+REDUCTION = "reduction"
+
+
 def asked_reference(text: str | None) -> Asked | None:
     """Look up what ``--reference`` names.
 
@@ -35,7 +38,8 @@ def asked_reference(text: str | None) -> Asked | None:
     name, _, rest = text.partition(":")
     spec = all_references().get(name)
     if spec is not None:
-        return Asked(spec, _parameters(spec, rest))
+        params = _parameters(spec, rest)
+        return Asked(spec, params, params.pop(REDUCTION, None))
     if rest and "=" not in rest:
         return Asked(own_reference(load(parse_target(text)), text))
     close = difflib.get_close_matches(name, all_references(), n=3)
@@ -47,9 +51,11 @@ def _parameters(spec: ReferenceSpec, text: str) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
-        if not equals or spec.parameter(name) is None:
-            known = ", ".join(parameter.name for parameter in spec.parameters)
-            raise TargetError(f"{spec.name} has no parameter {name}", f"it has {known}" if known else None)
+        if name == REDUCTION and value not in spec.reductions:
+            raise TargetError(f"{spec.name} has no reduction {value}", f"it has {', '.join(spec.reductions)}")
+        if not equals or (name != REDUCTION and spec.parameter(name) is None):
+            known = ", ".join([*(parameter.name for parameter in spec.parameters), REDUCTION])
+            raise TargetError(f"{spec.name} has no parameter {name}", f"it has {known}")
         try:
             params[name] = json.loads(value)
         except json.JSONDecodeError:

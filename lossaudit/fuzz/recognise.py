@@ -75,10 +75,11 @@ MOST_NEAREST = 24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A reference that the user named; ``params`` are those that were named with it."""
+    """A reference that the user named; ``params`` are those that were named with it, and so is ``reduction``, if any."""
 
     spec: ReferenceSpec
     params: dict[str, Any] = field(default_factory=dict)
+    reduction: str | None = None
 
 
 class Tier(enum.IntEnum):
@@ -743,7 +744,8 @@ def _is_of_a_part(declared: str, door: Door) -> bool:
 def _plain_variants(
     door: Door, spec: ReferenceSpec, search: _Search, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
-    reductions = _reductions(door, spec)
+    named = None if search.asked is None else search.asked.reduction
+    reductions = _reductions(door, spec) if named is None else (named,)
     for assignment in search.assignments(door, spec, reach):
         if search.asked is None and not spec.is_itself(assignment):
             continue

@@ -82,6 +82,19 @@ def test_the_short_name_is_the_same_function() -> None:
     assert lossaudit.fuzz.fuzz_loss is fuzz_loss
 
 
+def test_a_named_reduction_is_promised_for_all_that_the_loss_runs_on() -> None:
+    """Of a single row the sum over the last dimension is the sum, of several it is a part of it."""
+
+    def by_rows(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (prediction - target).square().sum(-1).mean()
+
+    report = fuzz_loss(by_rows, reference="mse_loss:reduction=sum", max_examples=5)
+    assert [finding.code for finding in report.findings][:1] == ["LF101"]
+    assert_conforms(nn.MSELoss(reduction="sum"), reference="mse_loss:reduction=sum", max_examples=5)
+    with pytest.raises(TargetError, match="no reduction median"):
+        fuzz_loss(by_rows, reference="mse_loss:reduction=median")
+
+
 def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(TypeError, match="this is a int"):
         fuzz_loss(3)  # type: ignore[arg-type]
