@@ -12,7 +12,7 @@ import torch
 from lossaudit.findings import Diagnosis
 from lossaudit.fuzz import relations, shrink, variants
 from lossaudit.fuzz.mistakes import mistakes_of
-from lossaudit.fuzz.recognise import combinations, distort
+from lossaudit.fuzz.recognition.distorted import combinations, distort
 
 if TYPE_CHECKING:
     from lossaudit.fuzz.model import Mistake

@@ -15,7 +15,8 @@ from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.model import Failure, Structure
-from lossaudit.fuzz.recognise import Asked, Recognition, Tier, recognise
+from lossaudit.fuzz.recognition.recognise import Recognition, recognise
+from lossaudit.fuzz.recognition.search import Asked, Tier
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Check, Session, Trial

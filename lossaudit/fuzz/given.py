@@ -10,7 +10,7 @@ import torch
 
 from lossaudit.fuzz import TargetError
 from lossaudit.fuzz.model import ReferenceSpec, Terms
-from lossaudit.fuzz.recognise import Asked
+from lossaudit.fuzz.recognition.search import Asked
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import single

@@ -12,7 +12,7 @@ from lossaudit.fuzz import TargetError
 if TYPE_CHECKING:
     from lossaudit.findings import TargetReport
     from lossaudit.fuzz import FuzzOptions
-    from lossaudit.fuzz.recognise import Asked
+    from lossaudit.fuzz.recognition.search import Asked
 
 
 def fuzz_here(
@@ -39,7 +39,7 @@ def _asked(reference: Callable[..., Any] | None) -> Asked | None:
     if reference is None:
         return None
     from lossaudit.fuzz.given import own_reference
-    from lossaudit.fuzz.recognise import Asked
+    from lossaudit.fuzz.recognition.search import Asked
 
     return Asked(own_reference(reference, getattr(reference, "__qualname__", "the given function")))
 

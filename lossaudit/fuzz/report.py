@@ -11,7 +11,7 @@ import torch
 from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz import written
 from lossaudit.fuzz.inputs import space_named, words_for
-from lossaudit.fuzz.recognise import Tier
+from lossaudit.fuzz.recognition.search import Tier
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.inputs import Reach
     from lossaudit.fuzz.model import Case, Failure
-    from lossaudit.fuzz.recognise import Recognition
+    from lossaudit.fuzz.recognition.recognise import Recognition
     from lossaudit.fuzz.subject import Interface
     from lossaudit.fuzz.trial import Session
     from lossaudit.fuzz.variants import Variant

@@ -16,8 +16,6 @@ from lossaudit.fuzz import (
     doors,
     engine,
     inputs,
-    recognise,
-    telling,
     trial,
     variants,
     wire,
@@ -25,6 +23,7 @@ from lossaudit.fuzz import (
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Structure
+from lossaudit.fuzz.recognition import distorted, telling
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.target import Build, builds, load, parse_target
@@ -243,7 +242,7 @@ def test_reductions_and_mistakes_in_them_are_looked_at_with_one_evaluation(
     mistaken = [
         variant
         for mistake in bank
-        for variant in recognise.distort(plain, (mistake,), door.evidence, door.classes)
+        for variant in distorted.distort(plain, (mistake,), door.evidence, door.classes)
     ]
     one_by_one = [variant for variant in (*plain, *mistaken) if telling.Scales().explains(variant, door)]
     evaluated: list[Variant] = []

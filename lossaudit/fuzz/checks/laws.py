@@ -11,7 +11,7 @@ import torch
 
 from lossaudit.fuzz import arguments, inputs, variants
 from lossaudit.fuzz.model import Failure, Observation, Structure
-from lossaudit.fuzz.recognise import PREDICTION_WORDS, TARGET_WORDS
+from lossaudit.fuzz.recognition.pairing import PREDICTION_WORDS, TARGET_WORDS
 from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:

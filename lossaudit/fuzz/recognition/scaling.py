@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.fuzz import relations, variants
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
-from lossaudit.fuzz.weighing import plainly
+from lossaudit.fuzz.recognition.weighing import plainly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,169 @@
+"""What one recognition shares: what is asked, what was tried, and the plain variants of a reference that are worth trying."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lossaudit.fuzz import parameters
+from lossaudit.fuzz.recognition.telling import Scales
+from lossaudit.fuzz.variants import Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lossaudit.fuzz.doors import Door
+    from lossaudit.fuzz.model import Parameter, ReferenceSpec
+    from lossaudit.fuzz.subject import Evidence
+
+
+MOST_NEAREST = 24
+"""Variants near to what the target declares that are tried up to a relation, or for a part of the answers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A reference that the user named; ``params`` are those that were named with it, and so is ``reduction``, if any."""
+
+    spec: ReferenceSpec
+    params: dict[str, Any] = field(default_factory=dict)
+    reduction: str | None = None
+
+
+class Tier(enum.IntEnum):
+    """What a match rests on, the surest first. From PARTIAL on it is no agreement.
+
+    What is penalised on purpose is a loss of its own, of which nothing else is believed; there is no formula to judge it by.
+    """
+
+    EXACT = 0
+    CONVENTION = 1
+    SCALED = 2
+    PENALISED = 3
+    MISTAKE = 4
+    PARTIAL = 5
+    ASKED = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """A variant that explains the answers of one door."""
+
+    door: Door
+    variant: Variant
+    tier: Tier
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """What one recognition shares: the reference that is asked for, what was computed, and what was found."""
+
+    asked: Asked | None
+    scales: Scales = field(default_factory=Scales)
+    tried: dict[tuple[int, str], Tried] = field(default_factory=dict)
+    _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, list[Variant]]] = field(
+        default_factory=dict
+    )
+    _assignments: dict[tuple[Any, ...], tuple[Evidence, tuple[Parameter, ...], list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )
+
+    def plain(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Variant]:
+        """The right variants of a reference that are worth trying behind a door, made once for all ways to try them."""
+        key = (id(door), id(spec), reach)
+        known = self._plain.get(key)
+        if known is None:  # door and spec stand beside the variants, so that their identities stay theirs
+            variants = list(plain_variants(door, spec, self, reach=reach))
+            known = self._plain[key] = (door, spec, variants)
+        return known[2]
+
+    def assignments(
+        self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers"
+    ) -> list[dict[str, Any]]:
+        """The parameters to try of a reference, the very same for each order of the arguments and each coding of labels."""
+        key = (id(door.evidence), id(spec.parameters), door.classes, reach)
+        known = self._assignments.get(key)
+        if known is None:  # what is held by its identity stands beside it
+            found = parameters.assignments(spec.parameters, door.evidence, door.classes, reach=reach)
+            if self.asked is not None:
+                found = [{**assignment, **self.asked.params} for assignment in found]
+            known = self._assignments[key] = (door.evidence, spec.parameters, found)
+        return known[2]
+
+    def confirms(self, match: Match) -> bool:
+        """Whether a match also holds in float64. Who names a reference needs no proof."""
+        return self.asked is not None or self.scales.confirms(match.variant, match.door)
+
+    def holds_on_soft(self, match: Match) -> bool:
+        """Whether a match also holds on soft targets, where the space has them besides hard ones."""
+        soft = self.scales.told(match.door).soft
+        return soft is None or self.scales.reproduces(match.variant, *soft)
+
+    def is_thorough(self, match: Match) -> bool:
+        """Whether a match explains all that was asked of its door, slopes included: there can be no better one."""
+        told, variant = self.scales.told(match.door), match.variant
+        return (
+            self.scales.reproduces_all(variant, told.extreme(variant.params))
+            and self.holds_on_soft(match)
+            and all(self.scales.has_slope(variant, case, seen.gradient) for case, seen in told.slopes)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """The parameters that were tried of one reference behind one door, and the matches among them."""
+
+    keys: set[tuple[Any, ...]] = field(default_factory=set)
+    matches: list[Match] = field(default_factory=list)
+
+
+def near_variants(door: Door, spec: ReferenceSpec, search: Search) -> list[Variant]:
+    """The variants of a reference that are nearest to what the target declares."""
+    return search.plain(door, spec, "declared")[:MOST_NEAREST]
+
+
+def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
+    """The reductions to try: only the declared one, if there is one."""
+    declared = parameters.declared_reduction(door.evidence)
+    if declared is not None and declared in spec.reductions and not _is_of_a_part(declared, door):
+        return (declared,)
+    return tuple(reduction for reduction in spec.reductions if reduction not in spec.only_declared)
+
+
+def _is_of_a_part(declared: str, door: Door) -> bool:
+    """Whether it is a criterion inside that declares not to reduce: the target has no such attribute, and gives one number."""
+    loss = door.subject.build.loss
+    return (
+        declared == "none"
+        and isinstance(loss, torch.nn.Module)
+        and not any(hasattr(loss, name) for name in parameters.REDUCTION_NAMES)
+        and all(seen.value is not None and seen.value.ndim == 0 for _, seen in door.comparable)
+    )
+
+
+def plain_variants(
+    door: Door, spec: ReferenceSpec, search: Search, *, reach: parameters.Guess = "numbers"
+) -> Iterator[Variant]:
+    """A reference with each assignment of its parameters and each reduction, without conventions and mistakes."""
+    named = None if search.asked is None else search.asked.reduction
+    reductions = _reductions(door, spec) if named is None else (named,)
+    for assignment in search.assignments(door, spec, reach):
+        if search.asked is None and not spec.is_itself(assignment):
+            continue
+        for reduction in reductions:
+            if reduction != "batchmean" or not _weighted_classes(spec, assignment):
+                yield Variant(spec, assignment, reduction)
+
+
+def _weighted_classes(spec: ReferenceSpec, assignment: dict[str, Any]) -> bool:
+    """Whether class weights are in use: the mean over them is a weighted one, so dividing by N is no reduction."""
+    return any(p.kind == "per-class" and assignment[p.name] is not None for p in spec.parameters)
+
+
+def declared_variant(door: Door, spec: ReferenceSpec, search: Search) -> Variant:
+    """The reference with the parameters that the target declares, else with neutral ones."""
+    return next(plain_variants(door, spec, search))
