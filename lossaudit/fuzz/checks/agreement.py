@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,10 @@ def value(trial: Trial) -> Failure | None:
 
 
 def precision(trial: Trial) -> Failure | None:
-    """At float32 and below, the error stays near the reference's own at that dtype."""
+    """At float32 and below, no more than half of the digits are lost where the reference keeps them."""
     if trial.value_agrees is not False or not _finite_where_due(trial) or not _only_rounding(trial):
+        return None
+    if not _is_off_by(trial, math.sqrt(variants.UNIT[trial.case.dtype])):
         return None
     message = f"in {trial.case.dtype}, {_difference(trial)}, though it agrees in float64"
     evidence = {**trial.shown(), "dtype": trial.case.dtype}
@@ -82,13 +85,18 @@ def _finite_where_due(trial: Trial) -> bool:
 
 def _clear(trial: Trial) -> bool:
     """Whether the difference is plain to see: more than one part in a hundred of something."""
+    return _is_off_by(trial, CLEAR)
+
+
+def _is_off_by(trial: Trial, share: float) -> bool:
+    """Whether a number differs by more than this share of what it ought to be, or of a small number if that is smaller."""
     if trial.due is None or trial.observed.value is None:
         return True
     shaped = variants.like(trial.observed.value, trial.due.value)
     if shaped is None:
         return True
     exact = trial.due.value
-    return bool(((shaped - exact).abs() > CLEAR * exact.abs().clamp(min=CLEAR)).any())
+    return bool(((shaped - exact).abs() > share * exact.abs().clamp(min=CLEAR)).any())
 
 
 def _only_rounding(trial: Trial) -> bool:

@@ -25,7 +25,7 @@ def order_of(door: Door) -> object:
 def all_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
-    used = [door for door in doors if not _is_integer_twin(door, doors)]
+    used = [door for door in doors if not is_integer_twin(door, doors)]
     pairs = [
         (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
         for door in used
@@ -60,7 +60,7 @@ def usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Refe
     ]
 
 
-def _is_integer_twin(door: Door, doors: list[Door]) -> bool:
+def is_integer_twin(door: Door, doors: list[Door]) -> bool:
     """Whether a door takes labels as integers, and its twin takes the same labels as numbers."""
     interface = door.subject.interface
     return interface.integer_labels and any(

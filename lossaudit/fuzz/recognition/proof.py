@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import tangents, variants
+from lossaudit.fuzz.recognition.pairing import is_integer_twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.doors import Door, Response
     from lossaudit.fuzz.model import ReferenceSpec
     from lossaudit.fuzz.recognition.search import Match, Search
-
 
 LEAST_TOLD = 3
 
@@ -83,7 +83,7 @@ def is_refuted(match: Match, doors: list[Door], search: Search) -> bool:
     return any(
         search.scales.parts_from(match.variant, case, seen)
         for door in doors
-        if is_wider(door, match.door)
+        if is_wider(door, match.door) and not is_integer_twin(door, doors)
         for case, seen in door.comparable
     )
 
