@@ -245,6 +245,8 @@ class Space:
             slope along it the values of a loss say nothing.
         maps: True for images, which end in height and width.
         part_of: Another space that holds all of this one: it is only asked where that one is closed.
+        raw: For log-probabilities: the space of the raw scores that they are, too. A loss of the former takes no notice of that, a
+            loss of probabilities need not make sense of scores.
         recodes: Another space of the same predictions, whose targets are these in another coding: who reads one coding
             need not read the other.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
@@ -273,6 +275,7 @@ class Space:
     normal: Callable[[Tensor], Tensor] | None = None
     maps: bool = False
     part_of: str = ""
+    raw: str = ""
     recodes: str = ""
     alike: bool = False
     features: tuple[int, ...] = (0,)

@@ -76,14 +76,16 @@ def is_wider(door: Door, other: Door) -> bool:
 
 
 def is_refuted(match: Match, doors: list[Door], search: Search) -> bool:
-    """Whether a target takes a wider domain, on which its match has an answer too, and gives another one there.
+    """Whether a target takes raw scores as well as log-probabilities, and is not for these what its match says.
 
     A cross-entropy that also draws the normaliser to zero is a plain score on log-probabilities, whose normaliser is zero.
     """
     return any(
         search.scales.parts_from(match.variant, case, seen)
         for door in doors
-        if is_wider(door, match.door) and not is_integer_twin(door, doors)
+        if door.space.kind == match.door.space.raw
+        and is_wider(door, match.door)
+        and not is_integer_twin(door, doors)
         for case, seen in door.comparable
     )
 

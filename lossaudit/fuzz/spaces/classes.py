@@ -122,5 +122,6 @@ SPACES = (
         extras=EXTRAS,
         free=False,
         scales=(4.0, 16.0),
+        raw="logits-indices",
     ),
 )

@@ -106,6 +106,7 @@ SPACES = (
         extras=EXTRAS,
         free=False,
         scales=(4.0, 8.0),
+        raw="logits-distributions",
     ),
     Space(
         name="log_probabilities-log_distributions",
