@@ -112,8 +112,8 @@ def _kind(case: Case) -> tuple[str, int, str]:
 
 
 def _can_batch(variant: Variant) -> bool:
-    changed = variant.coarse or any(
-        change.reduce is not None or change.rounded is not None for change in variant.changes
+    changed = any(
+        change.joint or change.reduce is not None or change.rounded is not None for change in variant.changes
     )
     return "additive" in variant.spec.laws and variant.reduction in BATCHED_REDUCTIONS and not changed
 

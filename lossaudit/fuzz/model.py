@@ -161,6 +161,7 @@ class Mistake:
             variants that come so near, and is no mistake where the user named the reference either.
         coarse: True where authors compute a part of it in float32, whatever the dtype of the loss: the sum of a mask that
             was cast by ``.float()``, and what is added to it. A unit of rounding of float32 is allowed everywhere then.
+        joint: True where the losses of all samples share something, a divisor say: then cases cannot be evaluated end to end.
         applies: Whether the mistake can be made with these parameters of the reference at all.
     """
 
@@ -178,6 +179,7 @@ class Mistake:
     convention: bool = False
     slight: bool = False
     coarse: bool = False
+    joint: bool = False
     applies: Callable[[Params], bool] = field(default=lambda _: True)
 
 

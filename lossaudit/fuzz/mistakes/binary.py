@@ -169,6 +169,7 @@ MISTAKES = (
         parameters=(GUARD,),
         convention=True,
         coarse=True,
+        joint=True,
     ),
     Mistake(
         "over-positives",
@@ -176,6 +177,7 @@ MISTAKES = (
         "divides the sum by the number of positives, as the paper does (Lin et al. 2017, section 4)",
         wrong=_over_positives,
         reductions=("mean",),
+        joint=True,
         convention=True,
     ),
     Mistake(

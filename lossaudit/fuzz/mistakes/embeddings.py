@@ -122,6 +122,7 @@ MISTAKES = (
         parameters=(GUARD,),
         convention=True,
         coarse=True,
+        joint=True,
     ),
     Mistake(
         "averaged-over-active",
@@ -129,6 +130,7 @@ MISTAKES = (
         "averages over the triplets that still violate the margin",
         wrong=_over_active,
         reductions=("mean",),
+        joint=True,
         convention=True,
     ),
     Mistake(
@@ -166,6 +168,7 @@ MISTAKES = (
             lambda near, far, margin: (near.mean() - far.mean() + margin).clamp(min=0).expand_as(near)
         ),
         reductions=("mean",),
+        joint=True,
     ),
     Mistake(
         "negative-measured-from-positive",

@@ -96,6 +96,7 @@ MISTAKES = (
         "equation 3)",
         wrong=_flooded,
         reductions=("mean",),
+        joint=True,
         parameters=(Parameter("flood", 0.0, "number", ("flood", "flood_level", "flooding", "b"), high=10.0),),
         convention=True,
     ),

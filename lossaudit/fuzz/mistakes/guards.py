@@ -178,6 +178,7 @@ def _guard(
         convention=True,
         slight=True,
         coarse=coarse,
+        joint=coarse,
     )
 
 

@@ -48,6 +48,7 @@ def scaled(variant: Variant, answers: Sequence[Response]) -> Variant | None:
         wrong=_times_sizes(scaling.powers),
         parameters=PARAMETERS,
         convention=True,
+        joint=bool(scaling.powers[0]),
     )
     params = {**variant.params, FACTOR: plainly(scaling.factor), OFFSET: plainly(scaling.offset)}
     return replace(variant, params=params, conventions=(convention,))
