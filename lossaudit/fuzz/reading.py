@@ -433,13 +433,10 @@ class _Scope:
     def _call_reduced(self, call: ast.Call) -> bool:
         func = call.func
         keywords = {keyword.arg for keyword in call.keywords}
-        if isinstance(func, ast.Attribute) and func.attr in REDUCERS and not keywords & DIMENSION_WORDS:
-            wanted = 1 if self._is_module(func.value) else 0
-            if len(call.args) == wanted:
-                return True
-        if isinstance(func, ast.Attribute) and func.attr in PRODUCTS:
-            wanted = 2 if self._is_module(func.value) else 1
-            if len(call.args) == wanted:
+        if isinstance(func, ast.Attribute) and not keywords & DIMENSION_WORDS:
+            taken = 1 if func.attr in REDUCERS else 2 if func.attr in PRODUCTS else 0
+            given = len(call.args) + (not self._is_module(func.value))
+            if taken and given == taken:
                 return True
         target = self._target(call)
         if isinstance(target, Called) and self.reader.deeper(target)[1]:

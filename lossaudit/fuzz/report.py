@@ -103,7 +103,7 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
     for convention in match.variant.conventions:
         session.assumptions.append(f"it {convention.message.format(**match.variant.params)}")
     guard = match.variant.params.get("guard")
-    if guard and not match.variant.conventions:
+    if guard and match.variant.spec.parameter("guard") is not None:
         session.assumptions.append(
             f"its guard of {guard:g} was taken for intended: it bounds the loss, or its slope, where that is infinite"
         )

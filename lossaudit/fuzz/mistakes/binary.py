@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz.mistakes.classes import EPSILON
-from lossaudit.fuzz.mistakes.guards import GUARD, divided, with_guard
+from lossaudit.fuzz.mistakes.guards import over_a_number
 from lossaudit.fuzz.mistakes.rounding import nudged
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.binary import as_factor, bce, exact_softplus
@@ -129,19 +129,6 @@ def _pt_not_complemented(_: Formula) -> Formula:
     return changed
 
 
-def _over_positives(formula: Formula) -> Formula:
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        return divided(formula(prediction, target, params).losses, target.sum().clamp(min=1))
-
-    return changed
-
-
-def _over_positives_and_guard(
-    formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float
-) -> Terms:
-    return divided(formula(prediction, target, params).losses, target.sum(), guard)
-
-
 def _has_alpha(params: Params) -> bool:
     return params.get("alpha") is not None
 
@@ -160,25 +147,11 @@ MISTAKES = (
         convention=True,
         applies=_has_alpha,
     ),
-    Mistake(
-        "over-positives",
-        FOCAL,
-        "divides the sum by the number of positives, as the paper does (Lin et al. 2017, section 4), {guard:g} added to it",
-        wrong=with_guard(_over_positives_and_guard),
-        reductions=("mean",),
-        parameters=(GUARD,),
-        convention=True,
-        coarse=True,
-        joint=True,
-    ),
-    Mistake(
+    *over_a_number(
         "over-positives",
         FOCAL,
         "divides the sum by the number of positives, as the paper does (Lin et al. 2017, section 4)",
-        wrong=_over_positives,
-        reductions=("mean",),
-        joint=True,
-        convention=True,
+        lambda _, target: target.sum(),
     ),
     Mistake(
         "sigmoid-twice",

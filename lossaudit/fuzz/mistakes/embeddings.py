@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
-from lossaudit.fuzz.mistakes.guards import GUARD, divided, with_guard
+from lossaudit.fuzz.mistakes.guards import over_a_number
 from lossaudit.fuzz.model import Mistake, Terms
 from lossaudit.fuzz.references.embeddings import distance, triplet_distances, unit_terms
 
@@ -76,21 +76,6 @@ def _mean_over_features(_: Formula) -> Formula:
     return changed
 
 
-def _over_active(formula: Formula) -> Formula:
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        losses = formula(prediction, target, params).losses
-        return divided(losses, (losses > 0).sum().clamp(min=1))
-
-    return changed
-
-
-def _over_active_and_guard(
-    formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float
-) -> Terms:
-    losses = formula(prediction, target, params).losses
-    return divided(losses, (losses > 0).sum(), guard)
-
-
 MISTAKES = (
     Mistake(
         "squared-distances",
@@ -113,25 +98,11 @@ MISTAKES = (
         wrong=_on_distances(lambda near, far, _: functional.softplus(near - far)),
         convention=True,
     ),
-    Mistake(
-        "averaged-over-active",
-        TRIPLET,
-        "averages over the triplets that still violate the margin, {guard:g} added to their number",
-        wrong=with_guard(_over_active_and_guard),
-        reductions=("mean",),
-        parameters=(GUARD,),
-        convention=True,
-        coarse=True,
-        joint=True,
-    ),
-    Mistake(
+    *over_a_number(
         "averaged-over-active",
         TRIPLET,
         "averages over the triplets that still violate the margin",
-        wrong=_over_active,
-        reductions=("mean",),
-        joint=True,
-        convention=True,
+        lambda losses, _: (losses > 0).sum(),
     ),
     Mistake(
         "positive-and-negative-swapped",

@@ -6,6 +6,7 @@ to what has none: below the mean, inside the logarithms of a divergence, to a va
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +39,7 @@ WHERE = Parameter(
 PLACE = Parameter("guarded", "sum", "choice", guesses=("lengths", "lengths and sum", "share"))
 
 
-def with_guard(loss: Guarded) -> Callable[[Formula], Formula]:
+def _with_guard(loss: Guarded) -> Callable[[Formula], Formula]:
     """The formula with the guard where ``loss`` puts it."""
 
     def wrong(formula: Formula) -> Formula:
@@ -53,15 +54,45 @@ def with_guard(loss: Guarded) -> Callable[[Formula], Formula]:
     return wrong
 
 
-def divided(losses: Tensor, count: Tensor, guard: float = 0.0) -> Terms:
+def _divided(losses: Tensor, count: Tensor, guard: float = 0.0) -> Terms:
     """Losses whose mean is their sum by a number that all of them share, and a guard."""
     divisor = count.to(losses.dtype) + guard
     return Terms(losses, (divisor / losses.numel()).expand_as(losses))
 
 
+def over_a_number(
+    id_: str, references: tuple[str, ...], message: str, number: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Mistake, Mistake]:
+    """The convention to divide the sum by a number of the losses and the target, with a guard added to it or 1 at least."""
+
+    def guarded(formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float) -> Terms:
+        losses = formula(prediction, target, params).losses
+        return _divided(losses, number(losses, target), guard)
+
+    def at_least_one(formula: Formula) -> Formula:
+        def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+            losses = formula(prediction, target, params).losses
+            return _divided(losses, number(losses, target).clamp(min=1))
+
+        return changed
+
+    plain = Mistake(
+        id_,
+        references,
+        message,
+        wrong=at_least_one,
+        reductions=("mean",),
+        convention=True,
+        joint=True,
+    )
+    words = f"{message}, {{guard:g}} added to their number"
+    with_it = replace(plain, message=words, wrong=_with_guard(guarded), parameters=(GUARD,), coarse=True)
+    return with_it, plain
+
+
 def _mean(formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float) -> Terms:
     terms = formula(prediction, target, params)
-    return divided(terms.losses, terms.shares.sum(), guard)
+    return _divided(terms.losses, terms.shares.sum(), guard)
 
 
 def _guarded_kl(prediction: Tensor, target: Tensor, params: Params) -> Tensor:
@@ -88,7 +119,7 @@ def _divergence(
             )
         return unit_terms(loss(kl, prediction, target, params))
 
-    return with_guard(guarded)
+    return _with_guard(guarded)
 
 
 def _plain_kl(prediction: Tensor, target: Tensor, params: Params) -> Tensor:
@@ -143,7 +174,7 @@ def _similarities(
             losses = losses + torch.log1p(guard * (-sums(prediction, target, params)).exp())
         return Terms(losses, terms.shares)
 
-    return with_guard(guarded)
+    return _with_guard(guarded)
 
 
 def _over_pairs(prediction: Tensor, _: Tensor, params: Params) -> Tensor:
@@ -196,25 +227,25 @@ MISTAKES = (
         _divergence(_to_the_middle),
         WHERE,
     ),
-    _guard(("gaussian_nll",), "adds {guard:g} to the variance", with_guard(_variance)),
+    _guard(("gaussian_nll",), "adds {guard:g} to the variance", _with_guard(_variance)),
     _guard(
         ("gaussian_nll_of_log_variance",),
         "adds {guard:g} to the variance that it divides by",
-        with_guard(_exponential),
+        _with_guard(_exponential),
     ),
-    _guard(("cosine_embedding",), "adds {guard:g} to the lengths that it divides by", with_guard(_product)),
+    _guard(("cosine_embedding",), "adds {guard:g} to the lengths that it divides by", _with_guard(_product)),
     _guard(("info_nce",), _SUM, _similarities(_over_pairs), PLACE),
     _guard(("nt_xent",), _SUM, _similarities(_over_views), PLACE),
     _guard(("supervised_contrastive",), _SUM, _similarities(_over_classes), PLACE),
     _guard(
         ("supervised_contrastive",),
         "adds {guard:g} to the number of positives that it divides by",
-        with_guard(_positives),
+        _with_guard(_positives),
     ),
     _guard(
         ("*",),
         "adds {guard:g} to the number that the mean is divided by",
-        with_guard(_mean),
+        _with_guard(_mean),
         coarse=True,
     ),
 )
