@@ -7,13 +7,21 @@ but for sentences: of those only what stands in the braces of an f-string.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+_STARTS_TEXT = r"""(?=\s*(?:\b[a-zA-Z]{1,2})?["'])"""
+_NO_OPERATION = "|".join((
+    r"#[^\n]*|//|->", rf"/(?=\s*[,)])|/{_STARTS_TEXT}|[=!]={_STARTS_TEXT}", r"(?<=[\w)\]])\s*\*\*\s*\d+(?![\w.]|\s*\*\*)",
+))  # fmt: skip
+"""What makes no tensor of which a rule asks: also a path, a comparison with a text, a square."""
 _PIECE = re.compile(
+    rf"{_NO_OPERATION}|("
     r'(?:\b[rR]?[fF][rR]?)?(?:"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'|"(?:\\[\s\S]|[^"\\\n])*"|\'(?:\\[\s\S]|[^\'\\\n])*\')'
-    r"|#[^\n]*|(?<=[\w)\]])\s*\*\*\s*-?|//?|->|[=!<>]=|[<>]+"
+    r"|/=?\s*[1-9][\d_]*(?:\.[\d_]*)?(?![\w.]|\s*\*\*)|/|[=!<>]=|[<>]+"
+    r"|(?<![\w.)\]])\d+\s*\*\*\s*-?|(?<=[\w)\]])\s*\*\*\s*-?"
     r"|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
-    r"|\.?[^\W\d]\w*"
+    r"|(?<![\w.])[^\W\d]\w*(?:\.[^\W\d]\w*)+|\.?[^\W\d]\w*)"
 )
 _REDUCTION = re.compile(r"(?<!\w)(\w*)\s*\.\s*(?:mean|sum)\s*\(\s*(?:(?:dim|axis)\s*=\s*)?([(\[]?\s*-?\d)?")
 _TEST = re.compile(r"^[ \t]*(?:if|elif|while|assert)\b.*", re.MULTILINE)
@@ -36,30 +44,60 @@ TINY, SMALL, FRACTION = "tiny-number", "small-number", "fraction"
 _TINY, _SMALL = 2.0**-22, 2.0**-7
 
 
-def mentions(text: str) -> frozenset[str]:
-    """The words, operators and marks of numbers in ``text``; what may be an attribute also with its dot."""
-    found = set(_in_pieces(_TEST.sub(_without_verdicts, text)))
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """The words, operators and marks of numbers in a text; what may be an attribute also with its dot.
+
+    ``below`` says of some names which of these occur only as what is taken from them: ``.sqrt`` in ``math.sqrt``.
+    """
+
+    words: frozenset[str]
+    below: Mapping[str, frozenset[str]]
+
+
+def mentions(text: str, owners: frozenset[str] = frozenset()) -> Mentions:
+    """What ``text`` mentions; ``owners`` are the names of which it is asked what is only taken from them."""
+    found: set[str] = set()
+    below: dict[str, set[str]] = {}
+    for piece in _in_pieces(_TEST.sub(_without_verdicts, text)):
+        owner, *attributes = piece.split(".") if piece[0] != "." else ("", piece)
+        if not attributes or not owner:
+            found.add(piece)
+            continue
+        names = {name for one in attributes for name in (one, f".{one}")}
+        if owner in owners:
+            below.setdefault(owner, set()).update(names)
+        else:
+            found |= names
+            found.add(owner)
     found.update(f"{owner}{FULL}" for owner in _full_reductions(text))
     if _CONFIGURES.search(text):
         found.add(CONFIGURED)
-    return frozenset(found)
+    apart = {owner: frozenset(names - found) for owner, names in below.items() if owner not in found}
+    return Mentions(frozenset(found.union(below, *below.values())), apart)
 
 
 def _in_pieces(text: str) -> Iterator[str]:
+    """Words, also with what is taken from them, operators and marks."""
     for piece in set(_PIECE.findall(text)):
+        if not piece:
+            continue
         first, last = piece[0], piece[-1]
         if last in "\"'":
-            if not piece.startswith(('"""', "'''")):
+            if not piece.startswith(('"""', "\'\'\'")):
                 yield from _in_constant(piece)
         elif first in "=!<>":
             yield COMPARISON
-        elif first.isalpha() or first in ("_", DIVISION):
+        elif "**" in piece:
+            yield from () if first.isdigit() else (POWER,)
+            yield from (TINY, SMALL, FRACTION) if last == "-" else ()
+        elif first == DIVISION:
+            yield DIVISION if piece == DIVISION else FRACTION
+        elif first.isalpha() or first == "_":
             yield piece
         elif first == "." and not piece[1].isdigit():
             yield from (piece, piece[1:])
-        elif "**" in piece:
-            yield from (POWER, TINY, SMALL, FRACTION) if piece.endswith("-") else (POWER,)
-        elif first != "#":
+        else:
             yield from marks(_number(piece))
 
 

@@ -108,6 +108,7 @@ class Contracts:
     names: set[str] = field(default_factory=set)
     step_bases: frozenset[str] = frozenset()
     """The classes of which a framework back-propagates what some method returns."""
+    _known_roots: set[str] = field(default_factory=set)
     _prefixes: list[tuple[str, str]] = field(default_factory=list)
     _canonical: dict[str, str] = field(default_factory=dict)
 
@@ -115,6 +116,7 @@ class Contracts:
         for framework in self.frameworks:
             self._add(framework)
         self.step_bases = frozenset(base for base, _ in self.training_steps)
+        self._known_roots = {name.partition(".")[0] for name in (*self.names, *(old for old, _ in self._prefixes))}
 
     def _add(self, framework: Framework) -> None:
         places = dict(framework.places)
@@ -225,6 +227,11 @@ class Contracts:
         """Whether the name belongs to an array library that is not under contract."""
         root = dotted.partition(".")[0]
         return root in FOREIGN_ROOTS and root not in self.roots
+
+    def is_of_known_root(self, dotted: str) -> bool:
+        """Whether a contract is about something in the package to which the name belongs."""
+        root = dotted.partition(".")[0]
+        return root in self.roots or root in self._known_roots
 
     def vocabulary(self) -> frozenset[str]:
         """Words of which at least one occurs in every file that can hold a finding."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.detectors import COMPARED, HERE, HOME, TRAINED, Needs
+from lossaudit.check.infer.builtins import FUNCTIONS
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.objects import assigned_in, assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
@@ -32,6 +33,7 @@ from lossaudit.check.mentions import (
     SMALL,
     TINY,
     marks,
+    Mentions,
     mentions,
 )
 from lossaudit.check.once import Once
@@ -62,7 +64,7 @@ from lossaudit.check.values import (
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
-LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
+LOSS, BACKWARD = "loss", "backward"
 REDUCED = "reduced"
 """A loss, a mean or a sum."""
 CRITERION = "criterion"
@@ -79,9 +81,11 @@ _REDUCING = frozenset({"mean", "sum"})
 DISTRIBUTION = "distribution"
 """A distribution over classes that is built."""
 _IMPORTS, _ALL_NAMES = "import_module", "globals"
-"""Words after which a text need not mention what it reaches: anything, and all that its own file binds."""
-_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON, _IMPORTS})
+"""Words after which a text reaches more than what it names: files by their names, and all that its own file binds."""
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
+_KNOWN_ANYWHERE = frozenset(name.rpartition(".")[2] for name in FUNCTIONS if not name.startswith("builtins."))
+"""Functions of other modules that are followed although no contract is about them."""
 _OWN_NAME = re.compile(r"(?<=\bdef )\w+")
 _LONGEST_NAME = 60
 
@@ -111,7 +115,6 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)
     yield from ((name, DISTRIBUTION) for name in contracts.distributions)
-    yield _IMPORTS, ANYTHING
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
     )
@@ -119,7 +122,7 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, word) for word in (CONFIGURED, TINY, SMALL, FRACTION))
 
 
-Texts = dict[int, tuple[ir.Node, frozenset[str]]]
+Texts = dict[int, tuple[ir.Node, Mentions]]
 """What the texts of functions mention, by the identity of the node, which is kept with it."""
 
 
@@ -130,6 +133,7 @@ class Reach:
     interp: Interpreter
     words: dict[str, frozenset[str]]
     texts: Texts
+    _words: dict[int, frozenset[str]] = field(default_factory=dict)
     _signs: dict[int, frozenset[str]] = field(default_factory=dict)
     _barren: dict[tuple[Needs, bool], _Search] = field(default_factory=dict)
     _members: dict[int, tuple[ClassVal, dict[str, list[Value]]]] = field(default_factory=dict)
@@ -159,9 +163,26 @@ class Reach:
         node = function.node
         known = self.texts.get(id(node))
         if known is None:
-            known = node, mentions(_OWN_NAME.sub("", function.module.text_of(node.id), count=1))
-            self.texts[id(node)] = known
-        return known[1]
+            text = _OWN_NAME.sub("", function.module.text_of(node.id), count=1)
+            known = self.texts[id(node)] = node, mentions(text, _plainly_imported(function.module))
+        return self._of_frameworks(function, known[1]) if known[1].below else known[1].words
+
+    def _of_frameworks(self, function: Function, found: Mentions) -> frozenset[str]:
+        """The words without those that are only taken from modules of which no contract knows anything: ``math.sqrt``."""
+        known = self._words.get(id(function.node))
+        if known is None:
+            strange = [names for owner, names in found.below.items() if self._is_strange(function, owner)]
+            words = found.words.difference(*strange) | (found.words & _KNOWN_ANYWHERE)
+            known = self._words[id(function.node)] = words
+        return known
+
+    def _is_strange(self, function: Function, name: str) -> bool:
+        """Whether a name in a function stands for a module, or what is in it, of which no contract knows anything."""
+        scope: Scope | None = function.closure
+        while scope is not None and name not in scope.vars:
+            scope = scope.parent
+        bound = None if scope is None else scope.vars[name]
+        return isinstance(bound, External) and not self.interp.contracts.is_of_known_root(bound.name)
 
     def signs_of(self, function: Function) -> frozenset[str]:
         """The signs in the text of a function.
@@ -255,6 +276,18 @@ _CALLED = frozenset({"forward", "call"})
 """Members that run when an object is called, without being mentioned."""
 
 
+def _plainly_imported(module: Module) -> frozenset[str]:
+    """The names under which plain ``import`` statements of a file bind modules."""
+    return frozenset() if module.parsed.code is None else _names_of_imports(module.parsed.code)
+
+
+@Once
+def _names_of_imports(code: ir.ModuleIR) -> frozenset[str]:
+    """The same of its compact form."""
+    imports = (one for one in code.body if isinstance(one, ir.Import))
+    return frozenset(one.asname or one.name.partition(".")[0] for statement in imports for one in statement.names)
+
+
 @Once
 def _imports_in(function: ir.Node) -> tuple[ir.Import | ir.ImportFrom, ...]:
     """The imports in the body of a function."""
@@ -332,6 +365,7 @@ class _Search:
     modules: list[Module] = field(default_factory=list)
     containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
+    importers: list[Module] = field(default_factory=list)
     looked_up: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
 
@@ -341,7 +375,7 @@ class _Search:
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), signs, set(signs), dict(self.seen), [], tables,
-            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), list(self.importers), self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
@@ -397,8 +431,6 @@ class _Search:
     def _is_met(self) -> bool:
         if self.may_reduce:
             self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
-        if ANYTHING in self.signs:
-            return True
         fresh = self.signs - self.judged
         self.judged = set(self.signs)
         by_sign = _by_sign(self.needs)
@@ -437,6 +469,8 @@ class _Search:
         self._add(self.reach.signs_of(function), function.module)
         self._names(function, words)
         self.queue += function.defaults.values()
+        if _IMPORTS in words:
+            self.importers.append(function.module)
         if function.owner is not None:
             self._add_class(function.owner)
             if function.name in _CONSTRUCTORS:
@@ -608,6 +642,11 @@ class _Search:
                 wanted = fresh if self.sizes.get(id(held)) == len(held) else words
                 self.sizes[id(held)] = len(held)
                 self.queue += [held[name] for name in held.keys() & wanted if id(held[name]) not in seen]
+        for importer in self.importers:
+            if self.sizes.get(-id(importer)) != len(words):
+                self.sizes[-id(importer)] = len(words)
+                for module in self.reach.interp.project.modules_of_words(importer, words):
+                    self._add_module(module)
         for module in self.modules:
             names = module.scope.vars
             is_known = self.sizes.get(id(module)) == len(names)
