@@ -155,7 +155,7 @@ class BaseInit(Event):
 
 @dataclass(frozen=True, slots=True)
 class FunctionReturn(Event):
-    """A function of the project returned ``value``.
+    """A function of the project returned ``value``, in which there are tensors.
 
     ``parameters`` are the values with which it was called; ``mutations`` are the changes of handed-in values on the way.
     Terms with an ``ident`` from ``since`` on were made during the call. ``assigned`` holds what the plain assignments to one

@@ -24,6 +24,7 @@ from lossaudit.check.infer.frame import Arguments, Flow, Frame, OutOfBudget
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.ops import apply_loss, apply_op, bind
 from lossaudit.check.kinds import Kind
+from lossaudit.check.reasoning.gradients import holds_tensors
 from lossaudit.check.reasoning.terms import weighted_terms
 from lossaudit.check.values import (
     ABSENT,
@@ -204,20 +205,21 @@ def run_function(
     interp.called.add(key)
     if is_general:
         interp.covered.add(key)
-    interp.emit(
-        FunctionReturn,
-        lambda: FunctionReturn(
-            site,
-            inner.contexts,
-            function,
-            value,
-            inner.parameters,
-            tuple(inner.mutations),
-            receiver,
-            since,
-            inner.assigned,
-        ),
-    )
+    if holds_tensors(value):
+        interp.emit(
+            FunctionReturn,
+            lambda: FunctionReturn(
+                site,
+                inner.contexts,
+                function,
+                value,
+                inner.parameters,
+                tuple(inner.mutations),
+                receiver,
+                since,
+                inner.assigned,
+            ),
+        )
     return value
 
 

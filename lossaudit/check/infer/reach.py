@@ -356,6 +356,7 @@ class _Search:
     may_reduce: bool = False
     at_home: bool = False
     words: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     signs: set[str] = field(default_factory=set)
     judged: set[str] = field(default_factory=set)
     seen: dict[int, object] = field(default_factory=dict)
@@ -374,7 +375,7 @@ class _Search:
         tables = [(table, set(done)) for table, done in self.tables]
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
-            self.reach, self.needs, self.whole, False, False, set(self.words), signs, set(signs), dict(self.seen), [], tables,
+            self.reach, self.needs, self.whole, False, False, set(self.words), set(self.named), signs, set(signs), dict(self.seen), [], tables,
             list(self.objects), list(self.modules), list(self.containers), list(self.scopes), list(self.importers), self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
@@ -443,9 +444,11 @@ class _Search:
             self.signs.update(f"{HOME}{sign}" for sign in signs)
 
     def _mention(self, words: Iterable[str]) -> None:
+        """What stands for itself: that a text mentions it too, as a local name or as Python's own, gave no signs."""
         known = self.reach.words
         for word in words:
-            if self.at_home or word not in self.words:
+            if self.at_home or word not in self.named:
+                self.named.add(word)
                 self.words.add(word)
                 self._add(known.get(word, ()))
 
@@ -460,10 +463,12 @@ class _Search:
             handler(self, value)
 
     def of_function(self, function: Function) -> None:
+        words = self.reach.mentioned(function)
         if id(function.node) in self.seen:
+            self._names_around(function, words)
+            self.queue += function.defaults.values()
             return
         self.seen[id(function.node)] = function.node
-        words = self.reach.mentioned(function)
         self._declared(function)
         self.words |= words
         self._add(self.reach.signs_of(function), function.module)
@@ -488,16 +493,20 @@ class _Search:
         """What the names in the text of a function stand for, in the scopes around it."""
         if _ALL_NAMES in words:
             words |= function.module.scope.vars.keys()
-        scope: Scope | None = function.closure
+        self._names_around(function, words)
         is_home = function.module is self.reach.interp.home
-        while scope is not None:
-            self._from_scope(scope, words, is_home=is_home)
-            scope = scope.parent
         self._from_scope(function.module.scope, words, is_home=is_home)
         if is_home:
             self.scopes.append((function.module.scope.vars, words))
         for module in self.reach.interp.starred_modules(function.module, words):
             self._from_scope(module.scope, words)
+
+    def _names_around(self, function: Function, words: frozenset[str]) -> None:
+        """What the names stand for in the functions around it: the same text made twice finds another thing there each time."""
+        scope: Scope | None = function.closure
+        while scope is not None and scope is not function.module.scope:
+            self._from_scope(scope, words, is_home=function.module is self.reach.interp.home)
+            scope = scope.parent
 
     def _from_scope(self, scope: Scope, words: frozenset[str], *, is_home: bool = False) -> None:
         held = scope.vars

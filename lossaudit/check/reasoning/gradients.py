@@ -221,6 +221,19 @@ def parts(value: Value) -> list[Value]:
     return list(value.entries.values()) if isinstance(value, DictVal) else []
 
 
+def holds_tensors(value: Value) -> bool:
+    """Whether there is a tensor in a value, or in the unions and containers that it is."""
+    stack = [value]
+    for _ in range(LIMIT):
+        if not stack:
+            return False
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            return True
+        stack += parts(one)
+    return True
+
+
 def layers_of(module: Instance) -> set[int] | None:
     """The identities of the layers with weights inside of ``module``; None where it may hold others that are not known."""
     found: set[int] = set()
