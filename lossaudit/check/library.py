@@ -112,10 +112,6 @@ class Library:
         key = ("resolve", folder, paths, dotted, level)
         return self._remembered(key, lambda: self._resolve(folder, paths, dotted, level))
 
-    def roots(self, folder: Path, paths: tuple[Path, ...]) -> tuple[tuple[Path, ...], Questions]:
-        """The folders in which the files of this folder find what they import by a name without dots before it."""
-        return self._remembered(("roots", folder, paths), lambda: tuple(self._roots(folder, paths)))
-
     def below(self, folder: Path, name: str) -> tuple[Place | None, Questions]:
         """The module or package of this name in a folder."""
         return self._remembered(("below", folder, name), lambda: self._below(folder, name))

@@ -84,7 +84,7 @@ def _in_pieces(text: str) -> Iterator[str]:
             continue
         first, last = piece[0], piece[-1]
         if last in "\"'":
-            if not piece.startswith(('"""', "\'\'\'")):
+            if not piece.startswith(('"""', "'''")):
                 yield from _in_constant(piece)
         elif first in "=!<>":
             yield COMPARISON

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -133,19 +133,6 @@ class Project:
         if not (module.is_namespace or module.path.name == "__init__.py"):
             return frozenset()
         return self._noted(self._library.names_below(module.folder))
-
-    def modules_of_words(self, importer: Module, words: Set[str]) -> Iterator[Module]:
-        """The modules whose dotted names, as :meth:`resolve` knows them in ``importer``, consist of some of these words."""
-        for path in self._noted(self._library.roots(importer.folder, importer.parsed.paths)):
-            yield from self._below(path, words)
-
-    def _below(self, folder: Path, words: Set[str]) -> Iterator[Module]:
-        for name in sorted(self._noted(self._library.names_below(folder)) & words - {"__init__"}):
-            module = self._there(self._noted(self._library.below(folder, name)))
-            if module is not None:
-                yield module
-                if module.path.stem == "__init__" or module.is_namespace:
-                    yield from self._below(module.folder, words)
 
     def exports(self, module: Module) -> frozenset[str] | None:
         """The names that ``from module import *`` may bring; None where nothing can be said."""

@@ -48,6 +48,10 @@ from lossaudit.check.mentions import (
         ("y = x.mean()", {f"x{FULL}"}),
         ("y = x.sum(dim)", {f"x{FULL}"}),
         ("y = (a * b).sum(\n)", {FULL}),
+        ("y = x ** n", {POWER}),
+        ("y = x ** 2 ** n", {POWER}),
+        ("eps = 10 ** -8", {TINY, SMALL, FRACTION}),
+        ("y = np.linalg.norm(x)", {"np", "linalg", ".norm"}),
         ("y = x > 0", {COMPARISON}),
         ("y = x.gt(0)", {".gt"}),
         ("if (x > 0).any():", {COMPARISON}),
@@ -80,6 +84,12 @@ def test_what_is_mentioned(text: str, mentioned: set[str]) -> None:
         ("y = x.mean((1, 2))", f"x{FULL}"),
         ("y = 1.0", SMALL),
         ("width = x // 2", DIVISION),
+        ("path = folder / 'x' / f'{name}'", DIVISION),
+        ("def f(x, /, y): pass", DIVISION),
+        ("y = x / 2 + 1", DIVISION),
+        ("y = x ** 2 + 1", POWER),
+        ("y = 2 ** n", POWER),
+        ("y = kind == 'mean'", COMPARISON),
         ("if x.dim() == 3:", COMPARISON),
         ("    elif kind == '(' and n[0] >= 2: return x", COMPARISON),
         ("while a < b:", COMPARISON),
@@ -89,6 +99,13 @@ def test_what_is_mentioned(text: str, mentioned: set[str]) -> None:
 )
 def test_what_is_not_mentioned(text: str, absent: str) -> None:
     assert absent not in mentions(text).words
+
+
+def test_what_is_only_taken_from_a_name() -> None:
+    text = "y = math.sqrt(x) + x.log() / np.log(x) + other(np)"
+    found = mentions(text, frozenset({"math", "np"}))
+    assert found.below == {"math": frozenset({"sqrt", ".sqrt"})}
+    assert {"math", ".sqrt", ".log", "np"} <= found.words
 
 
 def test_every_rule_on_frequent_events_says_what_it_needs() -> None:
@@ -426,6 +443,65 @@ def last(x, y):
     return [first(x, y), CRITERIA[0](x.softmax(1), y)]
 """
     assert roots(tmp_path, monkeypatch, text, "LA101") == ["fill", "last"]
+
+
+@pytest.mark.parametrize(
+    ("root", "is_run"),
+    [
+        ("math.sqrt(x)", False),
+        ("torch.sqrt(x)", True),
+        ("x.sqrt()", True),
+        ("(lambda math: math.sqrt(x))(torch)", True),
+    ],
+)
+def test_what_is_taken_from_a_module_without_contracts_is_no_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, is_run: bool
+) -> None:
+    text = f"import math\nimport torch  # loss\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {root}\n"
+    assert (roots(tmp_path, monkeypatch, text, "LA408") != []) is is_run
+
+
+def test_a_function_that_is_made_twice_is_followed_in_both_of_its_surroundings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+import torch
+from torch import nn  # loss
+
+def maker(kind):
+    def make():
+        return kind()
+    return make
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([{first}(), {second}()])
+
+    def forward(self, x):
+        return self.parts[1](self.parts[0](x))
+
+plain, soft = maker(nn.ReLU), maker(nn.Softmax)
+"""
+    for first, second in (("plain", "soft"), ("soft", "plain")):
+        written = text.replace("{first}", first).replace("{second}", second)
+        assert "forward" in roots(tmp_path, monkeypatch, written, "LA108")
+
+
+def test_a_word_of_pythons_own_hides_no_operation_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text that is read first mentions ``sum`` as Python's own, another module hands over the framework's."""
+    text = """
+import torch  # loss
+import means
+
+class Head(torch.nn.Module):
+    def forward(self, x, rows):
+        return x / means.total(rows > 0, sum([1]))
+"""
+    (tmp_path / "means.py").write_text("from torch import sum as total\n")
+    assert "forward" in roots(tmp_path, monkeypatch, text, "LA407")
 
 
 def recorded_roots(monkeypatch: pytest.MonkeyPatch) -> list[str]:

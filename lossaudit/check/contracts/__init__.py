@@ -116,7 +116,9 @@ class Contracts:
         for framework in self.frameworks:
             self._add(framework)
         self.step_bases = frozenset(base for base, _ in self.training_steps)
-        self._known_roots = {name.partition(".")[0] for name in (*self.names, *(old for old, _ in self._prefixes))}
+        self._known_roots = {
+            name.partition(".")[0] for name in (*self.names, *(old for old, _ in self._prefixes))
+        }
 
     def _add(self, framework: Framework) -> None:
         places = dict(framework.places)

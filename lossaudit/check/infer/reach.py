@@ -32,8 +32,8 @@ from lossaudit.check.mentions import (
     POWER,
     SMALL,
     TINY,
-    marks,
     Mentions,
+    marks,
     mentions,
 )
 from lossaudit.check.once import Once
@@ -64,7 +64,7 @@ from lossaudit.check.values import (
 if TYPE_CHECKING:
     from lossaudit.check.infer.engine import Interpreter
 
-LOSS, BACKWARD = "loss", "backward"
+LOSS, BACKWARD, ANYTHING = "loss", "backward", "anything"
 REDUCED = "reduced"
 """A loss, a mean or a sum."""
 CRITERION = "criterion"
@@ -81,8 +81,8 @@ _REDUCING = frozenset({"mean", "sum"})
 DISTRIBUTION = "distribution"
 """A distribution over classes that is built."""
 _IMPORTS, _ALL_NAMES = "import_module", "globals"
-"""Words after which a text reaches more than what it names: files by their names, and all that its own file binds."""
-_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON})
+"""Words after which a text need not mention what it reaches: anything, and all that its own file binds."""
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON, _IMPORTS})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
 _KNOWN_ANYWHERE = frozenset(name.rpartition(".")[2] for name in FUNCTIONS if not name.startswith("builtins."))
 """Functions of other modules that are followed although no contract is about them."""
@@ -115,6 +115,7 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)
     yield from ((name, DISTRIBUTION) for name in contracts.distributions)
+    yield _IMPORTS, ANYTHING
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
     )
@@ -285,7 +286,9 @@ def _plainly_imported(module: Module) -> frozenset[str]:
 def _names_of_imports(code: ir.ModuleIR) -> frozenset[str]:
     """The same of its compact form."""
     imports = (one for one in code.body if isinstance(one, ir.Import))
-    return frozenset(one.asname or one.name.partition(".")[0] for statement in imports for one in statement.names)
+    return frozenset(
+        one.asname or one.name.partition(".")[0] for statement in imports for one in statement.names
+    )
 
 
 @Once
@@ -366,7 +369,6 @@ class _Search:
     modules: list[Module] = field(default_factory=list)
     containers: list[TupleVal | ListVal | DictVal] = field(default_factory=list)
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
-    importers: list[Module] = field(default_factory=list)
     looked_up: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
 
@@ -376,7 +378,7 @@ class _Search:
         signs = {sign for sign in self.signs if not sign.startswith(HERE) and sign != CRITERION}
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), set(self.named), signs, set(signs), dict(self.seen), [], tables,
-            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), list(self.importers), self.looked_up, dict(self.sizes),
+            list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
@@ -432,6 +434,8 @@ class _Search:
     def _is_met(self) -> bool:
         if self.may_reduce:
             self.signs |= {f"{where}{TRAINED}" for where in ("", HOME) if f"{where}{REDUCED}" in self.signs}
+        if ANYTHING in self.signs:
+            return True
         fresh = self.signs - self.judged
         self.judged = set(self.signs)
         by_sign = _by_sign(self.needs)
@@ -474,8 +478,6 @@ class _Search:
         self._add(self.reach.signs_of(function), function.module)
         self._names(function, words)
         self.queue += function.defaults.values()
-        if _IMPORTS in words:
-            self.importers.append(function.module)
         if function.owner is not None:
             self._add_class(function.owner)
             if function.name in _CONSTRUCTORS:
@@ -651,11 +653,6 @@ class _Search:
                 wanted = fresh if self.sizes.get(id(held)) == len(held) else words
                 self.sizes[id(held)] = len(held)
                 self.queue += [held[name] for name in held.keys() & wanted if id(held[name]) not in seen]
-        for importer in self.importers:
-            if self.sizes.get(-id(importer)) != len(words):
-                self.sizes[-id(importer)] = len(words)
-                for module in self.reach.interp.project.modules_of_words(importer, words):
-                    self._add_module(module)
         for module in self.modules:
             names = module.scope.vars
             is_known = self.sizes.get(id(module)) == len(names)
