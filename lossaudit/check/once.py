@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from lossaudit.check import ir
 
-N = TypeVar("N", bound=ir.Node)
+N = TypeVar("N", bound="ir.Node | ir.ModuleIR")
 T = TypeVar("T")
 
 
