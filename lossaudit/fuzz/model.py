@@ -253,6 +253,8 @@ class Space:
             need not read the other.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
+        broadcasts: True where most losses that take it are made for something else, and broadcast it to nonsense: it is tried with
+            the other layouts, and counts only for a reference that the target equals there.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         batches: How many samples are drawn.
         parts: The arguments of the call, where they are not prediction and target.
@@ -280,6 +282,7 @@ class Space:
     raw: str = ""
     recodes: str = ""
     alike: bool = False
+    broadcasts: bool = False
     features: tuple[int, ...] = (0,)
     batches: tuple[int, ...] = (1, 2, 4)
     parts: tuple[Part, ...] = ()

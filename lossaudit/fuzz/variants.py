@@ -227,7 +227,7 @@ def like(observed: Tensor, value: Tensor) -> Tensor | None:
     """The observed value in the shape of the expected one; None when they cannot be compared."""
     if observed.shape == value.shape:
         return observed
-    if observed.numel() == value.numel() == 1 or _kept_dimensions(observed, value):
+    if observed.numel() == value.numel() <= 1 or _kept_dimensions(observed, value):
         return observed.reshape(value.shape)
     return None
 

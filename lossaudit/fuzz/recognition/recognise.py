@@ -96,7 +96,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if best is not None and best.tier == Tier.EXACT:
             break
     if best is None or best.tier == Tier.PENALISED:
-        telling = [door for door in opened if not door.space.special] or opened
+        telling = [door for door in opened if not (door.space.special or door.space.broadcasts)] or opened
         return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     doors_of = _doors_of(best, same_build, search)
