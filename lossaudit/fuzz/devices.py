@@ -19,6 +19,7 @@ from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.subject import IDLE, single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.unreduced import as_held
 from lossaudit.fuzz.wire import Avoided
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def run_on(device: str, subject: Subject, case: Case) -> tuple[Tensor | None, st
         return None, None
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
         return None, f"{type(error).__name__}: {first_line(error)}"
-    return (value.detach().double().cpu(), None) if isinstance(value, torch.Tensor) else (None, None)
+    if not isinstance(value, torch.Tensor):
+        return None, None
+    return as_held(case, value.detach().double().cpu()), None
 
 
 class CudaShim(TorchFunctionMode):

@@ -119,7 +119,7 @@ def _try_all(
     doors: list[Door] = []
     errors: list[str] = []
     for space in all_spaces().values():
-        if bool(space.layout) is not layouts:
+        if (bool(space.layout) or space.broadcasts) is not layouts:
             continue
         if not max(space.classes) and only is not None:
             continue

@@ -7,12 +7,18 @@ is collected by the package that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Generator, Tensor
+
+    Numbers = NDArray[np.float64]
 
 Params = Mapping[str, Any]
 ParameterKind = Literal[
@@ -35,8 +41,73 @@ class Terms:
     shares: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What losses come to under each of several assignments.
+
+    Their sum, that of their shares, how many they are, and of how many rows. A number that is not finite says nothing.
+    """
+
+    sums: Numbers
+    shares: Numbers
+    counts: Numbers
+    rows: Numbers
+
+    @classmethod
+    def of_numbers(cls, numbers: Numbers) -> Totals:
+        """Those of losses that are one number each."""
+        ones = np.ones_like(numbers)
+        return cls(numbers, ones, ones, ones)
+
+    def reduced(self, reduction: str) -> Numbers:
+        """The losses by a plain reduction; NaN where they are not reduced and no single number."""
+        if reduction == "mean":
+            return self.sums / self.shares
+        if reduction == "batchmean":
+            return self.sums / self.rows
+        return self.sums if reduction == "sum" else np.where(self.counts == 1, self.sums, np.nan)
+
+
+class Stacked(ABC):
+    """A formula that can be looked at under many assignments at once."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        """The losses, as those of any formula."""
+
+    @abstractmethod
+    def totals(self, prediction: Tensor, target: Tensor, assignments: Sequence[Params]) -> Totals | None:
+        """What the losses come to under each assignment, up to the order of a sum; None where that cannot be had."""
+
+
+def totals_of(
+    formula: Formula, prediction: Tensor, target: Tensor, assignments: Sequence[Params]
+) -> Totals | None:
+    """What the losses of a formula come to under each assignment; None for one that is only evaluated by itself."""
+    return formula.totals(prediction, target, assignments) if isinstance(formula, Stacked) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Stacked):
+    """A formula with other parameters than those that it is given."""
+
+    formula: Formula
+    change: Callable[[Params], Params]
+
+    def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        """The losses."""
+        return self.formula(prediction, target, self.change(params))
+
+    def totals(self, prediction: Tensor, target: Tensor, assignments: Sequence[Params]) -> Totals | None:
+        """What the losses come to."""
+        return totals_of(self.formula, prediction, target, [self.change(params) for params in assignments])
+
+
 Formula = Callable[["Tensor", "Tensor", Params], Terms]
 Reducer = Callable[[Terms, "Tensor"], "Tensor"]
+Glance = Callable[[Totals, "Tensor", Sequence[Params]], Totals]
 RoundedFormula = Callable[["Tensor", "Tensor", Params, float], Terms]
 
 
@@ -161,6 +232,8 @@ class Mistake:
             variants that come so near, and is no mistake where the user named the reference either.
         coarse: True where authors compute a part of it in float32, whatever the dtype of the loss: the sum of a mask that
             was cast by ``.float()``, and what is added to it. A unit of rounding of float32 is allowed everywhere then.
+        glance: What it makes of the totals of the losses without it, of a prediction and under assignments of its parameters;
+            None where that is not known. A reduction makes one number.
         joint: True where the losses of all samples share something, a divisor say: then cases cannot be evaluated end to end.
         applies: Whether the mistake can be made with these parameters of the reference at all.
     """
@@ -180,6 +253,7 @@ class Mistake:
     slight: bool = False
     coarse: bool = False
     joint: bool = False
+    glance: Glance | None = None
     applies: Callable[[Params], bool] = field(default=lambda _: True)
 
 
@@ -253,6 +327,8 @@ class Space:
             need not read the other.
         alike: True where prediction and target are of the same kind, so that their order cannot be told from what the
             target takes.
+        broadcasts: True where most losses that take it are made for something else, and broadcast it to nonsense: it is tried with
+            the other layouts, and counts only for a reference that the target equals there.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         batches: How many samples are drawn.
         parts: The arguments of the call, where they are not prediction and target.
@@ -280,6 +356,7 @@ class Space:
     raw: str = ""
     recodes: str = ""
     alike: bool = False
+    broadcasts: bool = False
     features: tuple[int, ...] = (0,)
     batches: tuple[int, ...] = (1, 2, 4)
     parts: tuple[Part, ...] = ()

@@ -6,9 +6,10 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from lossaudit.fuzz import variants
@@ -16,13 +17,17 @@ from lossaudit.fuzz import variants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from lossaudit.fuzz.model import Case, Observation
     from lossaudit.fuzz.variants import Variant
 
+    Numbers = NDArray[np.float64]
+
 LEAST_POINTS = 4
 LEAST_LIMIT = 2
+LEAST_VALUES = 3
 BEYOND_BATCH = "only-beyond-batch-size"
 TRIVIAL = 1e-4
 ROUGH = 1e-3
@@ -87,13 +92,60 @@ def fit(variant: Variant, answers: Sequence[tuple[Case, Observation]]) -> Relati
 
 def may_fit(answers: Sequence[tuple[Case, Observation, Tensor]]) -> bool:
     """Whether :func:`fit` is worth asking: a rough fit to the truth, for which no tolerance needs to be computed."""
-    points = [point for case, seen, value in answers for point in _rows(case, seen, value, torch.zeros(()))]
-    points = [point for point in points if math.isfinite(point.expected)]
-    if len(points) < LEAST_POINTS or not all(math.isfinite(point.actual) for point in points):
+    actual: list[float] = []
+    expected: list[float] = []
+    size: list[tuple[int, int, int]] = []
+    for case, seen, value in answers:
+        shaped = None if seen.value is None else variants.like(seen.value, value)
+        if shaped is None:
+            continue
+        for number, exact in zip(shaped.flatten().tolist(), value.flatten().tolist(), strict=True):
+            if math.isfinite(exact):
+                actual.append(number)
+                expected.append(exact)
+                size.append(sizes(case.prediction.shape))
+    return may_fit_numbers(np.array(actual), np.array(expected), tuple(size))
+
+
+def may_fit_numbers(actual: Numbers, expected: Numbers, size: tuple[tuple[int, int, int], ...]) -> bool:
+    """The same of plain numbers, the truth all finite, with the sizes of their predictions."""
+    enough = len(expected) >= LEAST_POINTS and bool(np.isfinite(actual).all())
+    return enough and _fits_roughly(actual, expected, size)
+
+
+def _fits_roughly(actual: Numbers, expected: Numbers, size: tuple[tuple[int, int, int], ...]) -> bool:
+    """Whether some point agrees, or all are in some relation, at a glance: every relation is tried in one go."""
+    room = ROUGH * float(np.abs(expected).max())
+    off = actual - expected
+    if bool((np.abs(off) <= room).any()):
+        return True
+    if len({round(number, 6) for number in expected.tolist()}) < LEAST_VALUES:
         return False
-    room = ROUGH * max(abs(point.expected) for point in points)
-    rough = [replace(point, tolerance=room) for point in points]
-    return any(point.agrees for point in rough) or _everywhere(rough) is not None
+    if bool((np.abs(off - np.sort(off)[len(off) // 2]) <= 2 * room).all()):
+        return True
+    scaled = expected * _products(size)
+    largest = np.abs(scaled).argmax(1)
+    top = scaled[np.arange(len(scaled)), largest]
+    told = np.abs(top) > 100 * room
+    scaled, top, largest = scaled[told], top[told], largest[told]
+    constants = actual[largest] / top
+    rooms = 2 * np.maximum(1.0, np.abs(constants)) * max(room, 1e-12)
+    fits = (np.abs(actual - constants[:, None] * scaled) <= rooms[:, None]).all(1)
+    return bool((fits & (np.abs(constants) > TRIVIAL)).any())
+
+
+@functools.lru_cache(maxsize=64)
+def _products(size: tuple[tuple[int, int, int], ...]) -> Numbers:
+    """The powers of the sizes by which a reference may be multiplied, point by point; the first are ones."""
+    counts = np.array(size, dtype=float)
+    varied = [len(set(column)) > 1 for column in zip(*size, strict=True)]
+    powers = [
+        chosen
+        for chosen in POWERS
+        if sum(map(bool, chosen)) <= MOST_SIZES
+        and all(varies or not power for varies, power in zip(varied, chosen, strict=True))
+    ]
+    return np.array([(counts ** np.array(chosen)).prod(1) for chosen in powers])
 
 
 def _everywhere(points: list[_Point]) -> Relation | None:
@@ -204,7 +256,7 @@ def _constant(points: list[_Point], scaled: Callable[[_Point], float]) -> float 
         abs(point.actual - constant * scaled(point)) <= 2 * room * max(point.tolerance, 1e-12)
         for point in points
     )
-    varied = len({round(point.expected, 6) for point in points}) >= 3
+    varied = len({round(point.expected, 6) for point in points}) >= LEAST_VALUES
     return constant if fits and varied and abs(constant) > TRIVIAL else None
 
 
@@ -229,14 +281,17 @@ SIZES: tuple[tuple[str, str, Callable[[_Point], int]], ...] = (
     ("class-count", "the number of classes C", lambda point: point.classes),
     ("pixel-count", "the number of positions of a sample", lambda point: point.pixels),
 )
+MOST_SIZES = 2
+POWERS = sorted(itertools.product((0, 1, -1), repeat=len(SIZES)), key=lambda each: sum(map(abs, each)))
 
 
 def _size_factor(points: list[_Point]) -> Relation | None:
     """The reference times or divided by one size or two, the simplest first."""
-    powers = sorted(itertools.product((0, 1, -1), repeat=len(SIZES)), key=lambda each: sum(map(abs, each)))
-    for chosen in powers[1:]:
+    for chosen in POWERS[1:]:
         used = [(*size, power) for size, power in zip(SIZES, chosen, strict=True) if power]
-        if len(used) > 2 or any(len({size(point) for point in points}) < 2 for _, _, size, _ in used):
+        if len(used) > MOST_SIZES or any(
+            len({size(point) for point in points}) < 2 for _, _, size, _ in used
+        ):
             continue
         constant = _constant(points, functools.partial(_scaled, used))
         if constant is not None:
@@ -266,7 +321,7 @@ def _offset(points: list[_Point]) -> Relation | None:
         abs(difference - middle) <= 2 * point.tolerance
         for difference, point in zip(differences, points, strict=True)
     )
-    if not fits or len({round(point.expected, 6) for point in points}) < 3:
+    if not fits or len({round(point.expected, 6) for point in points}) < LEAST_VALUES:
         return None
     message = f"is the reference {middle:+.6g} on every input"
     return Relation("constant-offset", message, Scaling(offset=middle))

@@ -21,6 +21,7 @@ from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
 from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.unreduced import as_held
 from lossaudit.fuzz.wire import Avoided
 
 if TYPE_CHECKING:
@@ -197,9 +198,13 @@ class Subject:
         """Value and gradient of one call."""
         loss = self.at_dtype(case.dtype)
         if torch.is_grad_enabled():
-            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
-        with torch.enable_grad():
-            return _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
+            seen = _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
+        else:
+            with torch.enable_grad():
+                seen = _describe(self.invoke(loss, *given, remembers=remembers), leaf, gradient)
+        if seen.value is None or not seen.value.ndim:
+            return seen
+        return replace(seen, value=as_held(case, seen.value))
 
     def _observe(self, case: Case, gradient: bool, remembers: bool) -> Observation:
         prediction, target = packed(case, self.interface)
@@ -374,7 +379,7 @@ def _observe_arrays(subject: Subject, case: Case, remembers: bool) -> Observatio
         before = [array.copy() for array in given]
         with np.errstate(all="ignore"):
             result = single(subject.invoke(subject.build.loss, *given, remembers=remembers))
-        value = torch.from_numpy(np.array(result, dtype=np.float64))
+        value = as_held(case, torch.from_numpy(np.array(result, dtype=np.float64)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 (user code may raise anything)
         return _raised(error)
     names = zip(all_spaces()[case.space].names, given, before, strict=True)
@@ -410,7 +415,7 @@ def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             _keep(named, name, _cell(cell))
         for name in function.__code__.co_names:
-            _keep_number(named, name, function.__globals__.get(name))
+            _keep_measured(named, name, function.__globals__.get(name))
     _attributes(loss, named, depth=2)
     if isinstance(loss, functools.partial):
         for name, value in loss.keywords.items():
@@ -437,10 +442,10 @@ def _keep(named: dict[str, Any], name: str, value: Any) -> None:
         named[name] = torch.tensor([float(item) for item in value])
 
 
-def _keep_number(named: dict[str, Any], name: str, value: Any) -> None:
-    """Keep a number or tensor that a name in the code may mean: a constant of its module."""
-    if _is_number(value) or isinstance(value, torch.Tensor):
-        named[name] = value
+def _keep_measured(named: dict[str, Any], name: str, value: Any) -> None:
+    """Keep a number, tensor or list of numbers that a name in the code may mean: a constant of its module, in capitals or not."""
+    if not isinstance(value, (bool, str)):
+        _keep(named, name.lower(), value)
 
 
 def _attributes(holder: Any, named: dict[str, Any], depth: int) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from lossaudit.fuzz.model import Expected, Formula, Mistake, Parameter, Reducer, Terms
+from lossaudit.fuzz.model import Expected, Formula, Mistake, Parameter, Reducer, Stacked, Terms
 from lossaudit.fuzz.subject import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Case, Observation, ReferenceSpec
+    from lossaudit.fuzz.model import Case, Observation, Params, ReferenceSpec, Totals
 
 # How many times the reference's own error, plus one unit of rounding of the largest number that any algebraic form of
 # the loss must hold, a correct loss may be off. Summation order, a logit subtracted after instead of before, and a
@@ -98,16 +100,21 @@ class Variant:
         """Whether the formula has one answer to a case."""
         return self.spec.settled(case.prediction, case.target)
 
-    def terms(self, prediction: Tensor, target: Tensor, nudge: float = 0.0) -> Terms:
-        """The losses before reduction, at the dtype of the prediction."""
+    @property
+    def formula(self) -> Formula:
+        """The formula with its changes, where none of these is one of rounding."""
         formula: Formula = self.spec.formula
-        for change in self.changes:
-            if change.rounded is not None:
-                return change.rounded(prediction, target, self.params, nudge)
         for change in self.changes:
             if change.wrong is not None:
                 formula = change.wrong(formula)
-        return formula(prediction, target, self.params)
+        return formula
+
+    def terms(self, prediction: Tensor, target: Tensor, nudge: float = 0.0) -> Terms:
+        """The losses before reduction, at the dtype of the prediction."""
+        for change in self.changes:
+            if change.rounded is not None:
+                return change.rounded(prediction, target, self.params, nudge)
+        return self.formula(prediction, target, self.params)
 
     def reduce(self, terms: Terms, prediction: Tensor) -> Tensor:
         """The reduction: that of a mistake, or its own."""
@@ -119,6 +126,15 @@ class Variant:
     def value(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss."""
         return self.reduce(self.terms(prediction, target), prediction)
+
+
+def totals(formula: Formula, case: Case, assignments: Sequence[Params]) -> Totals | None:
+    """What the losses of a case come to under each assignment, computed in one go in float64; None where that cannot be had."""
+    if not isinstance(formula, Stacked) or not assignments:
+        return None
+    with contextlib.suppress(*UNDEFINED), torch.no_grad(), np.errstate(all="ignore"):
+        return formula.totals(*at_dtype(case, "float64"), assignments)
+    return None
 
 
 def at_dtype(case: Case, dtype: str) -> tuple[Tensor, Tensor]:
@@ -227,7 +243,7 @@ def like(observed: Tensor, value: Tensor) -> Tensor | None:
     """The observed value in the shape of the expected one; None when they cannot be compared."""
     if observed.shape == value.shape:
         return observed
-    if observed.numel() == value.numel() == 1 or _kept_dimensions(observed, value):
+    if observed.numel() == value.numel() <= 1 or _kept_dimensions(observed, value):
         return observed.reshape(value.shape)
     return None
 

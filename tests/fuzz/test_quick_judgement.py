@@ -190,6 +190,7 @@ def test_few_numbers_are_compared_as_many_are(count: int, seen: float, room: flo
         ((4, 1, 1), (4,), True),
         ((4, 3, 1), (4, 3), True),
         ((), (1,), True),
+        ((0,), (0, 3), True),
         ((4, 1), (4,), False),
         ((4, 4), (4,), False),
     ],

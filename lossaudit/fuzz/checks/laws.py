@@ -156,9 +156,10 @@ def of_a_prediction(trial: Trial) -> bool:
     """Whether a loss of unknown formula is one of a prediction against a target, as far as its parameters' names tell.
 
     A term that keeps depth smooth where the image is smooth takes two tensors too, and none is the other's target. Nor
-    does it prove anything that a loss swallows three tensors of one shape.
+    does it prove anything that a loss swallows three tensors of one shape, or broadcasts two of different ones.
     """
-    if inputs.space_named(trial.case.space).parts or _only_groups(trial) or not _exchangeable(trial):
+    space = inputs.space_named(trial.case.space)
+    if space.parts or space.broadcasts or _only_groups(trial) or not _exchangeable(trial):
         return False
     called = arguments.signature(trial.subject.build.loss)
     names = [] if called is None else list(called.parameters)[:2]

@@ -21,6 +21,7 @@ from lossaudit.fuzz.subject import arrange, packed, single, tensors
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import Check, plain
+from lossaudit.fuzz.unreduced import as_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -191,9 +192,10 @@ def autocast(trial: Trial) -> Failure | None:
         return None
     coarse = variants.expected(variant, replace(trial.case, dtype="bfloat16")).value_tolerance
     room = coarse + due.value_tolerance
-    if variants.agrees(value.detach().double(), due.value, room):
+    held = as_held(trial.case, value.detach().double())
+    if variants.agrees(held, due.value, room):
         return None
-    shown = {"expected": plain(due.value), "actual": plain(value.detach().double()), "prepare": prepare}
+    shown = {"expected": plain(due.value), "actual": plain(held), "prepare": prepare}
     finite = bool(torch.isfinite(value).all())
     message = (
         f"under torch.autocast the value is {shown['actual']} where the reference is {shown['expected']}, "

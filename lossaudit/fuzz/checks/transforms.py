@@ -13,6 +13,7 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import Check, plain
+from lossaudit.fuzz.unreduced import as_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,7 @@ def compiled(trial: Trial) -> Failure | None:
     if error is not None:
         message = f"under torch.compile it raises {error}"
         return Failure("LF406", message, trial.case, {**evidence, "error": error}, independent=True)
+    value = None if value is None else as_held(trial.case, value)
     if value is None or variants.agrees(value, trial.expected.value, 2 * trial.expected.value_tolerance):
         return None
     shown = {**evidence, "expected": plain(trial.expected.value), "actual": plain(value)}

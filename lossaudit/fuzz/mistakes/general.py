@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from lossaudit.fuzz.model import Mistake, Parameter, Terms
+from lossaudit.fuzz.model import Mistake, Parameter, Terms, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Formula, Params
+    from lossaudit.fuzz.model import Formula, Glance, Params
 
 ANY = ("*",)
+NEVER = sys.float_info.max
+"""A number that no loss has."""
 
 
 def _scaled(factor: float) -> Callable[[Formula], Formula]:
@@ -30,6 +35,10 @@ def _scaled(factor: float) -> Callable[[Formula], Formula]:
     return wrong
 
 
+def _scaled_totals(factor: float) -> Glance:
+    return lambda totals, _, __: replace(totals, sums=totals.sums * factor)
+
+
 def _sum(terms: Terms, _: Tensor) -> Tensor:
     return terms.losses.sum()
 
@@ -40,6 +49,11 @@ def _mean(terms: Terms, _: Tensor) -> Tensor:
 
 def _averaged_twice(terms: Terms, _: Tensor) -> Tensor:
     return terms.losses.sum() / terms.shares.sum() / terms.losses.shape[0]
+
+
+def _averaged_twice_totals(totals: Totals, _: Tensor, __: Sequence[Params]) -> Totals:
+    mean = totals.sums / totals.shares / totals.rows
+    return Totals.of_numbers(mean)
 
 
 def _not_reduced(terms: Terms, _: Tensor) -> Tensor:
@@ -58,10 +72,22 @@ def _flooded(formula: Formula) -> Formula:
     return changed
 
 
+def _flooded_totals(totals: Totals, _: Tensor, assignments: Sequence[Params]) -> Totals:
+    level = np.array([params["flood"] for params in assignments], dtype=float)
+    flooded = np.abs(totals.sums / totals.shares - level) + level
+    return replace(totals, sums=flooded * totals.counts, shares=totals.counts)
+
+
 def _summed_over_the_last(terms: Terms, prediction: Tensor) -> Tensor:
     if terms.losses.shape != prediction.shape:
         raise ValueError("the losses have another last dimension than what they are computed from")
     return terms.losses.sum(-1).mean()
+
+
+def _summed_over_the_last_totals(totals: Totals, prediction: Tensor, _: Sequence[Params]) -> Totals:
+    numel = max(1, prediction.numel())
+    sums = totals.sums * (prediction.shape[-1] if prediction.ndim else 1) / numel
+    return Totals.of_numbers(np.where(totals.counts == numel, sums, NEVER))
 
 
 def _largest(terms: Terms, _: Tensor) -> Tensor:
@@ -74,12 +100,14 @@ MISTAKES = (
         ANY,
         "is minus the reference: the sign is wrong, and training maximises it",
         wrong=_scaled(-1.0),
+        glance=_scaled_totals(-1.0),
     ),
     Mistake(
         "log-base-2",
         ANY,
         "is the reference divided by ln 2: the logarithm has base 2 (bits, not nats)",
         wrong=_scaled(1 / math.log(2)),
+        glance=_scaled_totals(1 / math.log(2)),
         convention=True,
     ),
     Mistake(
@@ -87,6 +115,7 @@ MISTAKES = (
         ANY,
         "is the reference divided by ln 10: the logarithm has base 10",
         wrong=_scaled(1 / math.log(10)),
+        glance=_scaled_totals(1 / math.log(10)),
         convention=True,
     ),
     Mistake(
@@ -95,6 +124,7 @@ MISTAKES = (
         "is kept above {flood:g} by flooding, |loss - {flood:g}| + {flood:g} (Ishida et al. 2020, Do we need zero training loss, "
         "equation 3)",
         wrong=_flooded,
+        glance=_flooded_totals,
         reductions=("mean",),
         joint=True,
         parameters=(Parameter("flood", 0.0, "number", ("flood", "flood_level", "flooding", "b"), high=10.0),),
@@ -105,6 +135,7 @@ MISTAKES = (
         ANY,
         "is summed over the last dimension and averaged over the others",
         reduce=_summed_over_the_last,
+        glance=_summed_over_the_last_totals,
         reductions=("mean",),
         convention=True,
     ),
@@ -142,6 +173,7 @@ MISTAKES = (
         "is the mean divided by the batch size once more",
         "LA309",
         reduce=_averaged_twice,
+        glance=_averaged_twice_totals,
         reductions=("mean",),
     ),
     Mistake(

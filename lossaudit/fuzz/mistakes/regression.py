@@ -87,15 +87,6 @@ def _huber_not_joined(error: Tensor, params: Params) -> Tensor:
     return torch.where(size <= delta, error**2 / 2, delta * size)
 
 
-def _quantile_turned(error: Tensor, params: Params) -> Tensor:
-    quantile = params["quantile"]
-    return torch.maximum(quantile * error, (quantile - 1) * error)
-
-
-def _quantile_one_side(error: Tensor, params: Params) -> Tensor:
-    return torch.mul(torch.relu(-error), params["quantile"])
-
-
 def _wing_constant(error: Tensor, params: Params) -> Tensor:
     size, width, curvature = error.abs(), params["width"], params["epsilon"]
     bend = width - width * torch.log1p(torch.as_tensor(width / curvature, dtype=size.dtype))
@@ -321,19 +312,6 @@ MISTAKES = (
         "LA403",
         codes=("LF301", "LF302"),
         rounded=_log_of_cosh,
-    ),
-    Mistake(
-        "quantile-sign",
-        ("quantile_loss",),
-        "weighs overestimates by q = {quantile:g} and underestimates by 1 - q: it predicts the quantile 1 - q",
-        wrong=_of_error(_quantile_turned),
-        applies=lambda params: params["quantile"] != 0.5,
-    ),
-    Mistake(
-        "quantile-one-side",
-        ("quantile_loss",),
-        "has the term of underestimates only: nothing pulls a prediction down",
-        wrong=_of_error(_quantile_one_side),
     ),
     Mistake(
         "wing-not-joined",

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from lossaudit.fuzz.model import Mistake, Parameter, Terms
+from lossaudit.fuzz.model import Given, Mistake, Parameter, Stacked, Terms
 from lossaudit.fuzz.references.segmentation import (
     ADDED_UP,
+    CLASS_OVER,
     GROUPS,
+    PIXEL_OVER,
     PRESENT,
     REFERENCES,
     Activation,
+    Columns,
     Overlap,
     OverlapLoss,
     added_up,
     as_mask,
+    columns_of,
+    nothing_of,
     overlap,
     ratio,
     softmax,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from lossaudit.fuzz.model import Formula, Params
+    from lossaudit.fuzz.model import Formula, Params, Totals
 
 
 def _names(*words: str, without: str = "lovasz") -> tuple[str, ...]:
@@ -116,15 +122,11 @@ def _tversky_without_hits(sums: Overlap, params: Params) -> Tensor:
 
 
 def _swapped(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(
-        prediction, target, {**params, "alpha": params["beta"], "beta": params["alpha"]}
-    )
+    return Given(formula, lambda params: {**params, "alpha": params["beta"], "beta": params["alpha"]})
 
 
 def _inverse_gamma(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(
-        prediction, target, {**params, "gamma": 1 / params["gamma"]}
-    )
+    return Given(formula, lambda params: {**params, "gamma": 1 / params["gamma"]})
 
 
 def _gamma_inside(formula: Formula) -> Formula:
@@ -133,22 +135,58 @@ def _gamma_inside(formula: Formula) -> Formula:
 
 
 def _gamma_missing(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(prediction, target, {**params, "gamma": 1.0})
+    return Given(formula, lambda params: {**params, "gamma": 1.0})
 
 
-def _channels(formula: Formula, first: int) -> Formula:
-    """Only the channels from ``first`` on."""
+@dataclass(frozen=True, slots=True)
+class _Altered(Stacked):
+    """A formula of overlaps whose scores are made, or put together, in another way.
 
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        if not isinstance(formula, OverlapLoss):
-            return formula(prediction, target, params)
-        mask = as_mask(target, prediction)
-        p = prediction if formula.activation is None else formula.activation(prediction)
-        inner = replace(formula, activation=None, entropy=None)
-        terms = inner(p[:, first:], mask[:, first:], params)
-        return _with_entropy(formula, terms, prediction, mask, params)
+    Args:
+        formula: The formula.
+        losses: Its losses.
+        columns: The sums of which each of its scores is made.
+    """
 
-    return changed
+    formula: Formula
+    losses: Callable[[Formula, Tensor, Tensor, Params], Terms]
+    columns: Callable[..., Columns]
+
+    def __call__(self, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        """The losses."""
+        return self.losses(self.formula, prediction, target, params)
+
+    def totals(self, prediction: Tensor, target: Tensor, assignments: Sequence[Params]) -> Totals | None:
+        """What the losses come to under each assignment."""
+        if not isinstance(self.formula, OverlapLoss):
+            return None
+        return self.formula.totals_over(self.columns, prediction, target, assignments)
+
+
+def _activation_of(formula: OverlapLoss, prediction: Tensor) -> Tensor:
+    return prediction if formula.activation is None else formula.activation(prediction)
+
+
+def _foreground(formula: Formula, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """The losses of all channels but the first."""
+    if not isinstance(formula, OverlapLoss):
+        return formula(prediction, target, params)
+    mask = as_mask(target, prediction)
+    inner = replace(formula, activation=None, entropy=None)
+    terms = inner(_activation_of(formula, prediction)[:, 1:], mask[:, 1:], params)
+    return _with_entropy(formula, terms, prediction, mask, params)
+
+
+@functools.lru_cache(maxsize=64)
+def _foreground_columns(
+    prediction: Tensor, target: Tensor, activation: Activation | None, over: str, squared: bool
+) -> Columns:
+    p = prediction if activation is None else activation(prediction)
+    return columns_of(p[:, 1:], as_mask(target, prediction)[:, 1:], None, over, squared)
+
+
+def _background_dropped(formula: Formula) -> Formula:
+    return _Altered(formula, _foreground, _foreground_columns)
 
 
 def _with_entropy(
@@ -162,38 +200,62 @@ def _with_entropy(
     return Terms(whole.reshape(1), torch.ones(1, dtype=whole.dtype))
 
 
-def _background_dropped(formula: Formula) -> Formula:
-    return _channels(formula, 1)
+def _position_losses(formula: Formula, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """A score of each position: its own overlap, by sums over all of them."""
+    if not isinstance(formula, OverlapLoss):
+        return formula(prediction, target, params)
+    mask = as_mask(target, prediction)
+    each = _position_overlap(_activation_of(formula, prediction), mask, params)
+    losses = formula.transform(formula.score(each, params), params)
+    losses = added_up(losses, params)
+    return _with_entropy(formula, Terms(losses, torch.ones_like(losses)), prediction, mask, params)
+
+
+def _position_overlap(p: Tensor, mask: Tensor, params: Params) -> Overlap:
+    sums = overlap(p, mask, params)
+    own = GROUPS[params["over"]](p * mask)
+    return Overlap(own, sums.predicted.unsqueeze(-1), sums.true.unsqueeze(-1))
+
+
+@functools.lru_cache(maxsize=64)
+def _position_columns(
+    prediction: Tensor, target: Tensor, activation: Activation | None, over: str, squared: bool
+) -> Columns:
+    params = {"over": over, "squared": squared}
+    p = prediction if activation is None else activation(prediction)
+    each = _position_overlap(p, as_mask(target, prediction), params)
+    weights = torch.ones_like(each.shared)
+    return Columns.of(each, weights, added_up(weights, params).shape)
 
 
 def _of_each_position(formula: Formula) -> Formula:
-    """A score of each position: its own overlap, by sums over all of them."""
+    return _Altered(formula, _position_losses, _position_columns)
 
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        if not isinstance(formula, OverlapLoss):
-            return formula(prediction, target, params)
-        mask = as_mask(target, prediction)
-        p = prediction if formula.activation is None else formula.activation(prediction)
-        sums = overlap(p, mask, params)
-        own = GROUPS[params["over"]](p * mask)
-        each = Overlap(own, sums.predicted.unsqueeze(-1), sums.true.unsqueeze(-1))
-        losses = formula.transform(formula.score(each, params), params)
-        losses = added_up(losses, params)
-        return _with_entropy(formula, Terms(losses, torch.ones_like(losses)), prediction, mask, params)
 
-    return changed
+def _present_losses(formula: Formula, prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """Classes with an empty mask cost nothing, and are still counted in the mean."""
+    terms = formula(prediction, target, params)
+    mask = as_mask(target, prediction)
+    present = overlap(mask, mask, params).true > 0
+    return Terms(terms.losses * present, terms.shares)
+
+
+@functools.lru_cache(maxsize=64)
+def _present_columns(
+    prediction: Tensor, target: Tensor, activation: Activation | None, over: str, squared: bool
+) -> Columns:
+    if over not in {*PIXEL_OVER.guesses, *CLASS_OVER.guesses}:
+        raise ValueError("the losses are no longer those of each score")
+    mask = as_mask(target, prediction)
+    p = prediction if activation is None else activation(prediction)
+    sums = overlap(p, mask, {"over": over, "squared": squared}, nothing_of(activation))
+    return Columns.of(sums, (sums.true > 0).to(p.dtype), sums.true.shape)
 
 
 def _absent_left_out(formula: Formula) -> Formula:
-    """Classes with an empty mask cost nothing, and are still counted in the mean."""
-
-    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-        terms = formula(prediction, target, params)
-        mask = as_mask(target, prediction)
-        present = overlap(mask, mask, params).true > 0
-        return Terms(terms.losses * present, terms.shares)
-
-    return changed
+    if isinstance(formula, OverlapLoss) and formula.entropy is None:
+        return _Altered(formula, _present_losses, _present_columns)
+    return functools.partial(_present_losses, formula)
 
 
 def _thresholded(p: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -298,15 +360,11 @@ def _smoothed(params: Params) -> bool:
 
 
 def _over_present(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(
-        prediction, target, {**params, "over": PRESENT[params["over"]]}
-    )
+    return Given(formula, lambda params: {**params, "over": PRESENT[params["over"]]})
 
 
 def _over_summed_classes(formula: Formula) -> Formula:
-    return lambda prediction, target, params: formula(
-        prediction, target, {**params, "over": _SUMMED[params["over"]]}
-    )
+    return Given(formula, lambda params: {**params, "over": _SUMMED[params["over"]]})
 
 
 def _is_over(over: str) -> Callable[[Params], bool]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.model import Mistake, Params, ReferenceSpec
     from lossaudit.fuzz.recognition.search import Search
+    from lossaudit.fuzz.recognition.telling import Draft
     from lossaudit.fuzz.subject import Evidence
 
 
@@ -112,7 +113,7 @@ def with_two_formulas(door: Door, spec: ReferenceSpec, search: Search) -> Iterat
     if not tells([seen.value for _, seen in settled_answers(door.comparable, spec)]):
         return
     bank = [mistake for mistake in mistakes_of(spec.name) if not mistake.convention]
-    near = search.plain(door, spec, "declared")[:MOST_DOUBLED]
+    near = search.plain(door, spec, "declared", MOST_DOUBLED)
     for mistakes in doubles(bank, additive="additive" in spec.laws):
         for variant in _distorted(door, near, mistakes, search):
             match = Match(door, variant, Tier.MISTAKE)
@@ -141,11 +142,13 @@ def _variants_with(
 ) -> Iterator[Variant]:
     if search.asked is None and not tells([seen.value for _, seen in settled_answers(door.comparable, spec)]):
         return
-    plain = search.plain(door, spec)
     for mistakes in combined:
         # Two mistakes at once are only believed of parameters that are near to what the target declares.
-        bases = plain if not any(each.slight for each in mistakes) else search.scales.resembling(plain, door)
-        bases = bases[: MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED]
+        most = MOST_DISTORTED if len(mistakes) == 1 else MOST_PAIRED
+        if any(each.slight for each in mistakes):
+            bases = search.scales.resembling(search.alike(door, spec), door)[:most]
+        else:
+            bases = search.plain(door, spec, most=most)
         found = list(itertools.islice(_distorted(door, bases, mistakes, search), MOST_MATCHES))
         yield from found
         if found:
@@ -155,7 +158,9 @@ def _variants_with(
 def _distorted(
     door: Door, plain: list[Variant], mistakes: tuple[Mistake, ...], search: Search
 ) -> Iterator[Variant]:
-    for distorted in search.scales.explaining(distort(plain, mistakes, door.evidence, door.classes), door):
+    drafts = search.scales.left(list(_drafts(plain, mistakes, door.evidence, door.classes)), mistakes, door)
+    made = (base.with_mistakes(mistakes, params) for base, params in drafts)
+    for distorted in search.scales.explaining(made, door):
         if search.confirms(Match(door, distorted, Tier.MISTAKE)):
             yield distorted
 
@@ -167,6 +172,17 @@ def distort(
     classes: tuple[int, ...],
 ) -> Iterator[Variant]:
     """Variants with mistakes, each under each assignment of the mistakes' own parameters."""
+    for base, params in _drafts(plain, mistakes, evidence, classes):
+        yield base.with_mistakes(mistakes, params)
+
+
+def _drafts(
+    plain: Iterable[Variant],
+    mistakes: tuple[Mistake, ...],
+    evidence: Evidence,
+    classes: tuple[int, ...],
+) -> Iterator[Draft]:
+    """What variants with mistakes are made of."""
     if any(mistake.declared for mistake in mistakes) and parameters.declared_reduction(evidence) is None:
         return
     allowed = [mistake.reductions for mistake in mistakes if mistake.reductions is not None]
@@ -181,7 +197,7 @@ def distort(
             given = [{**params, **more} if more else params for more in assignments] if can_be_made else []
         if not allowed or all(variant.reduction in reductions for reductions in allowed):
             for own_params in given:
-                yield variant.with_mistakes(mistakes, own_params)
+                yield variant, own_params
 
 
 def with_convention_far_out(match: Match, search: Search) -> Match | None:

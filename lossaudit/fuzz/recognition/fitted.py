@@ -15,7 +15,9 @@ from lossaudit.fuzz.recognition.search import Match, Tier, near_variants, plain_
 
 if TYPE_CHECKING:
     from lossaudit.fuzz.doors import Door
+    from lossaudit.fuzz.model import ReferenceSpec
     from lossaudit.fuzz.recognition.search import Search
+    from lossaudit.fuzz.variants import Variant
 
 
 MOST_WEIGHED = 60
@@ -31,19 +33,26 @@ def weighted_match(doors: list[Door], search: Search) -> Match | None:
             parameters.named_values(p, door.evidence, door.classes) for p in declared if p is not None
         ):
             continue
-        tried: set[tuple[Any, ...]] = set()
-        unweighted = plain_variants(door, replace(spec, essential=()), search)
-        for plain in itertools.islice(unweighted, MOST_WEIGHED):
-            given = {name: value for name, value in plain.params.items() if name not in spec.weights}
-            key = (*search.scales.key_of(given), plain.reduction)
-            if key in tried:
-                continue
-            tried.add(key)
-            variant = weighing.weighed(replace(plain, spec=spec), answers)
+        for plain in weighing.weighable(_unweighted(door, spec, search), answers):
+            variant = weighing.weighed(plain, answers)
             match = None if variant is None else Match(door, variant, Tier.EXACT)
             if match is not None and holds_throughout(match, search):
                 return match
     return None
+
+
+def _unweighted(door: Door, spec: ReferenceSpec, search: Search) -> list[Variant]:
+    """The variants of a reference that differ in more than its weights."""
+    tried: set[tuple[Any, ...]] = set()
+    found = []
+    every = plain_variants(door, replace(spec, essential=()), search)
+    for plain in itertools.islice(every, MOST_WEIGHED):
+        given = {name: value for name, value in plain.params.items() if name not in spec.weights}
+        key = (*search.scales.key_of(given), plain.reduction)
+        if key not in tried:
+            tried.add(key)
+            found.append(replace(plain, spec=spec))
+    return found
 
 
 def scaled_match(doors: list[Door], search: Search) -> Match | None:
@@ -51,9 +60,7 @@ def scaled_match(doors: list[Door], search: Search) -> Match | None:
     for door, spec in usual_pairs(doors, None):
         if is_constant(door.comparable) or takes_pixels_apart(door):
             continue
-        for variant in near_variants(door, spec, search):
-            if not search.scales.may_relate(variant, door):
-                continue
+        for variant in search.scales.relatable(near_variants(door, spec, search), door):
             scaled = scaling.scaled(variant, search.scales.told(door).answers)
             match = None if scaled is None else Match(door, scaled, Tier.SCALED)
             if match is not None and holds_throughout(match, search) and not leads_elsewhere(match, search):

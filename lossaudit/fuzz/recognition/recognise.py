@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.recognition.search import Asked
+    from lossaudit.fuzz.recognition.telling import Alike
     from lossaudit.fuzz.subject import Subject
-    from lossaudit.fuzz.variants import Variant
 
 
 ONE_CLASS = (1,)
@@ -96,7 +96,7 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
         if best is not None and best.tier == Tier.EXACT:
             break
     if best is None or best.tier == Tier.PENALISED:
-        telling = [door for door in opened if not door.space.special] or opened
+        telling = [door for door in opened if not (door.space.special or door.space.broadcasts)] or opened
         return Recognition(None, {}, tuple(telling), tuple(errors))
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     doors_of = _doors_of(best, same_build, search)
@@ -325,7 +325,7 @@ def _exact(door: Door, spec: ReferenceSpec, search: Search, reach: parameters.Gu
     """The parameters with which a reference gives the answers of a door; a longer reach adds to what a shorter one found."""
     known = search.tried.setdefault((id(door), spec.name), Tried())
     if len(known.matches) < MOST_MATCHES:
-        for variant in search.scales.explaining(_untried(known, door, spec, search, reach), door):
+        for variant in search.scales.explaining_plain(_untried(known, door, spec, search, reach), door):
             if not proves(door, spec, search):
                 return []
             known.matches.append(Match(door, variant, Tier.EXACT))
@@ -336,13 +336,15 @@ def _exact(door: Door, spec: ReferenceSpec, search: Search, reach: parameters.Gu
 
 def _untried(
     known: Tried, door: Door, spec: ReferenceSpec, search: Search, reach: parameters.Guess
-) -> Iterator[Variant]:
+) -> list[Alike]:
     """The variants of a reference within a reach that were not tried before."""
-    for variant in search.plain(door, spec, reach):
-        key = (search.scales.key_of(variant.params), variant.reduction)
+    found = []
+    for alike in search.alike(door, spec, reach):
+        key = search.scales.key_of(alike.first.params)
         if key not in known.keys:
             known.keys.add(key)
-            yield variant
+            found.append(alike)
+    return found
 
 
 def _with_number_far_out(match: Match, search: Search) -> Match | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossaudit.fuzz import parameters
-from lossaudit.fuzz.recognition.telling import Scales
+from lossaudit.fuzz.recognition.telling import Alike, Scales
 from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
@@ -58,6 +59,21 @@ class Match:
     score: float = 1.0
 
 
+class _Plain:
+    """The plain variants of a reference; most of them are ruled out before they are made."""
+
+    def __init__(self, alike: list[Alike]) -> None:
+        self.alike = alike
+        self._made: list[Variant] = []
+        self._rest = itertools.chain.from_iterable(each.variants for each in alike)
+
+    def first(self, most: int | None) -> list[Variant]:
+        """The first variants, one after the other; all of them for None."""
+        missing = None if most is None else max(0, most - len(self._made))
+        self._made += itertools.islice(self._rest, missing)
+        return self._made[:most]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """What one recognition shares: the reference that is asked for, what was computed, and what was found."""
@@ -65,20 +81,43 @@ class Search:
     asked: Asked | None
     scales: Scales = field(default_factory=Scales)
     tried: dict[tuple[int, str], Tried] = field(default_factory=dict)
-    _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, list[Variant]]] = field(
+    _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, _Plain]] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], tuple[list[dict[str, Any]], ReferenceSpec, _Plain]] = field(
         default_factory=dict
     )
     _assignments: dict[tuple[Any, ...], tuple[Evidence, tuple[Parameter, ...], list[dict[str, Any]]]] = field(
         default_factory=dict
     )
 
-    def plain(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Variant]:
+    def plain(
+        self,
+        door: Door,
+        spec: ReferenceSpec,
+        reach: parameters.Guess = "numbers",
+        most: int | None = None,
+    ) -> list[Variant]:
         """The right variants of a reference that are worth trying behind a door, made once for all ways to try them."""
+        return self._variants(door, spec, reach).first(most)
+
+    def alike(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess = "numbers") -> list[Alike]:
+        """The same, those that differ in their reduction alone together."""
+        return self._variants(door, spec, reach).alike
+
+    def _variants(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess) -> _Plain:
         key = (id(door), id(spec), reach)
         known = self._plain.get(key)
-        if known is None:  # door and spec stand beside the variants, so that their identities stay theirs
-            variants = list(plain_variants(door, spec, self, reach=reach))
-            known = self._plain[key] = (door, spec, variants)
+        if known is None:  # what is held by its identity stands beside it
+            known = self._plain[key] = (door, spec, self._made_once(door, spec, reach))
+        return known[2]
+
+    def _made_once(self, door: Door, spec: ReferenceSpec, reach: parameters.Guess) -> _Plain:
+        """The variants, the very same for all doors that call for the same assignments and reductions."""
+        assignments, reductions = self.assignments(door, spec, reach), _reductions(door, spec, self)
+        key = (id(assignments), id(spec), reductions)
+        known = self._made.get(key)
+        if known is None:
+            plain = _Plain(list(_alike(spec, assignments, reductions, self)))
+            known = self._made[key] = (assignments, spec, plain)
         return known[2]
 
     def assignments(
@@ -123,11 +162,13 @@ class Tried:
 
 def near_variants(door: Door, spec: ReferenceSpec, search: Search) -> list[Variant]:
     """The variants of a reference that are nearest to what the target declares."""
-    return search.plain(door, spec, "declared")[:MOST_NEAREST]
+    return search.plain(door, spec, "declared", MOST_NEAREST)
 
 
-def _reductions(door: Door, spec: ReferenceSpec) -> tuple[str, ...]:
-    """The reductions to try: only the declared one, if there is one."""
+def _reductions(door: Door, spec: ReferenceSpec, search: Search) -> tuple[str, ...]:
+    """The reductions to try: only the one that was named with the reference, or that is declared, if there is one."""
+    if search.asked is not None and search.asked.reduction is not None:
+        return (search.asked.reduction,)
     declared = parameters.declared_reduction(door.evidence)
     if declared is not None and declared in spec.reductions and not _is_of_a_part(declared, door):
         return (declared,)
@@ -149,14 +190,22 @@ def plain_variants(
     door: Door, spec: ReferenceSpec, search: Search, *, reach: parameters.Guess = "numbers"
 ) -> Iterator[Variant]:
     """A reference with each assignment of its parameters and each reduction, without conventions and mistakes."""
-    named = None if search.asked is None else search.asked.reduction
-    reductions = _reductions(door, spec) if named is None else (named,)
-    for assignment in search.assignments(door, spec, reach):
+    assignments = search.assignments(door, spec, reach)
+    alike = _alike(spec, assignments, _reductions(door, spec, search), search)
+    return itertools.chain.from_iterable(each.variants for each in alike)
+
+
+def _alike(
+    spec: ReferenceSpec, assignments: list[dict[str, Any]], reductions: tuple[str, ...], search: Search
+) -> Iterator[Alike]:
+    """The same, those of one assignment together."""
+    unweighted = tuple(reduction for reduction in reductions if reduction != "batchmean")
+    for assignment in assignments:
         if search.asked is None and not spec.is_itself(assignment):
             continue
-        for reduction in reductions:
-            if reduction != "batchmean" or not _weighted_classes(spec, assignment):
-                yield Variant(spec, assignment, reduction)
+        used = unweighted if _weighted_classes(spec, assignment) else reductions
+        if used:
+            yield Alike(Variant(spec, assignment, used[0]), used)
 
 
 def _weighted_classes(spec: ReferenceSpec, assignment: dict[str, Any]) -> bool:

@@ -11,27 +11,38 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from lossaudit.fuzz import inputs, relations, variants
-from lossaudit.fuzz.model import Structure
+from lossaudit.fuzz.model import Structure, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from lossaudit.fuzz.doors import Door, Response
-    from lossaudit.fuzz.model import Case, Observation, Params, Terms
+    from lossaudit.fuzz.model import Case, Mistake, Numbers, Observation, Params, Terms
     from lossaudit.fuzz.variants import Variant
+
+    Draft = tuple[Variant, Params]
+    """A variant to be made: of which other one, and with which parameters."""
 
 WIDE = frozenset({"float64", "float"})
 """What the results of a target that computes in float64 are called; a NumPy loss may return Python's own number."""
 SAME = 1e-12
+GLANCE = 1e-3
+"""How far two numbers may be apart, by their size, that are alike at a glance."""
+ONE_NUMBER = frozenset({"mean", "sum", "batchmean"})
+"""Reductions that leave one number."""
+LEAST_TOGETHER = 3
+"""So few are evaluated as fast one by one."""
 MOST_SCALES = 4
 GRADIENTS = 8
 """Gradients that are compared among variants of one value."""
@@ -176,16 +187,95 @@ class Scales:
 
         Those that differ in their reduction alone come one after the other, and are looked at together: they share the losses.
         """
+        return self._explaining(_by_losses(candidates), door)
+
+    def explaining_plain(self, candidates: list[Alike], door: Door) -> Iterator[Variant]:
+        """The same of the variants of one formula without changes."""
+        return self._explaining(self._left_of(candidates, door), door)
+
+    def _explaining(self, candidates: Iterable[list[Variant]], door: Door) -> Iterator[Variant]:
         case, seen = door.first
-        for alike in _by_losses(candidates):
+        for alike in candidates:
             for variant in self._look_alike(alike, case, seen):
                 if self.reproduces_all(variant, door.comparable):
                     yield variant
 
-    def resembling(self, candidates: Iterable[Variant], door: Door) -> list[Variant]:
-        """Those of many variants that are within a thousandth of the answer to the first probe."""
+    def resembling(self, candidates: list[Alike], door: Door) -> list[Variant]:
+        """Those of many variants of one formula that are within a thousandth of the answer to the first probe."""
         case, seen = door.first
-        return [each for alike in _by_losses(candidates) for each in self._look_alike(alike, case, seen)]
+        left = self._left_of(candidates, door)
+        return [each for alike in left for each in self._look_alike(alike, case, seen)]
+
+    def _left_of(self, candidates: list[Alike], door: Door) -> Iterator[list[Variant]]:
+        """The variants of one formula without those that are other ones at a glance."""
+        possible = self._possible([(alike.first, alike.first.params) for alike in candidates], (), door)
+        if possible is None:
+            yield from (alike.variants for alike in candidates)
+            return
+        for number in possible.any:
+            left = [each for each in candidates[number].variants if possible.holds(number, each.reduction)]
+            if left:
+                yield left
+
+    def left(self, drafts: list[Draft], mistakes: tuple[Mistake, ...], door: Door) -> list[Draft]:
+        """The drafts of one formula with mistakes without those that are other ones at a glance."""
+        distinct = list({id(draft[1]): draft for draft in drafts}.values())  # reductions share the parameters
+        places = {id(params): number for number, (_, params) in enumerate(distinct)}
+        possible = self._possible(distinct, mistakes, door)
+        if possible is None:
+            return drafts
+        return [draft for draft in drafts if possible.holds(places[id(draft[1])], draft[0].reduction)]
+
+    def _possible(
+        self, drafts: Sequence[Draft], mistakes: tuple[Mistake, ...], door: Door
+    ) -> _Possible | None:
+        """Which of many drafts of one formula may be what was observed, by the numbers of all of them, computed in one go.
+
+        None where there are no such numbers. What is ruled out is off by more than what is like at a glance.
+        """
+        case, seen = door.first
+        if len(drafts) < LEAST_TOGETHER or seen.value is None or seen.value.numel() != 1:
+            return None
+        base = drafts[0][0]
+        if base.conventions or base.spec.reducers or not base.settles(case):
+            return None
+        with np.errstate(all="ignore"):
+            totals = self._totals(drafts, mistakes, case)
+            if totals is None:
+                return None
+            actual = seen.value.item()
+            if any(mistake.reduce is not None for mistake in mistakes):
+                return _Possible({}, _may_be(actual, totals.sums))
+            named = {name: _may_be(actual, totals.reduced(name)) for name in ONE_NUMBER}
+            return _Possible(named, _may_be(actual, totals.sums) & (totals.counts == 1))
+
+    def _totals(self, drafts: Sequence[Draft], mistakes: tuple[Mistake, ...], case: Case) -> Totals | None:
+        """What the losses of drafts come to; None where each must be evaluated."""
+        assignments = [params for _, params in drafts]
+        if mistakes and mistakes[-1].glance is not None:
+            before = drafts
+            if len(mistakes) == 1:
+                before = [(base, base.params) for base, _ in drafts]
+            elif mistakes[-1].parameters:
+                return None
+            totals = self._totals(before, mistakes[:-1], case) or self._known_totals(
+                before, mistakes[:-1], case
+            )
+            return None if totals is None else mistakes[-1].glance(totals, case.prediction, assignments)
+        if any(mistake.rounded is not None or mistake.reduce is not None for mistake in mistakes):
+            return None
+        formula = drafts[0][0].with_mistakes(mistakes, assignments[0]).formula
+        return variants.totals(formula, case, assignments)
+
+    def _known_totals(
+        self, drafts: Sequence[Draft], mistakes: tuple[Mistake, ...], case: Case
+    ) -> Totals | None:
+        """The same of losses that were, or will be, evaluated for themselves."""
+        if any(mistake.rounded is not None or mistake.reduce is not None for mistake in mistakes):
+            return None
+        made = (base.with_mistakes(mistakes, params) for base, params in drafts)
+        rows = [self._known(each, case, self._key(each, case)).totals for each in made]
+        return Totals(*np.array(rows).T)
 
     def confirms(self, variant: Variant, door: Door) -> bool:
         """Whether a variant that gives the answers in float32 also gives those in float64, if there are any."""
@@ -240,6 +330,20 @@ class Scales:
         pairs = [(case, seen, self._value(variant, case)) for case, seen in self.told(door).answers]
         return relations.may_fit([(case, seen, value) for case, seen, value in pairs if value is not None])
 
+    def relatable(self, candidates: list[Variant], door: Door) -> Iterator[Variant]:
+        """Those of many variants of one reference of which :meth:`may_relate` holds."""
+        answers = self.told(door).answers
+        together = _numbers_together(candidates, answers)
+        actual = np.array([seen.value.item() for _, seen in answers if seen.value is not None and together])
+        size = tuple(relations.sizes(case.prediction.shape) for case, _ in answers)
+        for number, variant in enumerate(candidates):
+            due = together[number] if together else None
+            if due is None or not np.isfinite(due).all():
+                if self.may_relate(variant, door):
+                    yield variant
+            elif relations.may_fit_numbers(actual, due, size):
+                yield variant
+
     def has_slope(self, variant: Variant, case: Case, seen: Tensor | None) -> bool:
         """Whether a gradient is that of a variant: it tells apart those of one value."""
         try:
@@ -255,7 +359,13 @@ class Scales:
         if not first.settles(case):
             return alike
         actual = self._plain(seen.value)
-        if len(actual) > 1 or first.rounded or not first.keeps_reduction:
+        if len(actual) > 1 and first.keeps_reduction:
+            alike = [
+                each
+                for each in alike
+                if each.reduction not in ONE_NUMBER or each.reduction in first.spec.reducers
+            ]
+        if len(actual) > 1 or not first.keeps_reduction:
             return [variant for variant in alike if self._looks_like(variant, case, seen.value, actual)]
         losses = self._known(first, case, self._key(first, case))
         if losses.terms is None:
@@ -321,6 +431,71 @@ class Scales:
         return (*given, self.key_of(variant.params), dtype, *formulas)
 
 
+def _numbers_together(candidates: Sequence[Variant], answers: Sequence[Response]) -> list[Numbers]:
+    """What many variants of one reference, without changes, say of each case; nothing where each must be evaluated."""
+    spec = candidates[0].spec if candidates else None
+    if spec is None or spec.reducers:
+        return []
+    distinct = {id(variant.params): variant.params for variant in candidates}
+    places = {known: number for number, known in enumerate(distinct)}
+    found = []
+    for case, seen in answers:
+        settled = spec.settled(case.prediction, case.target)
+        is_number = seen.value is not None and seen.value.numel() == 1
+        totals = (
+            variants.totals(spec.formula, case, list(distinct.values())) if settled and is_number else None
+        )
+        if totals is None:
+            return []
+        with np.errstate(all="ignore"):
+            found.append({variant.reduction: totals.reduced(variant.reduction) for variant in candidates})
+    return [
+        np.array([numbers[variant.reduction][places[id(variant.params)]] for numbers in found])
+        for variant in candidates
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """Variants that differ in their reduction alone; made of the first of them when they are asked for."""
+
+    first: Variant
+    reductions: tuple[str, ...]
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The variants."""
+        first = self.first
+        others = (variants.Variant(first.spec, first.params, name) for name in self.reductions[1:])
+        return [first, *others]
+
+
+@dataclass(frozen=True, slots=True)
+class _Possible:
+    """By reduction, under which parameters a loss may be an observed number at a glance; ``otherwise`` for the others."""
+
+    named: dict[str, NDArray[np.bool_]]
+    otherwise: NDArray[np.bool_]
+
+    @property
+    def any(self) -> list[int]:
+        """Under which parameters it may be with some reduction."""
+        found: list[int] = np.flatnonzero(
+            np.logical_or.reduce([*self.named.values(), self.otherwise])
+        ).tolist()
+        return found
+
+    def holds(self, number: int, reduction: str) -> bool:
+        """Whether it may be under these parameters and with this reduction."""
+        return bool(self.named.get(reduction, self.otherwise)[number])
+
+
+def _may_be(actual: float, due: Numbers) -> NDArray[np.bool_]:
+    """Which numbers may be the actual one at a glance, with as much room again for another order of the sums."""
+    off = np.abs(actual - due) > 2 * GLANCE * (1 + np.abs(due))
+    return ~(np.isfinite(due) & off)
+
+
 def _by_losses(candidates: Iterable[Variant]) -> Iterator[list[Variant]]:
     """Variants that come one after the other and differ in their reduction alone, together."""
     alike: list[Variant] = []
@@ -358,6 +533,16 @@ class _Losses:
         with contextlib.suppress(*variants.UNDEFINED), torch.no_grad():
             self.terms = variant.terms(*variants.at_dtype(case, case.dtype if variant.rounded else "float64"))
 
+    @property
+    def totals(self) -> tuple[float, float, float, float]:
+        """The numbers of :class:`Totals`; no numbers where the formula is undefined."""
+        if self.terms is None:
+            return (math.nan,) * 4
+        losses, shares = self.terms.losses, self.terms.shares
+        if self._sums is None:
+            self._sums = losses.sum().item(), shares.sum().item()
+        return (*self._sums, losses.numel(), losses.shape[0] if losses.ndim else 1)
+
     def is_near(self, actual: float, reduction: str) -> bool:
         """Whether the loss by one of the plain reductions is a number, and looks like this one."""
         number = self.reduced(reduction)
@@ -366,12 +551,10 @@ class _Losses:
     def reduced(self, reduction: str) -> float | None:
         """The loss by one of the plain reductions; None where that is no number."""
         assert self.terms is not None  # noqa: S101 (for the type checker)
-        losses, shares = self.terms.losses, self.terms.shares
-        if reduction not in {"mean", "sum", "batchmean"}:
+        losses = self.terms.losses
+        if reduction not in ONE_NUMBER:
             return losses.item() if losses.numel() == 1 else None
-        if self._sums is None:
-            self._sums = losses.sum().item(), shares.sum().item()
-        total, counted = self._sums
+        total, counted = self.totals[:2]
         if reduction == "mean":
             return total / counted if counted else math.nan
         return total / losses.shape[0] if reduction == "batchmean" and losses.ndim else total
@@ -381,4 +564,4 @@ def near(actual: float, due: float) -> bool:
     """Whether two numbers are alike at a glance: within a part in a thousand, or both not finite."""
     if not math.isfinite(due):
         return not math.isfinite(actual)
-    return abs(actual - due) <= 1e-3 * (1 + abs(due))
+    return abs(actual - due) <= GLANCE * (1 + abs(due))

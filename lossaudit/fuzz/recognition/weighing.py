@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from lossaudit.fuzz import variants
@@ -17,14 +18,17 @@ from lossaudit.fuzz import variants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from lossaudit.fuzz.doors import Response
+    from lossaudit.fuzz.model import Numbers
     from lossaudit.fuzz.variants import Variant
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 NOTHING = 1e-12
 EXACT = 1e-6
+ROUGHLY = 1e-4
 PLAIN_DIGITS = 6
 PLAIN = 1e-8
 """A number so near to one of few digits is that one."""
@@ -55,6 +59,67 @@ def weighed(variant: Variant, answers: Sequence[Response]) -> Variant | None:
     return replace(variant, params={**variant.params, **params})
 
 
+def weighable(candidates: Sequence[Variant], answers: Sequence[Response]) -> list[Variant]:
+    """Those of many variants of one reference that some weights may fit, where that can be seen at a glance.
+
+    The values are those of :func:`weighed`, for all variants in one go, and so are the equations, solved with more room.
+    """
+    distinct = {id(variant.params): variant for variant in candidates}
+    places = {known: number for number, known in enumerate(distinct)}
+    assignments = [_moved(variant, corner).params for variant in distinct.values() for corner in CORNERS]
+    totals = []
+    for case, answer in answers:
+        is_number = answer.value is not None and answer.value.numel() == 1
+        found = (
+            variants.totals(candidates[0].spec.formula, case, assignments)
+            if is_number and candidates
+            else None
+        )
+        if found is None:
+            return list(candidates)
+        totals.append(found)
+    seen = np.array([float(seen.value) for _, seen in answers if seen.value is not None])
+    fits: dict[str, NDArray[np.bool_]] = {}
+    for reduction in {variant.reduction for variant in candidates}:
+        values = np.array([each.reduced(reduction) for each in totals])
+        fits[reduction] = _may_solve(values.reshape(len(seen), len(distinct), len(CORNERS)), seen)
+    return [variant for variant in candidates if fits[variant.reduction][places[id(variant.params)]]]
+
+
+def _may_solve(values: Numbers, seen: Numbers) -> NDArray[np.bool_]:
+    """For which variants :func:`_solved` may find weights: the rest of the answers, beside the columns, is next to nothing.
+
+    Args:
+        values: What the variants give, by answer, variant and corner.
+        seen: The answers.
+    """
+    with np.errstate(all="ignore"):
+        a, with_u, with_v, with_both = np.moveaxis(values, 2, 0)
+        b, c = with_u - a, with_v - a
+        due = seen[:, None] - a
+        room = ROUGHLY * (1 + np.abs(due).max(0) + np.abs(seen).max())
+        rests = [
+            np.abs(_beside(_beside(due, c), _beside(column, c))) for column in (b, with_both - a - b - c)
+        ]
+        # No number is no proof.
+        impossible = [(rest > room).any(0) & np.isfinite(values).all((0, 2)) for rest in rests]
+    possible: NDArray[np.bool_] = ~(impossible[0] & impossible[1])
+    return possible
+
+
+def _beside(columns: Numbers, other: Numbers) -> Numbers:
+    """The part of each column that stands upright on another one."""
+    square = (other**2).sum(0)
+    share = np.divide((columns * other).sum(0), square, out=np.zeros_like(square), where=square > 0)
+    upright: Numbers = columns - other * share
+    return upright
+
+
+def _moved(variant: Variant, corner: tuple[float, float]) -> Variant:
+    params = {**variant.params, **dict(zip(variant.spec.weights, corner, strict=True))}
+    return replace(variant, params=params)
+
+
 def _as_parameter(variant: Variant, name: str, value: float) -> Any:
     """The number in the form in which the formula holds it; a factor of 1 is none."""
     parameter = variant.spec.parameter(name)
@@ -72,8 +137,7 @@ def _is_weight(variant: Variant, name: str, value: float) -> bool:
 
 
 def _values(variant: Variant, corner: tuple[float, float], answers: Sequence[Response]) -> Tensor | None:
-    params = {**variant.params, **dict(zip(variant.spec.weights, corner, strict=True))}
-    moved = replace(variant, params=params)
+    moved = _moved(variant, corner)
     with torch.no_grad():
         return _together([moved.value(*variants.at_dtype(case, "float64")) for case, _ in answers])
 

@@ -81,11 +81,6 @@ def log_cosh(error: Tensor, _: Params) -> Tensor:
     )
 
 
-def _quantile(error: Tensor, params: Params) -> Tensor:
-    quantile = params["quantile"]
-    return torch.maximum(-quantile * error, (1 - quantile) * error)
-
-
 def _charbonnier(error: Tensor, params: Params) -> Tensor:
     return torch.sqrt(error**2 + params["eps"] ** 2)
 
@@ -196,19 +191,6 @@ REFERENCES = (
         source="Saleh and Saleh 2022, Statistical Properties of the log-cosh Loss Function (arXiv:2208.04564)",
         spaces=VALUES,
         formula=elementwise(log_cosh),
-        laws=LAWS,
-    ),
-    ReferenceSpec(
-        name="quantile_loss",
-        summary="max(q (y - x), (q - 1) (y - x))",
-        source="Koenker and Bassett 1978, Regression Quantiles, equation 2.1",
-        spaces=VALUES,
-        formula=elementwise(_quantile),
-        parameters=(
-            Parameter(
-                "quantile", 0.5, "number", ("quantile", "q", "tau", "alpha", "percentile"), low=0.0, high=1.0
-            ),
-        ),
         laws=LAWS,
     ),
     ReferenceSpec(

@@ -7,19 +7,23 @@ leaves open is a flag: over which dimensions the sums run, where the smoothing s
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
+from lossaudit.fuzz.model import Parameter, ReferenceSpec, Stacked, Terms, Totals
 from lossaudit.fuzz.references.binary import exact_softplus
 from lossaudit.fuzz.spaces.fill import one_hot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from lossaudit.fuzz.model import Params
@@ -103,11 +107,21 @@ def _summed(
     mask = as_mask(target, prediction)
     p = prediction if activation is None else activation(prediction)
     params = {"over": over, "squared": squared}
-    return mask, overlap(p, mask, params, 1.0 if activation is None else 0.0)
+    return mask, overlap(p, mask, params, nothing_of(activation))
+
+
+def nothing_of(activation: Activation | None) -> float:
+    """The score of nothing."""
+    return 1.0 if activation is None else 0.0
 
 
 def _mean_entropy(entropy: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, mask: Tensor) -> Tensor:
     return entropy(prediction, mask).mean()
+
+
+@functools.lru_cache(maxsize=32)
+def _entropy_before(entropy: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> float:
+    return float(_mean_entropy(entropy, prediction, as_mask(target, prediction)))
 
 
 # Recognition tries hundreds of weights and smoothings on the very same tensors, whose sums these do not change.
@@ -124,15 +138,23 @@ def as_mask(target: Tensor, prediction: Tensor) -> Tensor:
 
 def ratio(top: Tensor, bottom: Tensor, nothing: float, params: Params) -> Tensor:
     """Top by bottom, smoothed; the limit where nothing is there."""
-    smooth = params.get("smooth") or 0.0
-    where = params.get("smooth_in", "both")
-    top = top + smooth if where == "both" else top
-    bottom = bottom.clamp(min=smooth) if where == "clamp" else bottom + smooth
+    above, below, least = params.get("smoothing") or _smoothing(params)
+    top = top + above
+    bottom = bottom + below if least is None else (bottom + below).clamp(min=least)
     empty = bottom == 0
     if not top.requires_grad and not empty.any():
         return top / bottom
     defined = torch.where(empty, torch.ones_like(bottom), bottom)
     return torch.where(empty, torch.full_like(bottom, nothing), top / defined)
+
+
+def _smoothing(params: Params) -> tuple[float, float, float | None]:
+    """What is added above, what below, and the least that the denominator is."""
+    smooth = params.get("smooth") or 0.0
+    where = params.get("smooth_in", "both")
+    if where == "clamp":
+        return 0.0, 0.0, smooth
+    return smooth if where == "both" else 0.0, smooth, None
 
 
 def dice_score(sums: Overlap, params: Params) -> Tensor:
@@ -157,7 +179,7 @@ def _ones(losses: Tensor) -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class OverlapLoss:
+class OverlapLoss(Stacked):
     """A loss of an overlap score.
 
     Args:
@@ -204,6 +226,89 @@ class OverlapLoss:
         added = params["entropy_weight"] * mean_entropy(self.entropy, prediction, mask)
         return _ones((whole + added).reshape(1))
 
+    def totals(self, prediction: Tensor, target: Tensor, assignments: Sequence[Params]) -> Totals | None:
+        """What the losses come to under each assignment."""
+        return self.totals_over(_columns_before, prediction, target, assignments)
+
+    def totals_over(
+        self,
+        columns: Callable[..., Columns],
+        prediction: Tensor,
+        target: Tensor,
+        assignments: Sequence[Params],
+    ) -> Totals:
+        """The same of other scores than one for each group of positions."""
+        groups = [
+            columns(
+                prediction, target, self.activation, params.get("over", "batch"), params.get("squared", False)
+            )
+            for params in assignments
+        ]
+        lengths = [group.sums.shape[1] for group in groups]
+        shared, predicted, true, weights = torch.cat([group.sums for group in groups], 1)
+        params = _side_by_side(assignments, lengths)
+        losses = self.transform(
+            self.score(Overlap(shared, predicted, true, groups[0].nothing), params), params
+        )
+        sums = np.add.reduceat((losses * weights).numpy(), [0, *itertools.accumulate(lengths[:-1])])
+        counts = np.array([group.count for group in groups], dtype=float)
+        if self.entropy is None:
+            return Totals(sums, counts, counts, np.array([group.rows for group in groups], dtype=float))
+        entropy = _entropy_before(self.entropy, prediction, target)
+        overlaps, added = (
+            np.array([given.get(name, 1.0) for given in assignments], dtype=float)
+            for name in ("overlap_weight", "entropy_weight")
+        )
+        return Totals.of_numbers(overlaps * sums / counts + added * entropy)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The sums of :class:`Overlap` for each score that a loss consists of, and the weight of that score in the sum of the losses.
+
+    ``count`` losses of ``rows`` rows are put together of the scores.
+    """
+
+    sums: Tensor
+    count: int
+    rows: int
+    nothing: float
+
+    @classmethod
+    def of(cls, sums: Overlap, weights: Tensor, losses: Sequence[int]) -> Columns:
+        """The columns of scores, given the shape of the losses that they are put together to."""
+        parts: Sequence[Tensor] = torch.broadcast_tensors(  # type: ignore[no-untyped-call]
+            sums.shared, sums.predicted, sums.true, weights
+        )
+        flat = torch.stack([part.flatten() for part in parts])
+        return cls(flat, math.prod(losses), losses[0] if losses else 1, sums.nothing)
+
+
+def columns_of(
+    prediction: Tensor, target: Tensor, activation: Activation | None, over: str, squared: bool
+) -> Columns:
+    """The columns of a loss that has one score for each group of positions."""
+    mask, sums = _summed_before(prediction, target, activation, over, squared)
+    weights = torch.ones_like(sums.true)
+    if over not in PRESENT.values():
+        return Columns.of(sums, weights, added_up(weights, {"over": over}).shape)
+    present = (GROUPS[over](mask).sum(-1) > 0).to(weights.dtype)
+    weights = present / present.sum(-1, keepdim=True).clamp(min=1)
+    return Columns.of(sums, weights, weights.shape[:-1])
+
+
+_columns_before = functools.lru_cache(maxsize=256)(columns_of)
+
+
+def _side_by_side(assignments: Sequence[Params], lengths: list[int]) -> dict[str, Any]:
+    """The numbers of many assignments, each as often as it has scores; the smoothing as what it adds where."""
+    names = [name for name, value in assignments[0].items() if type(value) in {int, float}]
+    rows = [[params[name] for params in assignments] for name in names]
+    smoothing = zip(*map(_smoothing, assignments), strict=True)
+    rows += [[-math.inf if number is None else number for number in column] for column in smoothing]
+    numbers = torch.from_numpy(np.repeat(np.array(rows, dtype=float), lengths, axis=1))
+    return {**dict(zip(names, numbers, strict=False)), "smoothing": tuple(numbers[len(names) :])}
+
 
 # What most mistakes spoil is the outcome of the very formula that was evaluated before them, on the same tensors.
 @functools.lru_cache(maxsize=1024)
@@ -233,7 +338,7 @@ def complement(score: Tensor, _: Params) -> Tensor:
 
 def focal_complement(score: Tensor, params: Params) -> Tensor:
     """(1 - score) ** gamma, of no less than the guard: below a gamma of 1 the slope at 0 is infinite."""
-    return torch.pow((1 - score).clamp(min=params.get("guard") or 0.0), params["gamma"])
+    return torch.pow((1 - score).clamp(min=params.get("guard", 0.0)), params["gamma"])
 
 
 def minus_log(score: Tensor, _: Params) -> Tensor:

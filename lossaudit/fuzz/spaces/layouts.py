@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
-from lossaudit.fuzz.spaces import binary, classes, masks
+from lossaudit.fuzz.spaces import binary, classes, masks, quantiles
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -97,6 +97,7 @@ OF_INDEX_MASKS = tuple(space for space in OF_CLASS_MASKS if space.name.endswith(
 OF_MASKS = _named(masks.SPACES, "scores-masks", "probabilities-masks")
 OF_CHANNELS = _named(masks.SPACES, "scores-channel_masks", "probabilities-channel_masks")
 OF_LABELS = binary.SPACES
+OF_QUANTILES = quantiles.SPACES
 SINGLE = (0,)
 STEPS = ((3,), (5,))
 IMAGES = ((2, 3), (4, 2))
@@ -106,8 +107,10 @@ LAYOUTS = (
     _Layout("images", OF_CLASSES, ("[N, C, H, W]", "[N, H, W]"), _as_held, IMAGES),
     _Layout("score_column", OF_LABELS, ("[N, 1]", "[N]"), _score_channel, ((),), SINGLE),
     _Layout("label_column", OF_LABELS, ("[N]", "[N, 1]"), _label_channel, ((),), SINGLE),
+    _Layout("label_column", OF_QUANTILES, ("[N, Q]", "[N, 1]"), _label_channel, ((),)),
     _Layout("images", OF_LABELS, ("[N, K, H, W]", "[N, K, H, W]"), _as_held, IMAGES, (1, 3)),
     _Layout("classes_last", (*OF_CLASSES, *OF_CLASS_MASKS), ("[N, S, C]", "[N, S]"), _classes_last, STEPS),
+    _Layout("classes_last", OF_QUANTILES, ("[N, S, Q]", "[N, S]"), _classes_last, STEPS),
     _Layout(
         "images_last", (*OF_CLASSES, *OF_CLASS_MASKS), ("[N, H, W, C]", "[N, H, W]"), _classes_last, IMAGES
     ),

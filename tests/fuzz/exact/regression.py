@@ -24,11 +24,6 @@ def _huber(error: Array, params: Params) -> Array:
     return where(size <= delta, error**2 / 2, delta * (size - delta / 2))
 
 
-def _quantile(error: Array, params: Params) -> Array:
-    q = number(params["quantile"])
-    return larger(-q * error, (1 - q) * error)
-
-
 def _charbonnier(error: Array, params: Params) -> Array:
     return sqrt(error**2 + number(params["eps"]) ** 2)
 
@@ -67,7 +62,6 @@ EXACT = {
     "smooth_l1_loss": Exact(_of_error(_smooth_l1), ({"beta": 0.5}, {"beta": 3.0}, {"beta": 0.0})),
     "huber_loss": Exact(_of_error(_huber), ({"delta": 0.5}, {"delta": 3.0})),
     "log_cosh_loss": Exact(_of_error(lambda e, _: log(cosh(e))), relative=True),
-    "quantile_loss": Exact(_of_error(_quantile), ({"quantile": 0.1}, {"quantile": 0.875})),
     "charbonnier_loss": Exact(_of_error(_charbonnier), ({"eps": 1e-6}, {"eps": 0.5}), relative=True),
     "wing_loss": Exact(_of_error(_wing), ({"width": 2.0, "epsilon": 0.25},)),
     "rmse_loss": Exact(lambda x, y, params: _root(x - y, params), ({"guard": 1e-6},), relative=True),
