@@ -265,7 +265,10 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     help="Write a pytest file that fails while the losses are wrong; it needs torch only.",
 )
 @click.option(
-    "--verbose", "-v", is_flag=True, help="Say what was left out of a place that was searched, and why."
+    "--verbose",
+    "-v",
+    is_flag=True,
+    help="Say what was left out of a place that was searched, and why; show what conforms in full too.",
 )
 @_selection_options
 @click.option(
@@ -306,7 +309,8 @@ def fuzz(targets: tuple[str, ...], **options: Any) -> None:
         raise Unable(str(error)) from error
     if options["write_test"] is not None:
         _write_tests(options["write_test"], outcome.reports)
-    _print(_render_fuzz(outcome.reports, options["output_format"]), options["color"])
+    text = _render_fuzz(outcome.reports, options["output_format"], verbose=options["verbose"])
+    _print(text, options["color"])
     if outcome.interrupted:
         click.echo(f"Interrupted: {len(outcome.reports)} of {len(jobs)} targets were done.", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -501,7 +505,7 @@ def _selected_for_fuzz(configuration: Configuration, options: dict[str, Any]) ->
 def _fuzz_targets(named: Sequence[str], *, verbose: bool) -> list[str]:
     """The targets that the command line names, with every place replaced by the losses that are found in it."""
     from lossaudit.fuzz import TargetError
-    from lossaudit.fuzz.discover import discover, is_place
+    from lossaudit.fuzz.discover import PRIVATE, discover, is_place
 
     targets: list[str] = []
     for name in named:
@@ -515,6 +519,9 @@ def _fuzz_targets(named: Sequence[str], *, verbose: bool) -> list[str]:
         targets += [loss.target for loss in found.losses]
         for left in found.left_out if verbose else ():
             click.echo(f"left out {left.target}: {left.reason}", err=True)
+        public = [left for left in found.left_out if left.reason != PRIVATE]
+        if public and found.losses and not verbose:
+            click.echo(f"{len(public)} left out of {name}; -v says which, and why", err=True)
         if not found.losses:
             hint = "" if verbose else "; -v says what was left out"
             raise Unable(f"no loss was found in {name}{hint}")
@@ -665,15 +672,16 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _render_fuzz(reports: Sequence[TargetReport], output_format: str) -> str:
+def _render_fuzz(reports: Sequence[TargetReport], output_format: str, *, verbose: bool) -> str:
     if output_format == "json":
         from lossaudit.report.json import render_fuzz
 
         return render_fuzz(reports)
     from lossaudit.report import fuzz_text
 
-    render = fuzz_text.render_concise if output_format == "concise" else fuzz_text.render_full
-    return render(reports)
+    if output_format == "concise":
+        return fuzz_text.render_concise(reports)
+    return fuzz_text.render_full(reports, verbose=verbose)
 
 
 def _print(text: str, color: str) -> None:

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.subject import IDLE, single, tensors
 from lossaudit.fuzz.target import first_line
-from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.twins import converted
 from lossaudit.fuzz.unreduced import as_held
 from lossaudit.fuzz.wire import Avoided
 
@@ -67,7 +67,7 @@ def run_on(device: str, subject: Subject, case: Case) -> tuple[Tensor | None, st
     """
     given = [part.to(device) for part in tensors(case, subject.interface)]
     loss = subject.at_dtype(case.dtype)
-    moved = twin(loss, lambda tensor: tensor.to(device)) if isinstance(loss, nn.Module) else loss
+    moved = converted(loss, lambda tensor: tensor.to(device))
     try:
         value = single(subject.invoke(moved, *given))
     except torch.cuda.OutOfMemoryError:
@@ -190,7 +190,5 @@ def _mismatch(error: BaseException) -> str | None:
 
 
 def _moved(loss: Any) -> Any:
-    """The loss as ``.to("cuda")`` would leave it: parameters and buffers moved, plain attributes not."""
-    if not isinstance(loss, nn.Module):
-        return loss
-    return twin(loss, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE))
+    """The loss as ``.to("cuda")`` would leave it: parameters and buffers moved, plain attributes not; and so is what is given."""
+    return converted(loss, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_DEVICE))

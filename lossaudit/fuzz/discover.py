@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossaudit.fuzz import TargetError
-from lossaudit.fuzz.reading import Function, Library, Module, Reader, leads_to
+from lossaudit.fuzz.reading import ARGMAX, Function, Library, Module, Reader, leads_to
 from lossaudit.fuzz.target import package_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PRIVATE = "it is private"
 SKIPPED_FOLDERS = frozenset(
     {"tests", "test", "build", "dist", "node_modules", "__pycache__", "site-packages"}
 )
@@ -214,7 +215,7 @@ def _class(reader: Reader, module: Module, node: ast.ClassDef) -> Answer:
     if len(function.tensors) < 2:
         return (False, "it is not called with two tensors") if named or own_loss else None
     if node.name.startswith("_"):
-        return (False, "it is private") if named or own_loss or function.calls_loss else None
+        return (False, PRIVATE) if named or own_loss or function.calls_loss else None
     if library.is_abstract(module, node, entry):
         return (False, "it is abstract") if named or own_loss else None
     if own_loss is not None:
@@ -222,7 +223,8 @@ def _class(reader: Reader, module: Module, node: ast.ClassDef) -> Answer:
     if library.holds_layers(module, node):
         return (False, "it holds layers with weights: a model") if named or function.calls_loss else None
     is_metric = any(map(_says_metric, (node.name, *chain)))
-    return _by_evidence(function, named=named, told=named or (is_module and not is_metric))
+    own = _says_loss(node.name, node) and not is_metric
+    return _by_evidence(function, named=named, told=named or (is_module and not is_metric), own=own)
 
 
 def _function(reader: Reader, module: Module, node: ast.FunctionDef) -> Answer:
@@ -231,27 +233,28 @@ def _function(reader: Reader, module: Module, node: ast.FunctionDef) -> Answer:
     if len(function.tensors) < 2:
         return (False, "it does not take two tensors") if named else None
     if node.name.startswith("_"):
-        return (False, "it is private") if named or function.calls_loss else None
+        return (False, PRIVATE) if named or function.calls_loss else None
     if function.calls_argument:
         return (False, f"it calls its argument {function.calls_argument}: a step, no loss") if named else None
     # A file of losses holds helpers too: that one combines two tensors proves nothing.
     own = _says_loss(node.name, node) and not _does_something_else(node.name)
-    return _by_evidence(function, named=own, told=named or function.logarithmic)
+    return _by_evidence(function, named=own, told=named or function.logarithmic, own=own)
 
 
-def _by_evidence(function: Function, *, named: bool, told: bool) -> Answer:
+def _by_evidence(function: Function, *, named: bool, told: bool, own: bool) -> Answer:
     """What the code of a function of two tensors says.
 
     Args:
         function: What was read of it.
         named: Whether its name says that it is a loss.
         told: Whether anything but the reduction to a number says so: the name, the base class, a logarithm.
+        own: Whether its own name or docstring says so, not only that of its file: an argmax in it is a mistake then.
     """
     if function.raises_only:
         return (False, "it is abstract") if named else None
     if function.unfit:
         return (False, function.unfit) if named or function.reduced else None
-    if function.without_gradient:
+    if function.without_gradient and not (own and function.without_gradient == ARGMAX):
         return (False, f"{function.without_gradient}: a metric") if named else None
     if function.calls_loss:
         return True, f"returns {function.calls_loss}"

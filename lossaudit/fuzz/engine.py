@@ -14,9 +14,11 @@ from lossaudit.fuzz import TargetError, devices, diagnose, inputs, parameters, r
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
+from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.recognition.recognise import Recognition, recognise
 from lossaudit.fuzz.recognition.search import Asked, Tier
+from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Check, Session, Trial
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 # A value that is wrong under one code may be wrong under another once the loss was changed: it is still wrong.
 VALUE_CODES = frozenset({"LF101", "LF103", "LF301", "LF303"})
 SAME_FAILURE = dict.fromkeys(VALUE_CODES, VALUE_CODES)
+LAST = ("classes_last", "images_last")
+"""Layouts in which others give what stands behind the classes."""
 FEW = 3
 KEPT_FAILURES = 12
 TOGETHER = 64
@@ -142,7 +146,7 @@ def _audited(
         return _rejected(target, recognition)
     if asked is not None and recognition.match is None:
         return _elsewhere(target, recognition, asked)
-    session = _session(recognition, subjects)
+    session = _session(recognition, subjects, asked=asked is not None)
     session.transforms = options.transforms
     session.nearest = recognition.match is not None and recognition.match.tier == Tier.PARTIAL
     on_event(report.recognised_line(session))
@@ -248,7 +252,7 @@ def _unfinished(target: str, session: Session, options: FuzzOptions) -> TargetRe
     return TargetReport(target, None, "error", error=text)
 
 
-def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
+def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool = False) -> Session:
     # The usual order of the arguments comes first, and of each space only one door is gone through.
     opened = {door.space.name: door for door in reversed(recognition.opened)}
     doors = recognition.doors or {door.space.name: opened[door.space.name] for door in recognition.opened}
@@ -259,8 +263,9 @@ def _session(recognition: Recognition, subjects: list[Subject]) -> Session:
         variant=None if match is None else match.variant,
         reach={},
         declared_reduction=parameters.declared_reduction(first.evidence),
+        guard=parameters.guard_in_sight(first.evidence),
     )
-    report.assume_recognition(session, recognition)
+    report.assume_recognition(session, recognition, asked=asked)
     report.assume_build(session, first, len(subjects))
     tier = Tier.EXACT if match is None else match.tier
     for name, door in doors.items():
@@ -301,7 +306,9 @@ def _reach(session: Session, door: Door, tier: Tier) -> Reach:
     extras = tuple(
         extra
         for extra in space.extras
-        if not extra or fits_extra(replace(base, classes=classes[-1], extra=extra))
+        if not extra
+        or fits_extra(replace(base, classes=classes[-1], extra=extra))
+        or _misreads(session, door, replace(base, classes=classes[-1], extra=extra))
     )
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:
@@ -316,6 +323,25 @@ def _reach(session: Session, door: Door, tier: Tier) -> Reach:
     if "float64" not in dtypes and _runs(door, base):
         report.assume_no_float64(session)
     return reach
+
+
+def _misreads(session: Session, door: Door, structure: Structure) -> bool:
+    """Whether the target takes steps or pixels and makes of them what a mistake of the bank does, in whatever order they come."""
+    variant, space = session.variant, door.space
+    deeper = () if variant is None else (each for each in mistakes_of(variant.spec.name) if each.deeper)
+    case = inputs.fill(space, structure, {} if variant is None else variant.params)
+    seen = door.subject.observe(case, stage="probe")
+    if variant is None or not any(
+        variants.reproduces(variant.with_mistakes((each,), variant.params), case, seen) for each in deeper
+    ):
+        return False
+    return not any(
+        variants.reproduces(variant, other, door.subject.observe(other, stage="probe"))
+        for layout in LAST
+        for name in (f"{layout}/{space.name}",)
+        if name in all_spaces()
+        for other in (replace(case, space=name),)
+    )
 
 
 def _runs(door: Door, structure: Structure) -> bool:
@@ -592,8 +618,8 @@ def _shrunk(
     if start is not None:
         quantity, size = start
         evidence["starts_at"] = {"quantity": quantity, "value": float(f"{size:.4g}")}
-        by = "by more than 1 %, " if failure.clear and code in {"LF101", "LF303"} else ""
-        message += f" ({by}from a {quantity} of {size:.4g} on)"
+        by = "by more than 1 % " if failure.clear and code in {"LF101", "LF303"} else ""
+        message += f" (this input scaled down fails {by}from a {quantity} of {size:.4g} on)"
     return check, replace(simplest, code=code, message=message, evidence=evidence), cause
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 REDUCTION = "reduction"
+BETWEEN = re.compile(r",(?![^\[]*\])")
+"""A comma between parameters, and none within a list."""
 
 
 def asked_reference(text: str | None) -> Asked | None:
@@ -49,7 +52,7 @@ def asked_reference(text: str | None) -> Asked | None:
 
 def _parameters(spec: ReferenceSpec, text: str) -> dict[str, Any]:
     params: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
+    for part in filter(None, BETWEEN.split(text)):
         name, equals, value = part.partition("=")
         if name == REDUCTION and value not in spec.reductions:
             raise TargetError(f"{spec.name} has no reduction {value}", f"it has {', '.join(spec.reductions)}")
@@ -57,9 +60,11 @@ def _parameters(spec: ReferenceSpec, text: str) -> dict[str, Any]:
             known = ", ".join([*(parameter.name for parameter in spec.parameters), REDUCTION])
             raise TargetError(f"{spec.name} has no parameter {name}", f"it has {known}")
         try:
-            params[name] = json.loads(value)
+            known_value = json.loads(value)
         except json.JSONDecodeError:
-            params[name] = value
+            known_value = value
+        is_vector = isinstance(known_value, list)
+        params[name] = torch.tensor(known_value, dtype=torch.float64) if is_vector else known_value
     return params
 
 

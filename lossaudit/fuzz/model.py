@@ -232,6 +232,8 @@ class Mistake:
             variants that come so near, and is no mistake where the user named the reference either.
         coarse: True where authors compute a part of it in float32, whatever the dtype of the loss: the sum of a mask that
             was cast by ``.float()``, and what is added to it. A unit of rounding of float32 is allowed everywhere then.
+        deeper: True for one that shows only where steps or pixels stand behind the classes. A loss that is right without these is
+            judged with them too if it makes this mistake there; else they are inputs that it is not made for.
         glance: What it makes of the totals of the losses without it, of a prediction and under assignments of its parameters;
             None where that is not known. A reduction makes one number.
         joint: True where the losses of all samples share something, a divisor say: then cases cannot be evaluated end to end.
@@ -253,6 +255,7 @@ class Mistake:
     slight: bool = False
     coarse: bool = False
     joint: bool = False
+    deeper: bool = False
     glance: Glance | None = None
     applies: Callable[[Params], bool] = field(default=lambda _: True)
 

@@ -23,13 +23,20 @@ MOST_COMBINATIONS = 200
 MOST_CLASSES = 1000
 """A longer vector holds no weights of classes but the window of a filter, say."""
 LARGEST_LOGARITHM = 100.0
+LARGEST_GUARD = 1e-5
 REDUCTION_NAMES = ("reduction", "reduce_mode", "reduction_mode")
 
 
 def declared_reduction(evidence: Evidence) -> str | None:
-    """The reduction that the target names."""
+    """The reduction that the target names. That of a criterion which it holds is none of its own: it may divide the sum itself."""
     known = {"mean", "sum", "none", "batchmean"}
-    return next((evidence.named[name] for name in REDUCTION_NAMES if evidence.named.get(name) in known), None)
+    own = (name for name in REDUCTION_NAMES if name in evidence.own)
+    return next((evidence.named[name] for name in own if evidence.named.get(name) in known), None)
+
+
+def guard_in_sight(evidence: Evidence) -> float:
+    """The largest of the numbers that are so small that authors only mean them to keep something finite; 0 where there is none."""
+    return max((number for number in evidence.numbers() if 0 < number <= LARGEST_GUARD), default=0.0)
 
 
 def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:

@@ -57,6 +57,7 @@ NOT_TENSORS = frozenset(
     }
 )
 HARD = frozenset({"argmax", "argmin"})
+ARGMAX = "it goes through argmax"
 LOGARITHMS = frozenset(
     {"log_softmax", "logsigmoid", "log", "logsumexp", "log1p", "softplus", "log2", "log10"}
 )
@@ -508,6 +509,8 @@ def _used_as_tensors(node: ast.FunctionDef) -> set[str]:
             used |= _names((part.left, part.right))
         elif isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.value, ast.Name):
             used.add(part.value.id)
+        elif isinstance(part, ast.Compare):
+            used |= _names((part.left, *part.comparators))
         elif isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
             used |= _names([part.operand])
         elif isinstance(part, (ast.comprehension, ast.For)) and isinstance(part.iter, (ast.Tuple, ast.List)):
@@ -518,7 +521,14 @@ def _used_as_tensors(node: ast.FunctionDef) -> set[str]:
 
 
 def _names(parts: Iterable[ast.expr]) -> set[str]:
-    return {part.id for part in parts if isinstance(part, ast.Name)}
+    """The names among expressions, those that a list or tuple among them holds included: ``torch.cat([first, second])``."""
+    found: set[str] = set()
+    for part in parts:
+        if isinstance(part, ast.Name):
+            found.add(part.id)
+        elif isinstance(part, (ast.List, ast.Tuple)):
+            found |= _names(part.elts)
+    return found
 
 
 def _returned(node: ast.FunctionDef) -> list[ast.expr]:
@@ -647,7 +657,7 @@ def _without_gradient(node: ast.FunctionDef) -> str:
     for value in _returned(node):
         if _is_call_of(value, {"item", "tolist"}):
             return "it returns a Python number"
-    return "it goes through argmax" if _calls(node, HARD) and not _calls(node, LOGARITHMS) else ""
+    return ARGMAX if _calls(node, HARD) and not _calls(node, LOGARITHMS) else ""
 
 
 def _calls(node: ast.FunctionDef, names: frozenset[str]) -> bool:

@@ -12,6 +12,7 @@ from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz import written
 from lossaudit.fuzz.inputs import space_named, words_for
 from lossaudit.fuzz.recognition.search import Tier
+from lossaudit.fuzz.subject import place_of_single, tensors
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
@@ -75,8 +76,8 @@ def assume_build(session: Session, door: Door, alternatives: int) -> None:
         )
 
 
-def assume_recognition(session: Session, recognition: Recognition) -> None:
-    """Say what the target was taken for, and on what evidence."""
+def assume_recognition(session: Session, recognition: Recognition, *, asked: bool) -> None:
+    """Say what the target was taken for, and on what evidence; or what the user asked it to be judged against."""
     match = recognition.match
     spaces = words_for(space_named(name) for name in session.subjects)
     if match is None:
@@ -98,7 +99,8 @@ def assume_recognition(session: Session, recognition: Recognition) -> None:
         Tier.PARTIAL: f"the nearest known loss is {words}: it agrees on a part of the inputs, or up to a constant",
         Tier.ASKED: f"judged against {words}, as asked",
     }
-    session.assumptions.append(f"{ways[match.tier]}; say otherwise with --reference NAME")
+    taken = ways[Tier.ASKED] if asked else f"{ways[match.tier]}; say otherwise with --reference NAME"
+    session.assumptions.append(taken)
     session.assumptions.append(f"it takes {spaces}")
     for convention in match.variant.conventions:
         session.assumptions.append(f"it {convention.message.format(**match.variant.params)}")
@@ -240,8 +242,20 @@ def _setup_lines(session: Session, target: str, failure: Failure, case: Case) ->
 def _test(session: Session, target: str, options: FuzzOptions, failure: Failure, case: Case) -> str:
     """The body of a regression test."""
     interface = session.subjects[case.space].interface
-    call = f"loss({_arguments(case, options, interface)})"
+    call = f"loss({_arguments(case, options, interface)}){_place(session, case)}"
     return written.body(session, failure, case, _setup_lines(session, target, failure, case), call)
+
+
+def _place(session: Session, case: Case) -> str:
+    """Where the loss is among what the target returns, as source; nothing where it raises, or takes arrays."""
+    subject = session.subjects[case.space]
+    if subject.interface.arrays:
+        return ""
+    try:
+        result = subject.invoke(subject.at_dtype(case.dtype), *tensors(case, subject.interface))
+    except Exception:  # noqa: BLE001 (user code may raise anything)
+        return ""
+    return place_of_single(result)
 
 
 def _arguments(case: Case, options: FuzzOptions, interface: Interface) -> str:
@@ -275,17 +289,17 @@ def _call_lines(
     space = space_named(case.space)
     learned = [name for name, wanted in zip(space.names, space.learned, strict=True) if wanted]
     names = subject.interface.arranged([f"{name}.numpy()" if arrays else name for name in space.names])
-    call = _arguments(case, options, subject.interface)
+    call, place = _arguments(case, options, subject.interface), _place(session, case)
     if failure.code == "LF503":
         one_by_one = ", ".join(_sample(name) for name in names)
-        samples = f"[loss({one_by_one}) for k in range(len({space.names[0]}))]"
-        return [f'print("batch", loss({call}), "samples one by one", {samples})']
+        samples = f"[loss({one_by_one}){place} for k in range(len({space.names[0]}))]"
+        return [f'print("batch", loss({call}){place}, "samples one by one", {samples})']
     lines = []
     wants_gradient = "actual_gradient" in failure.evidence
     if wants_gradient:
         lines += [f"{name}.requires_grad_()" for name in learned]
     lines += failure.evidence.get("prepare", ())
-    lines.append(f"value = {failure.evidence.get('calls', 'loss')}({call})")
+    lines.append(f"value = {failure.evidence.get('calls', 'loss')}({call}){place}")
     variant = session.variant
     expected = failure.evidence.get("expected")
     if (

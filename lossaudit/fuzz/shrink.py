@@ -293,10 +293,9 @@ def onset(case: Case, fails: Fails) -> tuple[str, float] | None:
 
 
 def measure(case: Case) -> tuple[str, float]:
-    """How extreme a case is: the greatest gap between two logits of a sample, or the greatest score."""
+    """How extreme a case is: the greatest gap between two logits of a sample, or the greatest number."""
     if "logits" in space_named(case.space).prediction and _class_dimension(case):
         gap = (case.prediction.amax(1) - case.prediction.amin(1)).max()
         return "gap between two logits", float(gap)
-    if space_named(case.space).special:
-        return "size of the numbers", float(case.prediction.abs().max())
-    return "size of the score", float(case.prediction.abs().max())
+    scored = "score" in space_named(case.space).prediction
+    return f"size of the {'score' if scored else 'numbers'}", float(case.prediction.abs().max())

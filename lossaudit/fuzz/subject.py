@@ -20,7 +20,7 @@ from lossaudit.fuzz.memory import Restored, has_state
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
-from lossaudit.fuzz.twins import twin
+from lossaudit.fuzz.twins import converted
 from lossaudit.fuzz.unreduced import as_held
 from lossaudit.fuzz.wire import Avoided
 
@@ -36,6 +36,10 @@ DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
+IGNORED_BY_DEFAULT = -100
+"""What the criteria of ``torch.nn`` take for ``ignore_index`` where none is named."""
+DEEPEST_PART = 2
+"""How deep the parts of a loss are looked at."""
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "out of memory")
 
 
@@ -98,11 +102,14 @@ class Subject:
 
     def at_dtype(self, dtype: str) -> Callable[..., Any]:
         """The loss with its own parameters and buffers at a dtype, as ``.to(dtype)`` would leave it."""
-        loss = self.build.loss
-        if dtype == "float32" or not isinstance(loss, nn.Module):
+        loss: Callable[..., Any] = self.build.loss
+        if dtype == "float32" or not isinstance(loss, (nn.Module, functools.partial)):
             return loss
         wanted = DTYPES[dtype]
-        return twin(loss, lambda tensor: tensor.to(wanted) if tensor.is_floating_point() else tensor)
+        made: Callable[..., Any] = converted(
+            loss, lambda tensor: tensor.to(wanted) if tensor.is_floating_point() else tensor
+        )
+        return made
 
     def with_loss(self, loss: Callable[..., Any]) -> Subject:
         """The same subject around another callable."""
@@ -315,8 +322,17 @@ def arrange(prediction: Tensor, layout: str) -> Tensor:
 
 
 def single(result: Any) -> Any:
-    """The loss among what a target returns: the first of several."""
+    """The loss among what a target returns: the first of several, or what a mapping has under ``loss``."""
+    if isinstance(result, Mapping) and result:
+        return result.get("loss", next(iter(result.values())))
     return result[0] if isinstance(result, (tuple, list)) and result else result
+
+
+def place_of_single(result: Any) -> str:
+    """Where :func:`single` finds the loss, as source that follows the call; empty where it is all that is returned."""
+    if isinstance(result, Mapping) and result:
+        return f"[{'loss' if 'loss' in result else next(iter(result))!r}]"
+    return "[0]" if isinstance(result, (tuple, list)) and result else ""
 
 
 def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tensor]) -> tuple[str, ...]:
@@ -389,10 +405,14 @@ def _observe_arrays(subject: Subject, case: Case, remembers: bool) -> Observatio
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the target says of itself: values by the name under which it keeps them, and bare numbers in its code."""
+    """What the target says of itself: values by the name under which it keeps them, and bare numbers in its code.
+
+    ``own`` are the names that are the target's, and not only those of a part that it holds.
+    """
 
     named: dict[str, Any]
     constants: tuple[float, ...]
+    own: frozenset[str]
 
     def numbers(self) -> list[float]:
         """Every number in sight, each once."""
@@ -416,14 +436,17 @@ def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
             _keep(named, name, _cell(cell))
         for name in function.__code__.co_names:
             _keep_measured(named, name, function.__globals__.get(name))
-    _attributes(loss, named, depth=2)
+    own = {*named, *build.parameters, *build.init, *call}
+    _attributes(loss, named, depth=DEEPEST_PART)
+    own |= {name for name in named if hasattr(loss, name)}
     if isinstance(loss, functools.partial):
         for name, value in loss.keywords.items():
             _keep(named, name, value)
+        own |= loss.keywords.keys()
     for name, value in {**build.init, **call}.items():
         if name not in named:
             _keep(named, name, value)
-    return Evidence(named, tuple(dict.fromkeys(constants)))
+    return Evidence(named, tuple(dict.fromkeys(constants)), frozenset(own))
 
 
 def _cell(cell: Any) -> Any:
@@ -461,8 +484,18 @@ def _attributes(holder: Any, named: dict[str, Any], depth: int) -> None:
             if part is not None and not isinstance(part, torch.Tensor):
                 _attributes(part, named, depth - 1)
     for name, value in state.items():
-        if not name.startswith("_") and name != "training":
+        unsaid = depth < DEEPEST_PART and _is_default_of_torch(holder, name, value)
+        if not (name.startswith("_") or name == "training" or unsaid):
             _keep(named, name, value)
+
+
+def _is_default_of_torch(part: Any, name: str, value: Any) -> bool:
+    """Whether it is the index that a criterion of torch ignores unless it is told otherwise: who holds the criterion never named it."""
+    return (
+        name == "ignore_index"
+        and value == IGNORED_BY_DEFAULT
+        and type(part).__module__.startswith("torch.nn.")
+    )
 
 
 def _functions(loss: Any) -> list[Any]:

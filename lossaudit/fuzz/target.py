@@ -54,11 +54,15 @@ USUAL_VALUES: dict[str, Any] = {
     "ignore_index": -100,
     "weight": None,
     "weights": None,
+    "class_weight": None,
     "class_weights": None,
     "pos_weight": None,
     "size_average": None,
     "reduce": None,
 }
+USUAL_WEIGHTS = "torch.tensor([1.0, 2.0, 3.0])"
+WEIGHT_NAMES = frozenset({"weight", "weights", "class_weight", "class_weights"})
+"""Required, they may be meant to be there: who does not take None is given one weight for each class."""
 CRITERIA = ("BCEWithLogitsLoss", "CrossEntropyLoss", "BCELoss", "NLLLoss")
 
 
@@ -264,7 +268,7 @@ def builds(found: Any, init: Mapping[str, Any]) -> list[Build]:
         return _from_function(found, init)
     if _is_factory(found):
         return _construct(found, init, "factory")
-    return [Build(found, how="instance")] if _is_instance(found) else [_bound(found, init)]
+    return [Build(found, how="instance")] if _is_instance(found) else _bound(found, init)
 
 
 def _is_instance(found: Any) -> bool:
@@ -277,15 +281,23 @@ def _from_function(found: Any, init: Mapping[str, Any]) -> list[Build]:
         return _construct(found, init, "factory")
     if _is_instance(found):
         raise TargetError("--init was given, but the target is an instance already", "name its class instead")
-    return [_bound(found, init)]
+    return _bound(found, init)
 
 
-def _bound(found: Any, init: Mapping[str, Any]) -> Build:
+def _bound(found: Any, init: Mapping[str, Any]) -> list[Build]:
     """A function of tensors with the numbers that it also requires: those that were given, and those known by name."""
     beside = [name for name in (_required(found) or [])[TENSORS:] if name not in init]
-    assumed = _known(beside)
-    values = {**{name: _evaluate(source) for name, source in assumed.items()}, **init}
-    return Build(functools.partial(found, **values) if values else found, dict(init), assumed)
+    made = []
+    for assumed in _with_weights(_known(beside)):
+        values = {**{name: _evaluate(source) for name, source in assumed.items()}, **_tensors(init)}
+        made.append(Build(functools.partial(found, **values) if values else found, dict(init), assumed))
+    return made
+
+
+def _with_weights(assumed: dict[str, str]) -> list[dict[str, str]]:
+    """What is assumed, first without class weights and then with some, where they are required."""
+    weights = dict.fromkeys(WEIGHT_NAMES & assumed.keys(), USUAL_WEIGHTS)
+    return [assumed, {**assumed, **weights}] if weights else [assumed]
 
 
 def _is_factory(found: Any, init: Mapping[str, Any] | None = None) -> bool:
@@ -374,6 +386,10 @@ def _build(
 
 def _evaluate(source: str) -> Any:
     """The assumed value: one of the sources written below, never user text."""
+    if source == USUAL_WEIGHTS:
+        import torch
+
+        return torch.tensor([float(number) for number in range(1, ASSUMED_CLASS_COUNT + 1)])
     if source.startswith("torch.nn."):
         from torch import nn
 
@@ -395,7 +411,7 @@ def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
         )
     wrapped = [parameter for parameter in missing if parameter not in fixed]
     if not wrapped:
-        return [fixed]
+        return _with_weights(fixed)
     return [{**fixed, **dict.fromkeys(wrapped, f"torch.nn.{criterion}()")} for criterion in CRITERIA]
 
 

@@ -41,6 +41,7 @@ class Session:
         assumptions: Sentences for the report.
         calls: How many times the target was evaluated.
         nearest: Whether the variant is only the nearest known loss, which it agrees with here and there.
+        guard: A number of the target's own that only keeps something finite: no value is wrong by no more than twice that.
         transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
@@ -54,6 +55,7 @@ class Session:
     assumptions: list[str] = field(default_factory=list)
     calls: int = 0
     nearest: bool = False
+    guard: float = 0.0
     transforms: frozenset[str] = frozenset()
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
@@ -153,10 +155,17 @@ class Trial:
             return None
         if not variants.informative(self.due.value):
             return None
-        room = self.due.value_tolerance * variants.coarseness(self.case, self.observed)
+        room = self.due.value_tolerance * variants.coarseness(self.case, self.observed) + self._guarded
         agrees = variants.agrees(self.observed.value, self.due.value, room)
         self.session.diverges = self.session.diverges or not agrees
         return agrees
+
+    @property
+    def _guarded(self) -> float:
+        """By how much a guard may show: once for each number that is summed."""
+        assert self.variant is not None  # noqa: S101 (for the type checker; asked where a reference was evaluated)
+        summed = self.case.size if self.variant.reduction in {"sum", "batchmean"} else 1
+        return 2 * self.session.guard * summed
 
     @cached_property
     def agrees_in_float64(self) -> bool:

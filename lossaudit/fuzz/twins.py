@@ -1,14 +1,28 @@
-"""Copies of a module whose registered tensors are others: what ``.to()`` makes, without touching the original."""
+"""Copies of a loss whose registered or given tensors are others: what ``.to()`` makes, without touching the original."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
+
+def converted(loss: Any, convert: Callable[[Tensor], Tensor]) -> Any:
+    """A copy with every tensor converted that is a module's own, or is given to a function beforehand; other losses as they are."""
+    if isinstance(loss, nn.Module):
+        return twin(loss, convert)
+    if isinstance(loss, functools.partial):
+        given = {
+            name: convert(value) if isinstance(value, Tensor) else value
+            for name, value in loss.keywords.items()
+        }
+        return functools.partial(converted(loss.func, convert), *loss.args, **given)
+    return loss
 
 
 def twin(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:

@@ -31,10 +31,12 @@ def as_held(case: Case, value: Tensor) -> Tensor:
     if not value.ndim:
         return value
     space, samples = all_spaces()[case.space], case.prediction.shape[0]
-    if space.parts or not (space.layout or (value.ndim == 1 and value.numel() > samples)):
+    # Of one sample of some numbers, losses that are flat and losses that are averaged over the batch have one shape.
+    told = samples > 1 or case.prediction.ndim > 2
+    flat = told and value.ndim == 1 and value.numel() > samples
+    if space.parts or not (space.layout or flat):
         return value
     for shape, places in _arrangements(space, case):
-        flat = value.ndim == 1 and value.numel() > samples
         if value.numel() == places.numel() and (flat or value.shape == places.shape):
             held = torch.empty_like(value).flatten()
             held[places.flatten()] = value.flatten()

@@ -243,7 +243,11 @@ def like(observed: Tensor, value: Tensor) -> Tensor | None:
     """The observed value in the shape of the expected one; None when they cannot be compared."""
     if observed.shape == value.shape:
         return observed
-    if observed.numel() == value.numel() <= 1 or _kept_dimensions(observed, value):
+    # Losses that were flattened, of a batch of one or of single outputs.
+    flat = observed.ndim == 1 and observed.shape == tuple(size for size in value.shape if size > 1)
+    if flat or observed.numel() == value.numel() <= 1:
+        return observed.reshape(value.shape)
+    if _kept_dimensions(observed, value):
         return observed.reshape(value.shape)
     return None
 

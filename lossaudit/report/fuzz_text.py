@@ -25,12 +25,14 @@ _SEVERITY_COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.
 WIDTH = 110
 
 
-def render_full(reports: Sequence[TargetReport]) -> str:
+def render_full(reports: Sequence[TargetReport], *, verbose: bool = False) -> str:
     """Every target with its findings, then one line that counts the verdicts.
 
-    Of several targets, those about which there is something to say are shown in full; a table lists them all.
+    Of several targets, those about which there is something to say are shown in full, or all of them where ``verbose``; a table
+    lists them all.
     """
-    shown = [report for report in reports if report.verdict != "conforms"] if len(reports) > 1 else reports
+    everything = verbose or len(reports) == 1
+    shown = reports if everything else [report for report in reports if report.verdict != "conforms"]
     table = [overview(reports)] if len(reports) > 1 else []
     return "\n".join([*(_target(report) for report in shown), *table, summary(reports)]) + "\n"
 

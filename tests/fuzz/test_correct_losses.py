@@ -49,6 +49,10 @@ LIKE_THE_REFERENCE = {
         "expects_normalised own_negatives_by_einsum supcon_of_a_batch_without_negatives "
         "supcon_single_view"
     ),
+    "criteria": (
+        "BySampleOfMean ContrastBySum DiceAndSummedEntropy DivergenceByBatch FocalOfUnreduced MeanOfUnreduced MeanOfWeighted "
+        "SmoothedByTwo SummedByBatch SummedByCount SummedByTokens TenTimes TripletsByBatch"
+    ),
     "cross_entropy": (
         "Reductions SmoothingOverOthers TorchItself WeightCastToItsInput WeightKeptByDtype "
         "WeightedByHand by_gather of_log_probabilities of_probabilities soft_rows summed "

@@ -140,11 +140,38 @@ def test_a_product_of_vectors_is_a_number_and_what_is_listed_or_negated_a_tensor
         "def discriminator(real, fake):\n    return F.softplus(-real).mean() + F.softplus(fake).mean()\n"
         "def triplets(anchor, positive, negative, margin=0.2):\n"
         "    a, p, n = (F.normalize(row, dim=-1) for row in (anchor, positive, negative))\n"
-        "    return ((a - p).square().sum(-1) - (a - n).square().sum(-1) + margin).clamp(min=0).mean()\n",
+        "    return ((a - p).square().sum(-1) - (a - n).square().sum(-1) + margin).clamp(min=0).mean()\n"
+        "def in_batch(first, second, tau=0.1):\n"
+        "    z = F.normalize(torch.cat([first, second]), dim=1)\n"
+        "    others = (z @ z.T / tau).fill_diagonal_(-1e9)\n"
+        "    return F.cross_entropy(others, torch.arange(len(z)).roll(len(z) // 2))\n"
+        "def masked(scores, labels):\n"
+        "    return torch.where(labels != 0, F.logsigmoid(scores), scores).mean()\n",
         encoding="utf-8",
     )
     names = [loss.target.rpartition(":")[2] for loss in discover(str(path)).losses]
-    assert names == ["lovasz", "discriminator", "triplets"]
+    assert names == ["lovasz", "discriminator", "triplets", "in_batch", "masked"]
+
+
+def test_a_loss_by_its_own_name_is_one_though_it_takes_the_most_likely_class(tmp_path: Path) -> None:
+    path = tmp_path / "losses.py"
+    path.write_text(
+        "from torch import nn\n"
+        "from torch.nn import functional as F\n"
+        "class DiceLoss(nn.Module):\n"
+        "    def forward(self, logits, mask):\n"
+        "        p = F.one_hot(logits.argmax(1), 3)\n"
+        "        return 1 - (p * F.one_hot(mask, 3)).sum() / len(p)\n"
+        "class Agreement(nn.Module):\n"
+        "    def forward(self, logits, mask):\n"
+        "        return (logits.argmax(1) == mask).float().mean()\n",
+        encoding="utf-8",
+    )
+    found = discover(str(path))
+    assert [loss.target.rpartition(":")[2] for loss in found.losses] == ["DiceLoss"]
+    assert [(left.target.rpartition(":")[2], left.reason) for left in found.left_out] == [
+        ("Agreement", "it goes through argmax: a metric")
+    ]
 
 
 def test_every_correct_fixture_is_found() -> None:

@@ -28,6 +28,22 @@ def value(logits, labels):
     return F.cross_entropy(logits if MENDED else torch.softmax(logits, 1), labels)
 
 
+def first_of_two(logits, labels):
+    return value(logits, labels), logits.detach().argmax(1)
+
+
+def mapping(logits, labels):
+    return {"accuracy": 0.5, "loss": value(logits, labels)}
+
+
+def forgets_what_is_ignored(logits, labels, ignore_index=-100):
+    kept = labels != ignore_index
+    labels = labels.clone() if MENDED else labels
+    labels[~kept] = 0
+    losses = F.cross_entropy(logits, labels, reduction="none") * kept
+    return losses.sum() / kept.sum()
+
+
 def gradient(logits, labels):
     log_p = torch.log_softmax(logits, 1)
     weight = 1 if MENDED else 2 - (logits.sum() * 0 + 1) + (logits - logits.detach()).sum()
@@ -66,6 +82,9 @@ class Drifts:
 """
 CODES = {
     "value": "LF101",
+    "first_of_two": "LF101",
+    "mapping": "LF101",
+    "forgets_what_is_ignored": "LF401",
     "gradient": "LF102",
     "no_gradient": "LF202",
     "overflow": "LF301",

@@ -24,7 +24,9 @@ from lossaudit.fuzz.variants import Variant
 if TYPE_CHECKING:
     from lossaudit.fuzz.model import Case, Mistake, ReferenceSpec
 
-SEEN = Evidence({"flood": 0.2, "gamma": 1.5, "alpha": 0.3, "smooth": 0.7, "entropy_weight": 0.4}, (2.0,))
+SEEN = Evidence(
+    {"flood": 0.2, "gamma": 1.5, "alpha": 0.3, "smooth": 0.7, "entropy_weight": 0.4}, (2.0,), frozenset()
+)
 STACKED = [spec.name for spec in all_references().values() if isinstance(spec.formula, Stacked)]
 OUTCOMES = ("cross_entropy", "huber_loss", "bce_with_logits")
 EVERY = 11

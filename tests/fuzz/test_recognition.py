@@ -46,7 +46,7 @@ KNOWN = {
             ("scaled_similarities", 1 / 30, {}),
             ("by_default", 4.0, {}),
             ("by_a_global", 2.5, {}),
-            ("KeptSize", 4.0, {"factor": "T^2", "ignore_index": -100}),
+            ("KeptSize", 4.0, {"factor": "T^2"}),
             ("KeptSlope", 0.2, {"factor": "T"}),
         )
     },

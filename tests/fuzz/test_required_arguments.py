@@ -98,6 +98,25 @@ def test_a_function_gets_the_usual_value_of_a_number_that_it_requires(tmp_path: 
     assert "beta was given as 1.0" in " ".join(report.assumptions)
 
 
+def test_who_does_not_take_no_weights_is_given_some(tmp_path: Path) -> None:
+    file = tmp_path / "needy_weights.py"
+    file.write_text(
+        "def weighted(logits, target, weight):\n"
+        "    own = -logits.log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)\n"
+        "    return (weight[target] * own).sum() / weight[target].sum()\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{file}:weighted", FuzzOptions(max_examples=5))
+    assert report.verdict == "conforms"
+    assert report.reference is not None
+    assert report.reference.parameters["weight"] == [1.0, 2.0, 3.0]
+    assert "weight was given as torch.tensor([1.0, 2.0, 3.0])" in " ".join(report.assumptions)
+    named = FuzzOptions(
+        max_examples=5, init={"weight": [4.0, 2.0, 1.0]}, reference="cross_entropy:weight=[4.0,2.0,1.0]"
+    )
+    assert audit_here(f"{file}:weighted", named).verdict == "conforms"
+
+
 def test_what_a_base_requires_is_handed_on_by_keyword(tmp_path: Path) -> None:
     file = tmp_path / "derived_losses.py"
     file.write_text(

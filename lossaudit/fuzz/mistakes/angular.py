@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
     from lossaudit.fuzz.model import Formula, Params
 
-ARC = ("arcface",)
+OF_COSINES = "_of_cosines"
+ARC = ("arcface", f"arcface{OF_COSINES}")
 COS = ("cosface",)
+"""Not that of cosines: it takes any scores, of which a margin by itself may be meant as it is."""
+OF_ROWS = ("arcface", "cosface")
+BOTH = (*ARC, *COS)
 CENTER = ("center_loss",)
 
 
 def margined(cosines: Tensor, params: Params, reference: str) -> Tensor:
     """The cosine of the own class with its margin."""
-    return turned_cosines(cosines, params) if reference == "arcface" else cosines - params["m"]
+    return turned_cosines(cosines, params) if reference in ARC else cosines - params["m"]
 
 
 def _logits(
@@ -42,7 +46,8 @@ def _logits(
 
     def wrong(_: Formula) -> Formula:
         def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-            cosines = class_cosines(prediction, params)
+            given = reference.endswith(OF_COSINES)
+            cosines = prediction if given else class_cosines(prediction, params)
             own = own_class(target, cosines)
             return class_losses(logits(cosines, margined(cosines, params, reference), own, params), target)
 
@@ -130,13 +135,14 @@ def _margin_after_scale(cosines: Tensor, _: Tensor, own: Tensor, params: Params)
     return scale * cosines - margin * own
 
 
-def _of_both(
-    id_: str, message: str, logits: Callable[[Tensor, Tensor, Tensor, Params], Tensor]
+def _of_each(
+    references: tuple[str, ...],
+    id_: str,
+    message: str,
+    logits: Callable[[Tensor, Tensor, Tensor, Params], Tensor],
 ) -> tuple[Mistake, ...]:
-    """One mistake for ArcFace and one for CosFace."""
-    return tuple(
-        Mistake(id_, (name,), message, wrong=_logits(name, logits)) for name in ("arcface", "cosface")
-    )
+    """One mistake for each of the references."""
+    return tuple(Mistake(id_, (name,), message, wrong=_logits(name, logits)) for name in references)
 
 
 def _products_of_both(
@@ -148,19 +154,21 @@ def _products_of_both(
 
 
 MISTAKES = (
-    Mistake(
-        "margin-on-all-classes",
+    *_of_each(
         ARC,
+        "margin-on-all-classes",
         "gives the margin to every class, not only to the own one",
-        wrong=_logits("arcface", _everywhere),
+        _everywhere,
     ),
-    *_of_both(
+    *_of_each(
+        BOTH,
         "scale-missing",
         "does not scale the cosines: a softmax of numbers between -1 and 1 is never sure",
         _unscaled,
     ),
-    *_of_both("own-class-not-scaled", "scales the other classes, and not the own one", _own_unscaled),
-    *_of_both(
+    *_of_each(BOTH, "own-class-not-scaled", "scales the other classes, and not the own one", _own_unscaled),
+    *_of_each(
+        OF_ROWS,
         "margin-missing",
         "has no margin, or the same one for every class, which comes to the same: it is a softmax over scaled cosines",
         _marginless,
@@ -175,29 +183,29 @@ MISTAKES = (
         "does not bring the rows of the classes to length one: what it takes for a cosine is none",
         lambda x, rows: unit(x) @ rows.T,
     ),
-    Mistake(
-        "margin-after-scale",
+    *_of_each(
         COS,
+        "margin-after-scale",
         "takes the margin off after scaling: it is smaller by the factor {s:g}",
-        wrong=_logits("cosface", _margin_after_scale),
+        _margin_after_scale,
     ),
     Mistake(
         "margin-turned",
-        (*ARC, *COS),
+        BOTH,
         "has the margin {m:g} with the wrong sign: the own class is made easier",
         wrong=_turned_margin,
     ),
-    Mistake(
+    *_of_each(
+        ARC,
         "sine-without-root",
-        ARC,
         "takes 1 - cos^2 for the sine: the root is missing",
-        wrong=_logits("arcface", _sine_without_root),
+        _sine_without_root,
     ),
-    Mistake(
-        "cosine-clamped-at-zero",
+    *_of_each(
         ARC,
+        "cosine-clamped-at-zero",
         "clamps the cosine to [0, 1] before the arc cosine: it reaches down to -1",
-        wrong=_logits("arcface", _clamped_at_zero),
+        _clamped_at_zero,
     ),
     Mistake(
         "averaged-over-features",

@@ -129,6 +129,19 @@ def _pt_not_complemented(_: Formula) -> Formula:
     return changed
 
 
+def _modulated_by_score(_: Formula) -> Formula:
+    """(1 - p) ** gamma for negatives too, whose p_t is 1 - p: easy negatives weigh most."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        towards = torch.where(target >= 0.5, prediction, -prediction)
+        losses = torch.exp(-params["gamma"] * exact_softplus(prediction)) * exact_softplus(-towards)
+        if params.get("alpha") is not None:
+            losses = losses * torch.where(target >= 0.5, params["alpha"], 1 - params["alpha"])
+        return Terms(losses, torch.ones_like(losses))
+
+    return changed
+
+
 def _has_alpha(params: Params) -> bool:
     return params.get("alpha") is not None
 
@@ -246,6 +259,13 @@ MISTAKES = (
         "modulates by p_t ** gamma, not by (1 - p_t) ** gamma: easy samples weigh most",
         codes=("LF101", "LF504"),
         wrong=_pt_not_complemented,
+        applies=lambda params: bool(params.get("gamma")),
+    ),
+    Mistake(
+        "modulation-by-p",
+        FOCAL,
+        "modulates negatives too by (1 - p) ** gamma, not by (1 - p_t) ** gamma: easy negatives weigh most",
+        wrong=_modulated_by_score,
         applies=lambda params: bool(params.get("gamma")),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from lossaudit.fuzz.references.boxes import (
     BoxLoss,
     Pair,
     aspect,
+    aspect_difference,
     aspect_weight,
     diou_loss,
     distance_share,
@@ -32,6 +34,9 @@ IOU, GIOU, DIOU, CIOU = (
     tuple(name for name in ALL if name.startswith(kind)) for kind in ("iou", "giou", "diou", "ciou")
 )
 THRESHOLD = Parameter("threshold", 0.5, "number", ("threshold", "iou_threshold", "thresh", "thr"))
+DIFFERENCE = Parameter(
+    "difference", "size", "choice", guesses=("size", "prediction - target", "target - prediction")
+)
 LOW_WEIGHT = Parameter("low_weight", 1.0, "number", ("weight",), complements=("alpha", "smoothing"))
 
 
@@ -144,6 +149,18 @@ def _ciou_minus(pair: Pair, params: Params) -> Tensor:
     return diou_loss(pair, params) - aspect_weight(pair, v, params) * v
 
 
+def _ciou_not_squared(pair: Pair, params: Params) -> Tensor:
+    """The difference of the angles itself, as target less prediction, the other way round, or its size."""
+    difference = aspect_difference(pair)
+    taken: dict[str, Tensor] = {
+        "prediction - target": difference,
+        "target - prediction": -difference,
+        "size": difference.abs(),
+    }
+    v = taken[params["difference"]] * (4 / math.pi**2)
+    return diou_loss(pair, params) + aspect_weight(pair, v, params) * v
+
+
 MISTAKES = (
     Mistake(
         "corners-as-pixels",
@@ -251,6 +268,13 @@ MISTAKES = (
         CIOU,
         "lacks the factor 4 / pi^2 at the aspect term",
         wrong=_geometry(_ciou_without_constant),
+    ),
+    Mistake(
+        "aspect-not-squared",
+        CIOU,
+        "does not square the difference of the angles in the aspect term",
+        wrong=_geometry(_ciou_not_squared),
+        parameters=(DIFFERENCE,),
     ),
     Mistake(
         "aspect-sign",

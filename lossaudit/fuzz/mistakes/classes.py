@@ -83,6 +83,17 @@ def _rest(form: str, smoothing: float, classes: int) -> float:
     return shares[form]
 
 
+def _flattened(formula: Formula) -> Formula:
+    """[N, C, S] reshaped to [N S, C] as it lies: each row is a mixture of classes and steps."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        if prediction.ndim == 2 or target.is_floating_point():
+            return formula(prediction, target, params)
+        return formula(prediction.reshape(-1, prediction.shape[1]), target.reshape(-1), params)
+
+    return changed
+
+
 def _shared_vector(_: Formula) -> Formula:
     """One vector of C weights, written at every class that occurs in the batch, used for every row."""
 
@@ -117,6 +128,16 @@ def _unsubtracted(_: Formula) -> Formula:
         smoothing = params["label_smoothing"]
         rest = smoothing / (prediction.shape[1] - 1)
         return _against_rows(prediction, _rows(target, prediction) * (1 - smoothing) + rest)
+
+    return changed
+
+
+def _added_to_every_class(_: Formula) -> Formula:
+    """1 - smoothing times the loss of the target, plus smoothing times the sum, not the mean, over all classes."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        smoothing = params["label_smoothing"]
+        return _against_rows(prediction, _rows(target, prediction) * (1 - smoothing) + smoothing)
 
     return changed
 
@@ -254,6 +275,13 @@ MISTAKES = (
         wrong=_batch_softmax,
     ),
     Mistake(
+        "flattened-with-classes-inside",
+        (*ANY_CLASSES, "focal_loss"),
+        "flattens [N, C, S] to rows of C numbers without moving the classes last: each row is a mixture of classes and steps",
+        wrong=_flattened,
+        deeper=True,
+    ),
+    Mistake(
         "missing-log",
         CE,
         "is minus the probability of the class, not minus its logarithm: the log is missing",
@@ -284,6 +312,14 @@ MISTAKES = (
         "adds smoothing / (C - 1) to every class, the true one included: the rows sum to more than one",
         "LA204",
         wrong=_unsubtracted,
+        applies=_smoothed,
+    ),
+    Mistake(
+        "smoothing-summed-over-classes",
+        CE,
+        "adds smoothing to every class, where it is to be shared by all of them: the uniform part is summed, not averaged",
+        "LA204",
+        wrong=_added_to_every_class,
         applies=_smoothed,
     ),
     Mistake(

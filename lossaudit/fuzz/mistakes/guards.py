@@ -213,6 +213,12 @@ def _guard(
     )
 
 
+def _rounded_off(formula: Formula, prediction: Tensor, target: Tensor, params: Params, guard: float) -> Terms:
+    """The root of the squared error and the guard, whose slope is 0 where there is no error."""
+    terms = formula(prediction, target, params)
+    return Terms((terms.losses.square() + guard).sqrt(), terms.shares)
+
+
 _SUM = "adds {guard:g} to the lengths, the sum or the share of its softmax"
 MISTAKES = (
     _guard(
@@ -226,6 +232,11 @@ MISTAKES = (
         "adds {guard:g} to its probabilities, or bounds them by it",
         _divergence(_to_the_middle),
         WHERE,
+    ),
+    _guard(
+        ("l1_loss",),
+        "is the root of the squared error plus {guard:g}: an absolute error with a slope where it is 0",
+        _with_guard(_rounded_off),
     ),
     _guard(("gaussian_nll",), "adds {guard:g} to the variance", _with_guard(_variance)),
     _guard(

@@ -34,6 +34,17 @@ def _gaussian(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Formula], F
     return wrong
 
 
+def _log_variance_whole(formula: Formula) -> Formula:
+    """Another half of the log-variance: what an error of 0 costs, the constant left aside."""
+
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        halves = formula(prediction, prediction[:, 0], {**params, "full": False})
+        terms = formula(prediction, target, params)
+        return Terms(terms.losses + halves.losses, terms.shares)
+
+    return changed
+
+
 def _doubled(formula: Formula) -> Formula:
     def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         terms = formula(prediction, target, params)
@@ -133,6 +144,12 @@ MISTAKES = (
         LOG,
         "leaves out the log-variance term: an infinite variance costs nothing",
         wrong=_gaussian(lambda error, spread: 0.5 * error.square() * (-spread).exp()),
+    ),
+    Mistake(
+        "log-variance-not-halved",
+        GAUSSIAN,
+        "halves the squared error and not the log-variance: the variance that it prefers is half the true one",
+        wrong=_log_variance_whole,
     ),
     Mistake(
         "divergence-sign",

@@ -72,6 +72,11 @@ def _smooth_without_half(error: Tensor, params: Params) -> Tensor:
     return torch.where(size < beta, error**2 / beta, size - beta / 2)
 
 
+def _smooth_not_joined(error: Tensor, params: Params) -> Tensor:
+    size, beta = error.abs(), params["beta"]
+    return torch.where(size < beta, error**2 / (2 * beta), size - 0.5)
+
+
 def _huber_without_half(error: Tensor, params: Params) -> Tensor:
     size, delta = error.abs(), params["delta"]
     return torch.where(size <= delta, error**2, delta * (size - delta / 2))
@@ -279,6 +284,13 @@ MISTAKES = (
         "does not divide the squared part by beta = {beta:g}: value and slope jump where the parts meet",
         wrong=_of_error(_smooth_without_beta),
         applies=lambda params: params["beta"] != 1.0,
+    ),
+    Mistake(
+        "linear-part-not-joined",
+        ("smooth_l1_loss",),
+        "subtracts 1/2 in the linear part, not beta / 2 of beta = {beta:g}: the value jumps where the parts meet",
+        wrong=_of_error(_smooth_not_joined),
+        applies=lambda params: params["beta"] not in {0.0, 1.0},
     ),
     Mistake(
         "quadratic-part-without-half",

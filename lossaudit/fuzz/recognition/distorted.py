@@ -72,7 +72,7 @@ def as_declared(match: Match, search: Search) -> Match | None:
         return None
     meant = replace(variant, params={**variant.params, **declared})
     for mistake in mistakes_of(variant.spec.name):
-        if not mistake.convention:
+        if not (mistake.convention or mistake.deeper):
             for wrong in _distorted(door, [meant], (mistake,), search):
                 return Match(door, wrong, Tier.MISTAKE)
     return None
@@ -99,7 +99,11 @@ def with_mistakes(door: Door, spec: ReferenceSpec, search: Search) -> Iterator[M
     """A reference with one mistake of the bank, or a wrong formula and a wrong reduction."""
     asked = search.asked is not None
     allowed = _conventions(spec, search)
-    bank = [each for each in mistakes_of(spec.name) if each not in allowed and (asked or not each.convention)]
+    bank = [
+        each
+        for each in mistakes_of(spec.name)
+        if each not in allowed and not each.deeper and (asked or not each.convention)
+    ]
     # Of a loss that is no mean over samples, a wrong formula and a wrong reduction are not two mistakes.
     combined = combinations(bank)
     if "additive" not in spec.laws:
@@ -112,7 +116,7 @@ def with_two_formulas(door: Door, spec: ReferenceSpec, search: Search) -> Iterat
     """Two wrong formulas, one inside the other. Of hundreds of pairs, one is only believed that explains every number."""
     if not tells([seen.value for _, seen in settled_answers(door.comparable, spec)]):
         return
-    bank = [mistake for mistake in mistakes_of(spec.name) if not mistake.convention]
+    bank = [each for each in mistakes_of(spec.name) if not (each.convention or each.deeper)]
     near = search.plain(door, spec, "declared", MOST_DOUBLED)
     for mistakes in doubles(bank, additive="additive" in spec.laws):
         for variant in _distorted(door, near, mistakes, search):

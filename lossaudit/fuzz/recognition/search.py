@@ -7,8 +7,6 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from lossaudit.fuzz import parameters
 from lossaudit.fuzz.recognition.telling import Alike, Scales
 from lossaudit.fuzz.variants import Variant
@@ -170,20 +168,9 @@ def _reductions(door: Door, spec: ReferenceSpec, search: Search) -> tuple[str, .
     if search.asked is not None and search.asked.reduction is not None:
         return (search.asked.reduction,)
     declared = parameters.declared_reduction(door.evidence)
-    if declared is not None and declared in spec.reductions and not _is_of_a_part(declared, door):
+    if declared is not None and declared in spec.reductions:
         return (declared,)
     return tuple(reduction for reduction in spec.reductions if reduction not in spec.only_declared)
-
-
-def _is_of_a_part(declared: str, door: Door) -> bool:
-    """Whether it is a criterion inside that declares not to reduce: the target has no such attribute, and gives one number."""
-    loss = door.subject.build.loss
-    return (
-        declared == "none"
-        and isinstance(loss, torch.nn.Module)
-        and not any(hasattr(loss, name) for name in parameters.REDUCTION_NAMES)
-        and all(seen.value is not None and seen.value.ndim == 0 for _, seen in door.comparable)
-    )
 
 
 def plain_variants(

@@ -20,6 +20,8 @@ ROWS = Parameter("weight", None, "matrix", ("weight", "weights", "kernel", "W", 
 SCALE = Parameter("s", 64.0, "number", ("s", "scale", "radius"), low=0.1, high=1000.0, meant=True)
 ANGLE = Parameter("m", 0.5, "number", ("m", "margin"), high=2.0, meant=True)
 COSINE_MARGIN = Parameter("m", 0.35, "number", ("m", "margin"), high=2.0, meant=True)
+OWN_MARGIN = Parameter("m", 0.0, "number", ("m", "margin"), guesses=(0.5, 0.35), high=2.0, meant=True)
+"""Of cosines that are given: without it, any cross-entropy of scaled scores is the same."""
 BEYOND = Parameter("beyond", "as it is", "form", guesses=("as it is", "linear", "easy"))
 HALF = Parameter("factor", 0.5, "form", guesses=(0.5, 1.0))
 
@@ -65,19 +67,27 @@ def class_losses(logits: Tensor, target: Tensor) -> Terms:
     return unit_terms(-logits.log_softmax(1).gather(1, target[:, None]).squeeze(1))
 
 
-def arcface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-    """Softmax over scaled cosines, the margin added to the angle of the own class."""
-    cosines = class_cosines(prediction, params)
+def arcface_of_cosines(cosines: Tensor, target: Tensor, params: Params) -> Terms:
+    """Softmax over scaled cosines [N, C], the margin added to the angle of the own class."""
     chosen = torch.where(own_class(target, cosines), turned_cosines(cosines, params), cosines)
     return class_losses(params["s"] * chosen, target)
 
 
-def cosface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-    """Softmax over scaled cosines, the margin taken off the cosine of the own class."""
-    cosines = class_cosines(prediction, params)
+def arcface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """The same of embeddings and the rows of the classes."""
+    return arcface_of_cosines(class_cosines(prediction, params), target, params)
+
+
+def cosface_of_cosines(cosines: Tensor, target: Tensor, params: Params) -> Terms:
+    """Softmax over scaled cosines [N, C], the margin taken off the cosine of the own class."""
     # A number times booleans would be of torch's default dtype: the margin would be rounded to float32.
     margins = params["m"] * own_class(target, cosines).to(cosines.dtype)
     return class_losses(params["s"] * (cosines - margins), target)
+
+
+def cosface(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """The same of embeddings and the rows of the classes."""
+    return cosface_of_cosines(class_cosines(prediction, params), target, params)
 
 
 def center(prediction: Tensor, target: Tensor, params: Params) -> Terms:
@@ -109,6 +119,28 @@ REFERENCES = (
         parameters=(ROWS, SCALE, COSINE_MARGIN),
         reductions=_REDUCTIONS,
         laws=_LAWS,
+    ),
+    ReferenceSpec(
+        name="arcface_of_cosines",
+        summary="cross-entropy of s cos(theta_c + m [c = y]), the prediction being the cosines of theta",
+        source="Deng et al. 2019, ArcFace (arXiv:1801.07698), equation 3",
+        spaces=("cosines-indices",),
+        formula=arcface_of_cosines,
+        parameters=(SCALE, OWN_MARGIN, BEYOND),
+        reductions=_REDUCTIONS,
+        laws=_LAWS,
+        essential=("m",),
+    ),
+    ReferenceSpec(
+        name="cosface_of_cosines",
+        summary="cross-entropy of s (x_c - m [c = y]), the prediction x being cosines",
+        source="Wang et al. 2018, CosFace (arXiv:1801.09414), equation 4",
+        spaces=("cosines-indices",),
+        formula=cosface_of_cosines,
+        parameters=(SCALE, OWN_MARGIN),
+        reductions=_REDUCTIONS,
+        laws=_LAWS,
+        essential=("m",),
     ),
     ReferenceSpec(
         name="center_loss",

@@ -90,13 +90,18 @@ def diou_loss(pair: Pair, params: Params) -> Tensor:
     return 1 - iou_of(pair, params) + distance_share(pair, params)
 
 
-def aspect(pair: Pair) -> Tensor:
-    """4 / pi^2 times the squared difference of the angles of the diagonals."""
+def aspect_difference(pair: Pair) -> Tensor:
+    """The difference of the angles of the diagonals."""
     angles = [
         torch.atan((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]))
         for boxes in (pair.first, pair.second)
     ]
-    return 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
+    return angles[0] - angles[1]
+
+
+def aspect(pair: Pair) -> Tensor:
+    """4 / pi^2 times the squared difference of the angles of the diagonals."""
+    return 4 / math.pi**2 * aspect_difference(pair) ** 2
 
 
 def aspect_weight(pair: Pair, v: Tensor, params: Params) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import softplus
 
 from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
 from lossaudit.fuzz.references.embeddings import unit_terms
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 FULL = Parameter("full", False, "form", guesses=(False, True))
 BETA = Parameter("beta", 1.0, "declared", ("beta", "kl_weight", "kld_weight", "kl_coef"), high=1e6)
 RECONSTRUCTION = Parameter(
-    "reconstruction", "bce", "form", guesses=("bce", "squares", "half squares", "absolute")
+    "reconstruction",
+    "bce",
+    "form",
+    guesses=("bce", "squares", "half squares", "absolute", "bce of logits"),
 )
 OVER_FEATURES = Parameter("over_features", "sum", "form", guesses=("sum", "mean"))
 CONSTANT = 0.5 * math.log(2 * math.pi)
@@ -49,6 +53,8 @@ def reconstruction_costs(prediction: Tensor, target: Tensor, params: Params) -> 
     if kind == "bce":
         costs: Tensor = -(torch.xlogy(target, guess) + torch.special.xlog1py(1 - target, -guess))
         return costs
+    if kind == "bce of logits":
+        return softplus(guess) - target * guess
     if kind == "absolute":
         return (guess - target).abs()
     return (guess - target).square() * (0.5 if kind == "half squares" else 1.0)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
 from lossaudit.fuzz.references.binary import ALPHA, GAMMA, exact_softplus, sigmoid_focal
-from lossaudit.fuzz.references.classes import GUARD, IGNORE_INDEX, WEIGHT
+from lossaudit.fuzz.references.classes import GUARD, GUARD_FORM, IGNORE_INDEX, WEIGHT
 from lossaudit.fuzz.spaces.fill import one_hot
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ COUNT_NAMES = (
 )
 CLASS_ALPHA = Parameter("alpha", None, "tensor", ("alpha", "class_alpha", "weight"), high=1e6)
 POLY_EPSILON = Parameter("epsilon", 0.0, "number", ("epsilon", "poly_epsilon", "eps"), low=-1.0, high=100.0)
+COMPLEMENT_GUARD = Parameter("guard", 0.0, "number", ("eps", "epsilon"), high=1e-3)
 EPSILON_NAMES = ("eps", "epsilon")
 LAWS = frozenset({"shift", "permutation", "additive", "minimum", "neutral"})
 HARD = ("random", "all-equal", "some-ignored", "all-ignored")
@@ -94,6 +95,17 @@ def poly1_focal(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     added = params["epsilon"] * torch.exp((params["gamma"] + 1) * functional.logsigmoid(-towards))
     losses = sigmoid_focal(prediction, target, params).losses + added
     return Terms(losses, torch.ones_like(losses))
+
+
+def unlikelihood(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+    """-log(1 - p) of a class that it is not; a guard is added inside the logarithm or bounds it."""
+    index, kept = kept_indices(target, params)
+    complement, guard = log_complement(prediction, index), params.get("guard")
+    if guard:
+        least = torch.full_like(complement, math.log(guard))
+        joined = torch.maximum if params.get("guard_form") == "clamp" else torch.logaddexp
+        complement = joined(complement, least)
+    return _terms(-complement, kept)
 
 
 def symmetric(prediction: Tensor, target: Tensor, params: Params) -> Terms:
@@ -201,6 +213,17 @@ REFERENCES = (
         laws=LAWS - {"shift"},
         target_profiles=HARD,
         essential=("gamma",),
+    ),
+    ReferenceSpec(
+        name="unlikelihood_loss",
+        summary="-log(1 - p_y), p = softmax(x), y being a class that the sample is not of",
+        source="Kim et al. 2019, NLNL: Negative Learning for Noisy Labels (arXiv:1908.07387), equation 2; "
+        "Welleck et al. 2020 (arXiv:1908.04319)",
+        spaces=("logits-indices",),
+        formula=unlikelihood,
+        parameters=(IGNORE_INDEX, COMPLEMENT_GUARD, GUARD_FORM),
+        laws=LAWS - {"minimum", "neutral"},
+        target_profiles=HARD,
     ),
     ReferenceSpec(
         name="zlpr_loss",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
-from lossaudit.fuzz.spaces import binary, classes, masks, quantiles
+from lossaudit.fuzz.spaces import binary, classes, masks, quantiles, values
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -98,6 +98,7 @@ OF_MASKS = _named(masks.SPACES, "scores-masks", "probabilities-masks")
 OF_CHANNELS = _named(masks.SPACES, "scores-channel_masks", "probabilities-channel_masks")
 OF_LABELS = binary.SPACES
 OF_QUANTILES = quantiles.SPACES
+OF_VALUES = _named(values.SPACES, "values-values")
 SINGLE = (0,)
 STEPS = ((3,), (5,))
 IMAGES = ((2, 3), (4, 2))
@@ -110,6 +111,8 @@ LAYOUTS = (
     _Layout("label_column", OF_QUANTILES, ("[N, Q]", "[N, 1]"), _label_channel, ((),)),
     _Layout("images", OF_LABELS, ("[N, K, H, W]", "[N, K, H, W]"), _as_held, IMAGES, (1, 3)),
     _Layout("classes_last", (*OF_CLASSES, *OF_CLASS_MASKS), ("[N, S, C]", "[N, S]"), _classes_last, STEPS),
+    _Layout("steps", OF_VALUES, ("[N, S, K]", "[N, S, K]"), _classes_last, STEPS, (1, 3)),
+    _Layout("images", OF_VALUES, ("[N, K, H, W]", "[N, K, H, W]"), _as_held, IMAGES, (1, 3)),
     _Layout("classes_last", OF_QUANTILES, ("[N, S, Q]", "[N, S]"), _classes_last, STEPS),
     _Layout(
         "images_last", (*OF_CLASSES, *OF_CLASS_MASKS), ("[N, H, W, C]", "[N, H, W]"), _classes_last, IMAGES

@@ -18,8 +18,8 @@ def _entropy(cosines: Array, own: Array, y: Array, params: Params) -> Array:
     return -log(pick(softmax(number(params["s"]) * where(mine, own, cosines)), y))
 
 
-def arcface(x: Array, y: Array, params: Params) -> Array:
-    cosines, m = _cosines(x, params), number(params["m"])
+def arcface_of_cosines(cosines: Array, y: Array, params: Params) -> Array:
+    m = number(params["m"])
     angles = arccos(cosines)
     own = cos(angles + m)
     if params["beyond"] == "linear":
@@ -29,9 +29,16 @@ def arcface(x: Array, y: Array, params: Params) -> Array:
     return _entropy(cosines, own, y, params)
 
 
-def cosface(x: Array, y: Array, params: Params) -> Array:
-    cosines = _cosines(x, params)
+def cosface_of_cosines(cosines: Array, y: Array, params: Params) -> Array:
     return _entropy(cosines, cosines - number(params["m"]), y, params)
+
+
+def arcface(x: Array, y: Array, params: Params) -> Array:
+    return arcface_of_cosines(_cosines(x, params), y, params)
+
+
+def cosface(x: Array, y: Array, params: Params) -> Array:
+    return cosface_of_cosines(_cosines(x, params), y, params)
 
 
 def center(x: Array, y: Array, params: Params) -> Array:
@@ -45,5 +52,9 @@ EXACT = {
         (_ROWS, {**_ROWS, "s": 8.0, "m": 0.25, "beyond": "linear"}, {**_ROWS, "s": 16.0, "beyond": "easy"}),
     ),
     "cosface": Exact(cosface, (_ROWS, {**_ROWS, "s": 8.0, "m": 0.125})),
+    "arcface_of_cosines": Exact(
+        arcface_of_cosines, ({"s": 8.0, "m": 0.25, "beyond": "linear"}, {"s": 16.0, "beyond": "easy"})
+    ),
+    "cosface_of_cosines": Exact(cosface_of_cosines, ({"s": 8.0, "m": 0.125},)),
     "center_loss": Exact(center, (_ROWS, {**_ROWS, "factor": 1.0})),
 }

@@ -25,6 +25,7 @@ def vae(packed: Array, y: Array, params: Params) -> Array:
     guess, mean, log_variance = packed[:, 0], packed[:, 1], packed[:, 2]
     costs = {
         "bce": lambda: -times(y, log(guess)) - times(1 - y, log(1 - guess)),
+        "bce of logits": lambda: log(1 + exp(guess)) - y * guess,
         "squares": lambda: (guess - y) ** 2,
         "half squares": lambda: (guess - y) ** 2 / 2,
         "absolute": lambda: abs(guess - y),
@@ -43,6 +44,7 @@ EXACT = {
             {"reconstruction": "squares", "beta": 4.0},
             {"reconstruction": "half squares", "over_features": "mean"},
             {"reconstruction": "absolute", "beta": 0.0},
+            {"reconstruction": "bce of logits"},
         ),
     ),
 }

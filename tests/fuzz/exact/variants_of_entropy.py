@@ -53,6 +53,14 @@ def focal(x: Array, y: Array, params: Params) -> Array:
     return _left(-_shares(params.get("alpha"), index) * power(rest, number(params["gamma"])) * log(p), kept)
 
 
+def unlikelihood(x: Array, y: Array, params: Params) -> Array:
+    _, rest, _, kept = _of_classes(x, y, params)
+    guard = number(params.get("guard") or 0)
+    if params.get("guard_form") == "clamp":
+        return _left(-log(larger(rest, guard)), kept)
+    return _left(-log(rest + guard), kept)
+
+
 def focal_of_probabilities(p: Array, y: Array, params: Params) -> Array:
     index, kept = _kept(y, params)
     own = pick(p, index)
@@ -132,6 +140,9 @@ def ldam(x: Array, y: Array, params: Params) -> Array:
 
 _COUNTS = [100.0, 10.0, 2.0]
 EXACT = {
+    "unlikelihood_loss": Exact(
+        unlikelihood, ({"guard": 1e-6}, {"guard": 1e-7, "guard_form": "clamp"}, {"ignore_index": -100})
+    ),
     "focal_loss": Exact(focal, ({"gamma": 2.0}, {"gamma": 1.5, "alpha": [0.25, 1.0, 0.5]})),
     "poly1_cross_entropy": Exact(poly1, ({"epsilon": 2.0}, {"epsilon": -1.0})),
     "focal_loss_of_probabilities": Exact(

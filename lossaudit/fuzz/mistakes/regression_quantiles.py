@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz.model import Mistake, Terms
-from lossaudit.fuzz.references.quantiles import errors_and_levels, pinball, terms_across
+from lossaudit.fuzz.references.regression_quantiles import errors_and_levels, pinball, terms_across
 
 if TYPE_CHECKING:
     from collections.abc import Callable
