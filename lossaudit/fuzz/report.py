@@ -116,17 +116,28 @@ def assume_recognition(session: Session, recognition: Recognition, *, asked: boo
         session.assumptions.append(f"its arguments were taken for {', '.join(names)}, in this order")
     if match.door.subject.interface.arrays:
         session.assumptions.append("it is a NumPy loss: values are judged, gradients are not")
-    _unused(session, match.door, match.variant)
+    _named_otherwise(session, match.door, match.variant)
 
 
-def _unused(session: Session, door: Door, variant: Variant) -> None:
-    """A parameter that is declared under its own name and changes nothing."""
+def _named_otherwise(session: Session, door: Door, variant: Variant) -> None:
+    """A number that is declared under the name of a parameter, and changes nothing, or is another parameter's."""
+    numbers = {
+        name: value
+        for name, value in variant.params.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
     for parameter in variant.spec.parameters:
-        declared = door.evidence.named.get(parameter.name)
-        used = variant.params.get(parameter.name)
+        declared, used = door.evidence.named.get(parameter.name), numbers.get(parameter.name)
         is_number = isinstance(declared, (int, float)) and not isinstance(declared, bool)
-        if is_number and parameter.kind == "number" and declared != used and used == parameter.neutral:
+        if not is_number or parameter.kind != "number" or declared == used:
+            continue
+        others = [name for name, value in numbers.items() if value == declared and name != parameter.name]
+        if used == parameter.neutral:
             session.assumptions.append(f"its {parameter.name}={declared!r} has no effect on the value")
+        elif others:
+            session.assumptions.append(
+                f"its {parameter.name}={declared!r} is the {others[0]} of {variant.spec.name}"
+            )
 
 
 def assume_reach(session: Session, door: Door, reach: Reach) -> None:

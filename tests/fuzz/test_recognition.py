@@ -172,3 +172,17 @@ def test_a_factor_before_a_divergence_makes_no_temperature_of_it(tmp_path: Path)
     report = audit_here(f"{path}:threefold", QUICK)
     assert report.reference is not None
     assert report.reference.name == "kl_div"
+
+
+def test_a_number_under_the_name_of_another_parameter_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "losses.py"
+    file.write_text(
+        "def tversky(scores, masks, alpha=0.3, beta=0.7, smooth=1.0):\n"
+        "    p, y = scores.sigmoid().flatten(1), masks.flatten(1)\n"
+        "    hits, missed, invented = (p * y).sum(1), ((1 - p) * y).sum(1), (p * (1 - y)).sum(1)\n"
+        "    return (1 - (hits + smooth) / (hits + alpha * missed + beta * invented + smooth)).mean()\n",
+        encoding="utf-8",
+    )
+    report = audit_here(f"{file}:tversky", QUICK)
+    assert report.findings == ()
+    assert "its alpha=0.3 is the beta of tversky_loss" in report.assumptions

@@ -432,7 +432,8 @@ MISTAKES = (
     Mistake(
         "dice-without-factor-two",
         ALL_DICE,
-        "lacks the factor 2 at the intersection: a perfect match still costs about one half",
+        "lacks the factor 2 at the intersection (or, as a Jaccard loss, does not take the intersection off the union): a perfect "
+        "match still costs about one half",
         wrong=_scored(_without_two),
     ),
     Mistake(
