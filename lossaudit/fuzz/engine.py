@@ -264,6 +264,7 @@ def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool =
         reach={},
         declared_reduction=parameters.declared_reduction(first.evidence),
         guard=parameters.guard_in_sight(first.evidence),
+        marks=frozenset(first.evidence.numbers()) - {0.0, 1.0},
     )
     report.assume_recognition(session, recognition, asked=asked)
     report.assume_build(session, first, len(subjects))

@@ -30,6 +30,7 @@ POLL_SECONDS = 0.02
 IMPORT_SECONDS = 120.0
 GRACE_SECONDS = 20.0
 MOST_CRASHES = 4
+KILLED = "the call killed the process"
 STARVED = 10.0
 MOST_PROBE_CRASHES = 2
 NEEDED = ("torch", "hypothesis", "numpy")
@@ -252,7 +253,7 @@ def _exit_reason(code: int) -> str:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        return f"the call killed the process ({name})"
+        return f"{KILLED} ({name})"
     return f"the call ended the process (exit code {code})"
 
 
@@ -274,11 +275,19 @@ def _report(
 
 
 def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
-    """Add what killed earlier children; a probe of the wrong kind of input is no finding once the right one is known."""
-    known = report.reference is not None
+    """Add what killed earlier children; a probe of the wrong kind of input is no finding once the right one is known.
+
+    Nor is a signal, where the target takes some inputs and which of them it is made for is not known: a kernel need not survive
+    labels that are none. That is told.
+    """
+    known, judged = report.reference is not None, bool(report.statistics.get("examples"))
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
         if crash.stage == wire.FAKE or (crash.stage == "probe" and known):
+            continue
+        if judged and not known and KILLED in crash.reason:
+            told = f"{crash.reason} on an input that it may not be made for"
+            report = replace(report, assumptions=tuple(dict.fromkeys((*report.assumptions, told))))
             continue
         shown.setdefault(crash.reason, crash)
     selected = run.options.select is None or "LF406" in run.options.select

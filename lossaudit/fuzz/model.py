@@ -332,6 +332,7 @@ class Space:
             target takes.
         broadcasts: True where most losses that take it are made for something else, and broadcast it to nonsense: it is tried with
             the other layouts, and counts only for a reference that the target equals there.
+        measured: True where targets are any numbers: one that stands in the loss's own code may mark what is missing.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         batches: How many samples are drawn.
         parts: The arguments of the call, where they are not prediction and target.
@@ -360,6 +361,7 @@ class Space:
     recodes: str = ""
     alike: bool = False
     broadcasts: bool = False
+    measured: bool = False
     features: tuple[int, ...] = (0,)
     batches: tuple[int, ...] = (1, 2, 4)
     parts: tuple[Part, ...] = ()

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def converted(loss: Any, convert: Callable[[Tensor], Tensor]) -> Any:
-    """A copy with every tensor converted that is a module's own, or is given to a function beforehand; other losses as they are."""
+    """A copy with every tensor converted that is a module's own, or is given to a function beforehand; other losses as they are.
+
+    A module that is given nothing and called through a ``partial`` stays itself.
+    """
     if isinstance(loss, nn.Module):
         return twin(loss, convert)
     if isinstance(loss, functools.partial):
@@ -21,7 +24,7 @@ def converted(loss: Any, convert: Callable[[Tensor], Tensor]) -> Any:
             name: convert(value) if isinstance(value, Tensor) else value
             for name, value in loss.keywords.items()
         }
-        return functools.partial(converted(loss.func, convert), *loss.args, **given)
+        return functools.partial(loss.func, *loss.args, **given)
     return loss
 
 

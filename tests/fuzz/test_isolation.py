@@ -86,6 +86,12 @@ def test_the_run_goes_on_after_a_crash() -> None:
     assert any("going on" in event for event in events)
 
 
+def test_a_kernel_that_dies_of_what_it_is_not_made_for_is_told_and_no_finding() -> None:
+    report = fuzz_target(f"{CRASHES}:sequences", QUICK)
+    assert report.findings == ()
+    assert any("on an input that it may not be made for" in line for line in report.assumptions)
+
+
 def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[str]) -> None:
     report = fuzz_target(f"{CRASHES}:prints", QUICK)
     assert report.verdict == "conforms", report

@@ -98,6 +98,7 @@ UNKNOWN = [
     "tversky_of_each_pixel_down_the_image",
     "renyi",
     "with_its_normaliser",
+    "consistent",
 ]
 
 

@@ -9,6 +9,8 @@ import torch
 
 from lossaudit.fuzz import variants
 from lossaudit.fuzz.model import Failure
+from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz.subject import packed, single
 from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
@@ -40,10 +42,25 @@ def no_gradient(trial: Trial) -> Failure | None:
         return None
     if trial.expected is not None and not _has_slope(trial.expected.gradient):
         return None  # nothing is to be trained here: a sum over no pairs is a plain 0
-    if trial.variant is None and not _is_of_the_prediction(trial):
+    if trial.variant is None and (not _is_of_the_prediction(trial) or _trains_the_target(trial)):
         return None
     message = "the result carries no gradient to the prediction: nothing would be trained"
     return Failure("LF202", message, trial.case, trial.shown(), independent=True)
+
+
+def _trains_the_target(trial: Trial) -> bool:
+    """Whether what is taken for the target is what a loss of unknown formula trains: the view that no label is made of, say."""
+    case, subject = trial.case, trial.subject
+    prediction, target = packed(case, subject.interface)
+    if not target.is_floating_point():
+        return False
+    given = all_spaces()[case.space].cut(prediction, target.requires_grad_())
+    try:
+        with torch.enable_grad():
+            value = single(subject.invoke(subject.at_dtype(case.dtype), *given))
+    except Exception:  # noqa: BLE001 (user code may raise anything)
+        return False
+    return isinstance(value, torch.Tensor) and value.requires_grad
 
 
 def _has_slope(gradient: torch.Tensor | None) -> bool:

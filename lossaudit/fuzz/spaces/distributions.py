@@ -157,5 +157,6 @@ SPACES = (
         extras=EXTRAS,
         scales=LOGIT_SCALES,
         alike=True,
+        measured=True,
     ),
 )

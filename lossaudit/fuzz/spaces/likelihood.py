@@ -102,6 +102,7 @@ SPACES = (
         parts=(MEAN, TRUTH, VARIANCE),
         cut=_truth_between,
         domain=_positive_variance,
+        measured=True,
     ),
     Space(
         name="means-log_variances",
@@ -113,6 +114,7 @@ SPACES = (
         scales=SCALES,
         parts=(MEAN, TRUTH, LOG_VARIANCE),
         cut=_truth_between,
+        measured=True,
     ),
     Space(
         name="reconstructions-latent",

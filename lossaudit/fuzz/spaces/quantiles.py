@@ -41,5 +41,6 @@ SPACES = (
         extras=((), (2,)),
         scales=SCALES,
         broadcasts=True,
+        measured=True,
     ),
 )

@@ -107,6 +107,7 @@ SPACES = (
         extras=((), (2,)),
         scales=SCALES,
         alike=True,
+        measured=True,
     ),
     Space(
         name="vectors-vectors",
@@ -120,6 +121,7 @@ SPACES = (
         scales=SCALES,
         alike=True,
         part_of="values-values",
+        measured=True,
     ),
     Space(
         name="amounts-amounts",
@@ -134,6 +136,7 @@ SPACES = (
         plain_rows=_plain_rows,
         scales=SCALES,
         alike=True,
+        measured=True,
     ),
     Space(
         name="log_rates-counts",
