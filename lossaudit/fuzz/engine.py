@@ -329,10 +329,12 @@ def _reach(session: Session, door: Door, tier: Tier) -> Reach:
 def _misreads(session: Session, door: Door, structure: Structure) -> bool:
     """Whether the target takes steps or pixels and makes of them what a mistake of the bank does, in whatever order they come."""
     variant, space = session.variant, door.space
-    deeper = () if variant is None else (each for each in mistakes_of(variant.spec.name) if each.deeper)
-    case = inputs.fill(space, structure, {} if variant is None else variant.params)
+    deeper = [] if variant is None else [each for each in mistakes_of(variant.spec.name) if each.deeper]
+    if variant is None or not deeper:
+        return False
+    case = inputs.fill(space, structure, variant.params)
     seen = door.subject.observe(case, stage="probe")
-    if variant is None or not any(
+    if not any(
         variants.reproduces(variant.with_mistakes((each,), variant.params), case, seen) for each in deeper
     ):
         return False
