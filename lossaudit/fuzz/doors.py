@@ -194,7 +194,11 @@ def plausible(doors: list[Door]) -> list[Door]:
     names = {door.space.name for door in doors}
     if any(name.endswith("-indices") for name in names):
         kept = ("-indices", "-rows")
-        return [door for door in doors if door.space.special or door.space.name.endswith(kept)]
+        return [
+            door
+            for door in doors
+            if door.space.special or door.space.name.endswith(kept) or "indices" in door.space.target
+        ]
     if any(name.endswith("-labels") for name in names):
         return [door for door in doors if "boxes" not in door.space.target]
     return doors

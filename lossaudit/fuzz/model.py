@@ -117,7 +117,8 @@ class Parameter:
 
     ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
     ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``), ``inverses``
-    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
+    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature), ``logarithms`` of the logarithms
+    of numbers for each class. ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
     choice between published forms, which the report names; a number that is only believed if it is ``declared`` is
     looked for under its names alone; a number that ``divides`` makes rounding larger where it is small (a temperature),
@@ -135,6 +136,7 @@ class Parameter:
     high: float = 1.0
     divides: bool = False
     inverses: tuple[str, ...] = ()
+    logarithms: tuple[str, ...] = ()
     meant: bool = False
     power: int = 1
 

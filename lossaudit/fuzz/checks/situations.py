@@ -57,8 +57,12 @@ def _two_tensors(trial: Trial) -> bool:
 def _call(trial: Trial, arguments: Sequence[Tensor], case: Case | None = None) -> tuple[Any, str | None]:
     """What a call gives, or the error that it raises."""
     loss = trial.subject.at_dtype((case or trial.case).dtype)
+    return _tried(lambda: single(trial.subject.invoke(loss, *arguments)))
+
+
+def _tried(call: Callable[[], Any]) -> tuple[Any, str | None]:
     try:
-        return single(trial.subject.invoke(loss, *arguments)), None
+        return call(), None
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
         return None, f"{type(error).__name__}: {first_line(error)}"
 
@@ -221,10 +225,8 @@ def learned_target(trial: Trial) -> Failure | None:
     if not trial.case.target.is_floating_point() or trial.subject.interface.integer_labels:
         return None
     prediction, target = packed(trial.case, trial.subject.interface)
-    prediction.requires_grad_()
-    target.requires_grad_()
-    given = all_spaces()[trial.case.space].cut(prediction, target)
-    value, error = _call(trial, [part.clone() for part in given])
+    given = prediction.requires_grad_(), target.requires_grad_()
+    value, error = _tried(lambda: trial.subject.trained(trial.case, *given))
     evidence: dict[str, Any] = {"prepare": ["target.requires_grad_()"]}
     if error is None and isinstance(value, torch.Tensor) and value.requires_grad:
         try:

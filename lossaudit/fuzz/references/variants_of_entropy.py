@@ -32,11 +32,14 @@ COMPLEMENT_GUARD = Parameter("guard", 0.0, "number", ("eps", "epsilon"), high=1e
 EPSILON_NAMES = ("eps", "epsilon")
 LAWS = frozenset({"shift", "permutation", "additive", "minimum", "neutral"})
 HARD = ("random", "all-equal", "some-ignored", "all-ignored")
+HARD_OR_HOT = (*HARD, "one-hot")
 LABELS = ("random", "all zero", "all one")
 
 
 def kept_indices(target: Tensor, params: Params) -> tuple[Tensor, Tensor]:
-    """Indices with 0 in place of ignored ones, and which are kept."""
+    """Indices, also those of one-hot rows, with 0 in place of ignored ones, and which are kept."""
+    if target.is_floating_point():
+        target = target.argmax(1)
     ignored = params.get("ignore_index")
     kept = torch.ones_like(target, dtype=torch.bool) if ignored is None else target != ignored
     return torch.where(kept, target, torch.zeros_like(target)), kept
@@ -196,22 +199,22 @@ REFERENCES = (
         name="focal_loss",
         summary="-alpha_y (1 - p_y)^gamma log p_y, p = softmax(x)",
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equations 4 and 5 (arXiv:1708.02002)",
-        spaces=("logits-indices",),
+        spaces=("logits-indices", "logits-rows"),
         formula=focal,
         parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX),
         laws=LAWS,
-        target_profiles=HARD,
+        target_profiles=HARD_OR_HOT,
         essential=("gamma",),
     ),
     ReferenceSpec(
         name="focal_loss_of_probabilities",
         summary="-alpha_y (1 - p_y)^gamma log p_y",
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equations 4 and 5 (arXiv:1708.02002)",
-        spaces=("probabilities-indices",),
+        spaces=("probabilities-indices", "probabilities-rows"),
         formula=focal_of_probabilities,
         parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX, GUARD),
         laws=LAWS - {"shift"},
-        target_profiles=HARD,
+        target_profiles=HARD_OR_HOT,
         essential=("gamma",),
     ),
     ReferenceSpec(
@@ -326,7 +329,14 @@ REFERENCES = (
         spaces=("logits-indices",),
         formula=logit_adjusted,
         parameters=(
-            Parameter("prior", None, "per-class", ("prior", "priors", "class_prior", *COUNT_NAMES), high=1e9),
+            Parameter(
+                "prior",
+                None,
+                "per-class",
+                ("prior", "priors", "class_prior", *COUNT_NAMES),
+                logarithms=("log_prior", "log_priors", "log_class_prior", "adjustments", "logit_adjustments"),
+                high=1e9,
+            ),
             Parameter("tau", 1.0, "number", ("tau", "temperature"), high=10.0),
             IGNORE_INDEX,
         ),
