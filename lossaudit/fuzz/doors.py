@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Space, Structure
 
 Response = tuple[Case, Observation]
+NO_LABELS = ("indices", "boxes", "numbers", "logarithms", "logits", "originals")
+"""Words for targets that nobody would give as integers where they are floating-point numbers."""
 OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
 
 
@@ -237,7 +239,7 @@ def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
         return
     for arrays, swapped in itertools.product((False, True), (False, True)):
         yield Interface(space.name, swapped, arrays)
-        if not any(word in space.target for word in ("indices", "boxes", "numbers")):
+        if not any(word in space.target for word in NO_LABELS):
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 

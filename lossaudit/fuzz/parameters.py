@@ -74,6 +74,8 @@ def candidates(
     named = named_values(parameter, evidence, classes)
     if named and (parameter.kind == "index" or parameter.meant):
         return named
+    if parameter.kind == "slope":
+        return [parameter.neutral]  # the values do not tell
     if parameter.kind == "matrix":
         return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
     if reach == "named" and parameter.kind in MEASURED:

@@ -39,7 +39,7 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
         and not (
-            parameter.kind in {"number", "form", "flag", "declared"}
+            parameter.kind in {"number", "form", "flag", "slope", "declared"}
             and variant.params[parameter.name] == parameter.neutral
         )
     }

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from lossaudit.fuzz import batch, tangents, variants
-from lossaudit.fuzz.spaces import all_spaces
+from lossaudit.fuzz import batch, left_out, tangents, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +42,6 @@ class Session:
         calls: How many times the target was evaluated.
         nearest: Whether the variant is only the nearest known loss, which it agrees with here and there.
         guard: A number of the target's own that only keeps something finite: no value is wrong by no more than twice that.
-        marks: Numbers of the target's own other than 0 and 1: where one of them is to be predicted, it may mark what is missing.
         transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
@@ -58,17 +56,10 @@ class Session:
     calls: int = 0
     nearest: bool = False
     guard: float = 0.0
-    marks: frozenset[float] = frozenset()
     transforms: frozenset[str] = frozenset()
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
-
-    def is_marked(self, case: Case) -> bool:
-        """Whether a number that is to be predicted is one of the target's own: it may stand for what is missing."""
-        if not self.marks or not case.target.is_floating_point():
-            return False
-        return all_spaces()[case.space].measured and bool(self.marks & set(case.target.flatten().tolist()))
 
     def foresee(self, cases: Sequence[Case]) -> None:
         """Ask the reference about all these cases at once."""
@@ -123,7 +114,7 @@ class Trial:
         return self._expected(gradient=False) if self.session.diverges else self.expected
 
     def _expected(self, *, gradient: bool) -> Expected | None:
-        if self.variant is None or not self.variant.settles(self.case) or self.session.is_marked(self.case):
+        if self.variant is None or not self.variant.settles(self.case) or self.leaves_out:
             return None
         known = self.session.foreseen(self.case, self.variant)
         if known is not None and known.expected is not None:
@@ -132,6 +123,12 @@ class Trial:
             return variants.expected(self.variant, self.case, gradient=gradient)
         except variants.UNDEFINED:  # a reference of the user's own that is not defined there
             return None
+
+    @cached_property
+    def leaves_out(self) -> bool:
+        """Whether the target leaves out a part of the case, as what is missing, and is right about the rest."""
+        variant = self.variant
+        return variant is not None and left_out.leaves_out(self.subject, self.case, self.observed, variant)
 
     @cached_property
     def agrees_everywhere(self) -> bool:

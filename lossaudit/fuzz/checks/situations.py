@@ -243,7 +243,11 @@ def learned_target(trial: Trial) -> Failure | None:
 
 def _other_gradient(trial: Trial, slope: Tensor | None, evidence: dict[str, Any]) -> Failure | None:
     usual = trial.observed.gradient
-    if slope is None or usual is None or torch.allclose(slope.double(), usual, rtol=1e-4, atol=1e-6):
+    if (
+        slope is None
+        or usual is None
+        or torch.allclose(slope.double(), usual, rtol=1e-4, atol=1e-6, equal_nan=True)
+    ):
         return None
     shown = {**evidence, "expected_gradient": plain(usual), "actual_gradient": plain(slope.double())}
     message = "a target that requires a gradient changes the gradient of the prediction"

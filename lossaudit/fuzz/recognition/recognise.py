@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -201,7 +204,7 @@ def _sure_match(
     for reach in reaches:
         agreeing = _agreeing(doors, search, reach)
         confirmed = [match for match in agreeing if search.confirms(match)]
-        best = _refine(confirmed, search) if confirmed else None
+        best = _with_its_slope(_refine(confirmed, search), search) if confirmed else None
         if best is not None and search.is_thorough(best):
             break
     if best is None:
@@ -302,6 +305,23 @@ def _most_telling(rivals: list[Match], search: Search) -> Match:
         return best[0]
     slopes = [(case, seen.gradient) for case, seen in told.slopes]
     return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
+
+
+def _with_its_slope(match: Match, search: Search) -> Match:
+    """The form of a match that has the gradients too, where authors differ in what they take for a constant."""
+    slopes = search.scales.told(match.door).slopes
+    variant = match.variant
+    choices = [
+        [{parameter.name: value} for value in (variant.params[parameter.name], *parameter.guesses)]
+        for parameter in variant.spec.parameters
+        if parameter.kind == "slope"
+    ]
+    for picks in itertools.product(*choices):
+        params = functools.reduce(operator.or_, picks, dict(variant.params))
+        other = replace(variant, params=params)
+        if all(search.scales.has_slope(other, case, seen.gradient) for case, seen in slopes):
+            return replace(match, variant=other)
+    return match
 
 
 def _fitted(match: Match) -> list[str]:
