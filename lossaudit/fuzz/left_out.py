@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.subject import Subject
     from lossaudit.fuzz.variants import Variant
 
+NOTHING = 1e-3
+"""A mean over nothing is no number, or 0, or the root of what guards that root."""
+
 
 def leaves_out(subject: Subject, case: Case, seen: Observation, variant: Variant) -> bool:
     """Whether a loss of measurements leaves out a part of a case, and gives what its reference gives for the rest.
@@ -43,7 +46,8 @@ def leaves_out(subject: Subject, case: Case, seen: Observation, variant: Variant
         return False
     kept = ~left
     if not bool(kept.any()):
-        return True  # a mean of nothing is whatever its author holds it to be
+        value = seen.value.sum().abs()
+        return bool(value <= NOTHING) or not bool(torch.isfinite(value))
     return any(
         bool((seen.value.sum() - value).abs() <= room) for value, room in _of_the_rest(case, kept, variant)
     )
