@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lossaudit.fuzz import batch, left_out, tangents, variants
+from lossaudit.fuzz.spaces import all_spaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,9 +215,22 @@ class Trial:
         if self.on_kink or not bool(torch.isfinite(exact.gradient).all()):
             return None
         room = exact.gradient_tolerance * variants.coarseness(self.case, self.observed)
-        if bool(((slope - exact.gradient).abs() <= room).all()):
+        if bool(((slope - exact.gradient).abs() <= room).all()) or self._agrees_where_it_trains(room):
             return True
         return None if self.beside_kink else False
+
+    def _agrees_where_it_trains(self, room: torch.Tensor) -> bool:
+        """Whether the gradient is the reference's for the arguments that it reaches, and reaches some: keys are often held constant."""
+        space, slope, exact = all_spaces()[self.case.space], self.observed.gradient, self.expected
+        assert slope is not None and exact is not None and exact.gradient is not None  # noqa: PT018, S101 (asked where there are)
+        parts = [space.cut(each, self.case.target) for each in (slope, exact.gradient, room)]
+        learned = [
+            each for each, trained in zip(zip(*parts, strict=True), space.learned, strict=True) if trained
+        ]
+        reached = [each for each in learned if bool(each[0].any())]
+        if not reached or len(reached) == len(learned):
+            return False
+        return all(bool(((seen - due).abs() <= off).all()) for seen, due, off in reached)
 
     @cached_property
     def beside_kink(self) -> bool:

@@ -204,7 +204,7 @@ def _sure_match(
     for reach in reaches:
         agreeing = _agreeing(doors, search, reach)
         confirmed = [match for match in agreeing if search.confirms(match)]
-        best = _with_its_slope(_refine(confirmed, search), search) if confirmed else None
+        best = _refine(confirmed, search) if confirmed else None
         if best is not None and search.is_thorough(best):
             break
     if best is None:
@@ -277,7 +277,11 @@ def _wider(match: Match, doors: list[Door], search: Search) -> Match | None:
 
 
 def _refine(matches: list[Match], search: Search) -> Match:
-    """Among equals, the one that also explains less ordinary inputs and other targets."""
+    """Among equals, the one that also explains less ordinary inputs and other targets, in the form that has its gradients."""
+    return _with_its_slope(_best(matches, search), search)
+
+
+def _best(matches: list[Match], search: Search) -> Match:
     first = matches[0]
     best = _most_telling([match for match in matches if match.door is first.door], search)
     others = [match for match in matches if match.variant.spec.name != best.variant.spec.name]
@@ -303,19 +307,21 @@ def _most_telling(rivals: list[Match], search: Search) -> Match:
     best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
     if len(best) == 1:
         return best[0]
-    slopes = [(case, seen.gradient) for case, seen in told.slopes]
+    slopes = [(case, seen.gradient) for case, seen in told.slopes(params)]
     return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
 
 
 def _with_its_slope(match: Match, search: Search) -> Match:
     """The form of a match that has the gradients too, where authors differ in what they take for a constant."""
-    slopes = search.scales.told(match.door).slopes
     variant = match.variant
     choices = [
         [{parameter.name: value} for value in (variant.params[parameter.name], *parameter.guesses)]
         for parameter in variant.spec.parameters
         if parameter.kind == "slope"
     ]
+    if not choices:
+        return match
+    slopes = search.scales.told(match.door).slopes(variant.params)
     for picks in itertools.product(*choices):
         params = functools.reduce(operator.or_, picks, dict(variant.params))
         other = replace(variant, params=params)
