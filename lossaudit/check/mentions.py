@@ -133,6 +133,11 @@ def _in_constant(piece: str) -> Iterator[str]:
         yield from (word, f".{word}")
 
 
+def is_sentence(text: str) -> bool:
+    """Whether a text constant holds several words, and so names nothing."""
+    return _SENTENCE.search(text) is not None
+
+
 def _full_reductions(text: str) -> Iterator[str]:
     """The last word of what is reduced by ``.mean(...)`` or ``.sum(...)`` without a dimension that stands there as a number."""
     for owner, dimension in _REDUCTION.findall(text):

@@ -117,6 +117,12 @@ class Project:
         found = self._library.resolve(importer.folder, importer.parsed.paths, dotted, level)
         return self._there(self._noted(found))
 
+    def leads_to_file(self, importer: Module, dotted: str) -> bool:
+        """Whether ``import <dotted>`` in ``importer`` means a file or folder that is there; it is not run for being asked about."""
+        return (
+            self._noted(self._library.resolve(importer.folder, importer.parsed.paths, dotted, 0)) is not None
+        )
+
     def modules_named(self, dotted: str) -> Iterator[Module]:
         """The given files that are imported by this dotted name."""
         for path in self._noted(self._library.named(dotted)):

@@ -367,6 +367,7 @@ def judge(x, y, name="focal"):  # loss
         ("return importlib.import_module('criteria.' + name).entropy(x.softmax(1), y)", True),
         ("return importlib.import_module(f'criteria.{name}').entropy(x.softmax(1), y)", True),
         ("return globals()[x](x.softmax(1), y)", True),
+        ("return x.globals", False),
         ("return rows", False),
     ],
 )
@@ -379,6 +380,80 @@ def test_what_is_looked_up_late_is_reached(
     entropy = "import torch.nn.functional as F\ndef entropy(x, y):\n    return F.cross_entropy(x, y)\n"
     (tmp_path / "criteria" / "focal.py").write_text(entropy)
     assert (roots(tmp_path, monkeypatch, _LATE.format(body=body), "LA101") != []) is is_run
+
+
+_IMPORTING = """
+import importlib
+from importlib import import_module
+import torch.nn as nn
+from doors import give, handed_on
+import doors
+from doors import give as other
+
+criterion = nn.CrossEntropyLoss()
+
+def judge(x, y, name):  # loss
+    {body}
+"""
+_DOORS = """
+from importlib import import_module
+
+def give(name, *, fallback=""):
+    return import_module(name)
+
+def handed_on(version, name="numpy"):
+    return give(name)
+
+def kept(name):
+    return import_module("criteria")
+
+def waiting(name):
+    def load():
+        return import_module(name)
+    return load
+
+tables, criteria = waiting("pandas"), waiting("criteria")
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "is_run"),
+    [
+        ("return importlib.import_module('numpy').focal(x.softmax(1), y)", False),
+        ("return import_module('numpy').focal(x.softmax(1), y)", False),
+        ("return import_module('criteria').focal(x.softmax(1), y)", True),
+        ("load = import_module; return load('criteria').focal(x.softmax(1), y)", True),
+        ("return give('numpy').focal(x.softmax(1), y)", False),
+        ("return give('criteria').focal(x.softmax(1), y)", True),
+        ("return give(name='criteria').focal(x.softmax(1), y)", True),
+        ("return give(*['criteria']).focal(x.softmax(1), y)", True),
+        ("return other('criteria').focal(x.softmax(1), y)", True),
+        ("return doors.give('criteria').focal(x.softmax(1), y)", True),
+        ("return doors.give('numpy').focal(x.softmax(1), y)", False),
+        ("return getattr(doors, 'give')('criteria').focal(x.softmax(1), y)", True),
+        ("return [give][0]('criteria').focal(x.softmax(1), y)", True),
+        ("from doors import give as load; return load('criteria').focal(x.softmax(1), y)", True),
+        ("from doors import give; return give('numpy').focal(x.softmax(1), y)", False),
+        ("name = 'criteria'; return give(name).focal(x.softmax(1), y)", True),
+        ("return handed_on(1).focal(x.softmax(1), y)", False),
+        ("return handed_on(1, 'criteria').focal(x.softmax(1), y)", True),
+        ("return (lambda kind: give(kind))('criteria').focal(x.softmax(1), y)", True),
+        ("return doors.kept('numpy').focal(x.softmax(1), y)", True),
+        ("return doors.tables().focal(x.softmax(1), y)", False),
+        ("return doors.criteria().focal(x.softmax(1), y)", True),
+        ("return globals()['give']('criteria').focal(x.softmax(1), y)", True),
+    ],
+)
+def test_what_is_imported_by_name_shows_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, is_run: bool
+) -> None:
+    """Of a constant that names no file of the project nothing comes that the text need not name."""
+    (tmp_path / "doors.py").write_text(_DOORS)
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "__init__.py").write_text("from criteria.focal import entropy as focal\n")
+    entropy = "import torch.nn.functional as F\ndef entropy(x, y):\n    return F.cross_entropy(x, y)\n"
+    (tmp_path / "criteria" / "focal.py").write_text(entropy)
+    assert (roots(tmp_path, monkeypatch, _IMPORTING.format(body=body), "LA101") != []) is is_run
 
 
 _CALLED = """

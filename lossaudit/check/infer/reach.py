@@ -9,7 +9,7 @@ root without them is not run. Signs may be there for nothing; what runs never la
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,16 @@ from lossaudit.check import ir
 from lossaudit.check.contracts import Contracts, LayerClass, LossClass, LossFunction, OpFunction
 from lossaudit.check.detectors import COMPARED, HERE, HOME, TRAINED, Needs
 from lossaudit.check.infer.builtins import FUNCTIONS
+from lossaudit.check.infer.by_name import (
+    GLOBALS,
+    IMPORT_MODULE,
+    IMPORTER,
+    IMPORTS,
+    Door,
+    asks_for_globals,
+    door_of,
+    handed,
+)
 from lossaudit.check.infer.heap import Scope
 from lossaudit.check.infer.objects import assigned_in, assigners, lookup_class
 from lossaudit.check.infer.statements import imported_values
@@ -80,9 +90,7 @@ _IMPLIED = {LOSS: (LOSS, REDUCED, TRAINED), BACKWARD: (BACKWARD, TRAINED)} | {
 _REDUCING = frozenset({"mean", "sum"})
 DISTRIBUTION = "distribution"
 """A distribution over classes that is built."""
-_IMPORTS, _ALL_NAMES = "import_module", "globals"
-"""Words after which a text need not mention what it reaches: anything, and all that its own file binds."""
-_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON, _IMPORTS})
+_SIGNS_BY_THEMSELVES = frozenset({CONFIGURED, TINY, SMALL, FRACTION, POWER, DIVISION, COMPARISON})
 """What is no name that has to be imported: operators, numbers, keywords, what Python itself has."""
 _KNOWN_ANYWHERE = frozenset(name.rpartition(".")[2] for name in FUNCTIONS if not name.startswith("builtins."))
 """Functions of other modules that are followed although no contract is about them."""
@@ -115,7 +123,6 @@ def _spellings(contracts: Contracts) -> Iterator[tuple[str, str]]:
     yield from ((word, BACKWARD) for word in ("backward", "manual_backward"))
     yield from ((method, TRAINED) for _, method in contracts.objectives)
     yield from ((name, DISTRIBUTION) for name in contracts.distributions)
-    yield _IMPORTS, ANYTHING
     yield from (
         (word, HALF) for word, dtype in NAMED_DTYPES.items() if dtype in (Dtype.FLOAT16, Dtype.BFLOAT16)
     )
@@ -335,6 +342,34 @@ def _may_be_picked(node: ir.Node | None) -> bool:
     return not (node is None or isinstance(node, (*_DISPLAYS, ir.UnaryOp, ir.Compare)))
 
 
+@dataclass(slots=True)
+class _Doors:
+    """What imports files by name: the doors that are ``known`` by the names of their functions, and the nodes of these.
+
+    ``texts`` are the functions in sight, by which they may be called; ``held`` those that something else holds than their own
+    name, and ``named`` what was found by its name.
+    """
+
+    known: dict[str, list[Door]] = field(default_factory=lambda: {IMPORT_MODULE: [IMPORTER]})
+    opened: set[tuple[int, str, int]] = field(default_factory=set)
+    nodes: set[int] = field(default_factory=set)
+    held: set[int] = field(default_factory=set)
+    texts: list[Function] = field(default_factory=list)
+    named: dict[int, Value] = field(default_factory=dict)
+
+    def copy(self) -> _Doors:
+        """The same, to be added to."""
+        known = {name: list(doors) for name, doors in self.known.items()}
+        return _Doors(
+            known, set(self.opened), set(self.nodes), set(self.held), list(self.texts), dict(self.named)
+        )
+
+
+def _is_importer(name: str, value: Value) -> bool:
+    """Whether it is ``import_module`` under its own name: what calls it shows what is imported."""
+    return name == IMPORT_MODULE and isinstance(value, External) and value.name == IMPORTS
+
+
 def _runs_unmentioned(name: str) -> bool:
     return name in _CALLED or (name.startswith("__") and name.endswith("__"))
 
@@ -371,6 +406,8 @@ class _Search:
     scopes: list[tuple[dict[str, Value], frozenset[str]]] = field(default_factory=list)
     looked_up: set[str] = field(default_factory=set)
     sizes: dict[int, int] = field(default_factory=dict)
+    doors: _Doors = field(default_factory=_Doors)
+    by_name: list[Function | LazyImport] = field(default_factory=list)
 
     def copy(self) -> _Search:
         """A search that goes on from here with another start."""
@@ -379,11 +416,15 @@ class _Search:
         return _Search(
             self.reach, self.needs, self.whole, False, False, set(self.words), set(self.named), signs, set(signs), dict(self.seen), [], tables,
             list(self.objects), list(self.modules), list(self.containers), list(self.scopes), self.looked_up, dict(self.sizes),
+            self.doors.copy(),
         )  # fmt: skip
 
     def run(self, start: Value) -> bool:
         """Follow everything to its end, or until an alternative is complete."""
-        self.queue.append(start)
+        if isinstance(start, Function):
+            self.by_name.append(start)
+        else:
+            self.queue.append(start)
         if isinstance(start, ClassVal):
             self._begin_with_class(start)
         elif isinstance(start, BoundMethod) and isinstance(start.receiver, Instance):
@@ -391,14 +432,17 @@ class _Search:
         elif isinstance(start, Function):
             self._is_here(start)
         while True:
-            while self.queue:
+            while self.queue or self.by_name:
                 if len(self.signs) > len(self.judged) and self._is_met():
                     return True
-                self._visit(self.queue.pop())
+                if self.queue:
+                    self._visit(self.queue.pop())
+                else:
+                    self._visit_by_name(self.by_name.pop())
             if self._is_met():
                 return True
             self._look_up()
-            if not self.queue:
+            if not self.queue and not self.by_name:
                 return False
 
     def _begin_with_class(self, cls: ClassVal) -> None:
@@ -454,6 +498,8 @@ class _Search:
             if self.at_home or word not in self.named:
                 self.named.add(word)
                 self.words.add(word)
+                if word in self.doors.known:
+                    self.signs.add(ANYTHING)
                 self._add(known.get(word, ()))
 
     # Values
@@ -466,8 +512,29 @@ class _Search:
         if handler is not None:
             handler(self, value)
 
+    def _visit_by_name(self, value: Function | LazyImport) -> None:
+        """What a text knows by its own name: the calls in that text show what it is given."""
+        self.doors.named[id(value)] = value
+        found = self.reach.interp.force(value)
+        if not isinstance(found, Function) or found.name != value.name:
+            self.queue.append(found)
+        elif id(found) not in self.seen and (found is value or id(found) not in self.doors.named):
+            self.doors.named[id(found)] = found
+            self._follow(found)
+
     def of_function(self, function: Function) -> None:
+        """A function that is held somewhere: by whom it is called, and with what, does not show."""
+        self.doors.held.add(id(function.node))
+        if id(function.node) in self.doors.nodes:
+            self.signs.add(ANYTHING)
+        self._follow(function)
+
+    def _follow(self, function: Function) -> None:
         words = self.reach.mentioned(function)
+        self.doors.texts.append(function)
+        for name in words & self.doors.known.keys():
+            for door in list(self.doors.known[name]):
+                self._hand(function, door)
         if id(function.node) in self.seen:
             self._names_around(function, words)
             self.queue += function.defaults.values()
@@ -485,6 +552,36 @@ class _Search:
         if "import" in words:
             self._local_imports(function)
 
+    def _hand(self, function: Function, door: Door) -> None:
+        """The modules that the text of a function has imported by name: of files that are there, anything may come."""
+        given, importer = handed(function, door), door.module or function.module
+        if given is None or any(
+            self.reach.interp.project.leads_to_file(importer, name) for name in given.modules
+        ):
+            self.signs.add(ANYTHING)
+            return
+        for name in given.modules:
+            self._name(name)
+        for parameter in given.parameters:
+            self._open(function, parameter, importer)
+
+    def _open(self, function: Function, parameter: str, importer: Module) -> None:
+        """A function imports what it is told: its calls tell."""
+        key = id(function.node), parameter, id(importer)
+        if key in self.doors.opened:
+            return
+        door = door_of(function, parameter, importer)
+        is_hidden = id(function.node) in self.doors.held or function.name in self.named
+        if door is None or is_hidden:
+            self.signs.add(ANYTHING)
+            return
+        self.doors.opened.add(key)
+        self.doors.nodes.add(id(function.node))
+        self.doors.known.setdefault(door.name, []).append(door)
+        for text in list(self.doors.texts):
+            if door.name in self.reach.mentioned(text):
+                self._hand(text, door)
+
     def _declared(self, value: ClassVal | Function) -> None:
         """The user's own contract for a class or function of the project."""
         declared = self.reach.interp.declared.get(id(value.node))
@@ -493,8 +590,9 @@ class _Search:
 
     def _names(self, function: Function, words: frozenset[str]) -> None:
         """What the names in the text of a function stand for, in the scopes around it."""
-        if _ALL_NAMES in words:
+        if GLOBALS in words and asks_for_globals(function.node):
             words |= function.module.scope.vars.keys()
+            self.queue += function.module.scope.vars.values()
         self._names_around(function, words)
         is_home = function.module is self.reach.interp.home
         self._from_scope(function.module.scope, words, is_home=is_home)
@@ -512,9 +610,23 @@ class _Search:
 
     def _from_scope(self, scope: Scope, words: frozenset[str], *, is_home: bool = False) -> None:
         held = scope.vars
+        names = held.keys() & words
         if is_home:
-            self._at_home(held[name] for name in held.keys() & words)
-        self.queue += [held[name] for name in held.keys() & words if id(held[name]) not in self.seen]
+            self._at_home(held[name] for name in names if not _is_importer(name, held[name]))
+        self._take(held, names)
+
+    def _take(self, held: Mapping[str, Value], names: Iterable[str]) -> None:
+        """What is known by a name that a text mentions."""
+        seen, named = self.seen, self.doors.named
+        for name in names:
+            value = held[name]
+            if id(value) in seen:
+                continue
+            if type(value) not in (Function, LazyImport) or value.name != name:  # type: ignore[attr-defined]
+                if not _is_importer(name, value):
+                    self.queue.append(value)
+            elif id(value) not in named:
+                self.by_name.append(value)  # type: ignore[arg-type]
 
     def _at_home(self, values: Iterable[Value]) -> None:
         """What names in the home stand for gives its signs there."""
@@ -528,7 +640,13 @@ class _Search:
 
     def _local_imports(self, function: Function) -> None:
         for node in _imports_in(function.node):
-            self.queue += imported_values(self.reach.interp, function.module, node)
+            for value in imported_values(self.reach.interp, function.module, node):
+                name = value.name if isinstance(value, (LazyImport, External)) else None
+                if name is not None:  # another name for it in this text shows where the text is read
+                    last = name.rpartition(".")[2]
+                    self._take({last: value}, (last,))
+                else:
+                    self.queue.append(value)
 
     def of_method(self, value: BoundMethod) -> None:
         self.queue += (value.function, value.receiver)
@@ -637,7 +755,7 @@ class _Search:
         for container in self.containers:
             self.queue += [one for one in parts(container) if id(one) not in seen]
         for names, mentioned in self.scopes:
-            self.queue += [names[name] for name in names.keys() & mentioned if id(names[name]) not in seen]
+            self._take(names, names.keys() & mentioned)
         for table, done in self.tables:
             for name in table.keys() & fresh if done else table.keys():
                 if (
@@ -661,7 +779,7 @@ class _Search:
 
     def _of_module(self, module: Module, words: set[str]) -> None:
         names, interp = module.scope.vars, self.reach.interp
-        self.queue += [names[name] for name in names.keys() & words if id(names[name]) not in self.seen]
+        self._take(names, names.keys() & words)
         if module.scope.stars:
             attributes = {word[1:] for word in words if word.startswith(".")}
             for other in interp.starred_modules(module, attributes):
