@@ -35,8 +35,13 @@ def declared_reduction(evidence: Evidence) -> str | None:
 
 
 def guard_in_sight(evidence: Evidence) -> float:
-    """The largest of the numbers that are so small that authors only mean them to keep something finite; 0 where there is none."""
-    return max((number for number in evidence.numbers() if 0 < number <= LARGEST_GUARD), default=0.0)
+    """The most by which numbers may show that are so small that authors only mean them to keep something finite; 0 where there is none.
+
+    Below a root, a number shows as its own root.
+    """
+    small = [number for number in (*evidence.numbers(), *evidence.beside) if 0 < number <= LARGEST_GUARD]
+    roots = [root for root in map(math.sqrt, small) if root <= LARGEST_GUARD]
+    return max((*small, *roots), default=0.0)
 
 
 def class_counts(evidence: Evidence, usual: tuple[int, ...]) -> tuple[int, ...]:

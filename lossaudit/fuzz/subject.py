@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -381,16 +381,28 @@ def _describe(result: Any, leaf: Tensor, gradient: bool) -> Observation:
 
 def _hand_written(value: Tensor) -> bool:
     """Whether a hand-written ``autograd.Function`` takes part in the graph."""
+    return any(
+        base is torch.autograd.function.BackwardCFunction
+        for node in _nodes(value)
+        for base in type(node).__mro__
+    )
+
+
+def refuses_a_second_backward(slope: Tensor) -> bool:
+    """Whether the graph of a gradient ends where its author has said that it may be differentiated once only."""
+    return any(type(node).__name__ == "Error" for node in _nodes(slope))
+
+
+def _nodes(value: Tensor) -> Iterator[Any]:
+    """The nodes of an autograd graph, each once."""
     waiting, seen = [value.grad_fn], set()
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if any(base is torch.autograd.function.BackwardCFunction for base in type(node).__mro__):
-            return True
+        yield node
         waiting += [following for following, _ in node.next_functions]
-    return False
 
 
 def _observe_arrays(subject: Subject, case: Case, remembers: bool) -> Observation:
@@ -411,12 +423,14 @@ def _observe_arrays(subject: Subject, case: Case, remembers: bool) -> Observatio
 class Evidence:
     """What the target says of itself: values by the name under which it keeps them, and bare numbers in its code.
 
-    ``own`` are the names that are the target's, and not only those of a part that it holds.
+    ``own`` are the names that are the target's, and not only those of a part that it holds; ``beside`` are bare numbers in
+    the functions that it calls.
     """
 
     named: dict[str, Any]
     constants: tuple[float, ...]
     own: frozenset[str]
+    beside: tuple[float, ...] = ()
 
     def numbers(self) -> list[float]:
         """Every number in sight, each once."""
@@ -450,7 +464,29 @@ def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
     for name, value in {**build.init, **call}.items():
         if name not in named:
             _keep(named, name, value)
-    return Evidence(named, tuple(dict.fromkeys(constants)), frozenset(own))
+    beside = [number for function in _called(loss) for number in _numbers_of(function)]
+    return Evidence(named, tuple(dict.fromkeys(constants)), frozenset(own), tuple(dict.fromkeys(beside)))
+
+
+def _called(loss: Any) -> list[types.FunctionType]:
+    """The functions of its own module that a loss calls by a bare name, and those that these call."""
+    found = list(_functions(loss))
+    for function in found:  # it grows while it is gone through
+        named = (function.__globals__.get(name) for name in function.__code__.co_names)
+        found += [
+            other
+            for other in named
+            if isinstance(other, types.FunctionType)
+            and other.__module__ == function.__module__
+            and other not in found
+        ]
+    return found
+
+
+def _numbers_of(function: types.FunctionType) -> list[float]:
+    """The numbers in the code of a function, and those that stand for what it is not given."""
+    defaults = [float(value) for value in function.__defaults__ or () if _is_number(value)]
+    return [*_constants(function.__code__), *defaults]
 
 
 def _cell(cell: Any) -> Any:

@@ -17,7 +17,7 @@ from lossaudit.fuzz import devices, inputs, memory, variants
 from lossaudit.fuzz.checks.laws import of_a_prediction
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.spaces import all_spaces
-from lossaudit.fuzz.subject import arrange, packed, single, tensors
+from lossaudit.fuzz.subject import arrange, packed, refuses_a_second_backward, single, tensors
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.trial import Check, plain
@@ -300,9 +300,14 @@ def _second(loss: Callable[[Tensor], Tensor], case: Case, direction: Tensor) -> 
     leaf = case.prediction.clone().requires_grad_()
     try:
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(loss(leaf).sum(), leaf, create_graph=True)
+            total = loss(leaf).sum()
+            # Who marks a backward as once differentiable refuses only where what arrives there has a gradient.
+            arriving = torch.ones_like(total, requires_grad=True)
+            (slope,) = torch.autograd.grad(total, leaf, arriving, create_graph=True)
             if not slope.requires_grad:
                 return torch.zeros_like(leaf)
+            if refuses_a_second_backward(slope):
+                return None
             (second,) = torch.autograd.grad((slope * direction).sum(), leaf, allow_unused=True)
     except Exception:  # noqa: BLE001 (user code may raise anything; an honest refusal is no fault)
         return None
