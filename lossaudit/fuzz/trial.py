@@ -115,15 +115,20 @@ class Trial:
         return self._expected(gradient=False) if self.session.diverges else self.expected
 
     def _expected(self, *, gradient: bool) -> Expected | None:
-        if self.variant is None or not self.variant.settles(self.case) or self.leaves_out:
+        if self.variant is None or not self.variant.settles(self.case):
             return None
         known = self.session.foreseen(self.case, self.variant)
-        if known is not None and known.expected is not None:
-            return known.expected
-        try:
-            return variants.expected(self.variant, self.case, gradient=gradient)
-        except variants.UNDEFINED:  # a reference of the user's own that is not defined there
-            return None
+        found = None if known is None else known.expected
+        if found is None:
+            try:
+                found = variants.expected(self.variant, self.case, gradient=gradient)
+            except variants.UNDEFINED:  # a reference of the user's own that is not defined there
+                return None
+        return None if self._differs_plainly(found) and self.leaves_out else found
+
+    def _differs_plainly(self, due: Expected) -> bool:
+        seen = self.observed.value
+        return seen is not None and not variants.equals_plainly(seen, due.value, self.case.dtype)
 
     @cached_property
     def leaves_out(self) -> bool:
