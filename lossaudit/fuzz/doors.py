@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Space, Structure
 
 Response = tuple[Case, Observation]
+NO_LABELS = ("indices", "boxes", "numbers", "logarithms", "logits", "originals")
+"""Words for targets that nobody would give as integers where they are floating-point numbers."""
 OTHER_CLASS_COUNTS = (3, 4, 5, 10, 1)
 
 
@@ -194,7 +196,11 @@ def plausible(doors: list[Door]) -> list[Door]:
     names = {door.space.name for door in doors}
     if any(name.endswith("-indices") for name in names):
         kept = ("-indices", "-rows")
-        return [door for door in doors if door.space.special or door.space.name.endswith(kept)]
+        return [
+            door
+            for door in doors
+            if door.space.special or door.space.name.endswith(kept) or "indices" in door.space.target
+        ]
     if any(name.endswith("-labels") for name in names):
         return [door for door in doors if "boxes" not in door.space.target]
     return doors
@@ -233,7 +239,7 @@ def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
         return
     for arrays, swapped in itertools.product((False, True), (False, True)):
         yield Interface(space.name, swapped, arrays)
-        if not any(word in space.target for word in ("indices", "boxes", "numbers")):
+        if not any(word in space.target for word in NO_LABELS):
             yield Interface(space.name, swapped, arrays, integer_labels=True)
 
 

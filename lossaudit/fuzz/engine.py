@@ -264,7 +264,6 @@ def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool =
         reach={},
         declared_reduction=parameters.declared_reduction(first.evidence),
         guard=parameters.guard_in_sight(first.evidence),
-        marks=frozenset(first.evidence.numbers()) - {0.0, 1.0},
     )
     report.assume_recognition(session, recognition, asked=asked)
     report.assume_build(session, first, len(subjects))
@@ -368,7 +367,7 @@ def _targets(
         if "ignored" in profile and (variant is None or variant.params.get("ignore_index") is None):
             continue
         kept.append(profile)
-    return tuple(kept)
+    return tuple(kept) or door.space.target_profiles[:1]
 
 
 def _explore(session: Session, options: FuzzOptions, started: float) -> Explored:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any]
 ParameterKind = Literal[
-    "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "declared"
+    "number", "per-class", "tensor", "matrix", "index", "choice", "form", "flag", "slope", "declared"
 ]
 
 # A difference of a parameter that ordinary inputs do not show in float32.
@@ -117,9 +117,10 @@ class Parameter:
 
     ``neutral`` gives the plain loss back. ``aliases`` are names that mean the same, the surest first;
     ``complements`` are names of 1 minus the value (``confidence`` for ``label_smoothing``), ``inverses``
-    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature). ``guesses`` are values
+    of 1 divided by it, or of the logarithm of that (``logit_scale`` for a temperature), ``logarithms`` of the logarithms
+    of numbers for each class. ``guesses`` are values
     worth trying when none is in sight. A number outside ``low`` .. ``high`` is not this parameter. A ``form`` is a
-    choice between published forms, which the report names; a number that is only believed if it is ``declared`` is
+    choice between published forms, which the report names, and a ``slope`` one that the gradient alone shows; a number that is only believed if it is ``declared`` is
     looked for under its names alone; a number that ``divides`` makes rounding larger where it is small (a temperature),
     one of ``power`` 2 where it is large, by its square; one that is ``meant`` is the declared one or none, so that a
     loss that ignores it is wrong; a ``matrix`` is one row of features for each class.
@@ -135,6 +136,7 @@ class Parameter:
     high: float = 1.0
     divides: bool = False
     inverses: tuple[str, ...] = ()
+    logarithms: tuple[str, ...] = ()
     meant: bool = False
     power: int = 1
 
@@ -332,7 +334,7 @@ class Space:
             target takes.
         broadcasts: True where most losses that take it are made for something else, and broadcast it to nonsense: it is tried with
             the other layouts, and counts only for a reference that the target equals there.
-        measured: True where targets are any numbers: one that stands in the loss's own code may mark what is missing.
+        measured: True where targets are any numbers, of which one may stand for what is missing.
         features: How long embeddings can be drawn; ``(0,)`` for spaces with none.
         batches: How many samples are drawn.
         parts: The arguments of the call, where they are not prediction and target.

@@ -74,6 +74,8 @@ def candidates(
     named = named_values(parameter, evidence, classes)
     if named and (parameter.kind == "index" or parameter.meant):
         return named
+    if parameter.kind == "slope":
+        return [parameter.neutral]  # the values do not tell
     if parameter.kind == "matrix":
         return list(_distinct([*named, *_matrices(evidence), parameter.neutral]))
     if reach == "named" and parameter.kind in MEASURED:
@@ -114,7 +116,8 @@ def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, .
         if isinstance(number, (int, float)) and not isinstance(number, bool) and number != 0:
             logarithm = [math.exp(-number)] if abs(number) < LARGEST_LOGARITHM else []
             found += [v for v in (*logarithm, 1 / number) if _fits(parameter, v)]
-    return found
+    logarithms = (_as_kind(parameter, evidence.named.get(alias), classes) for alias in parameter.logarithms)
+    return [*found, *(value.exp() for value in logarithms if value is not None)]
 
 
 def _as_kind(parameter: Parameter, value: Any, classes: tuple[int, ...]) -> Any:

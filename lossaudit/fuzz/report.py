@@ -12,7 +12,7 @@ from lossaudit.findings import Diagnosis, FuzzFinding
 from lossaudit.fuzz import written
 from lossaudit.fuzz.inputs import space_named, words_for
 from lossaudit.fuzz.recognition.search import Tier
-from lossaudit.fuzz.subject import place_of_single, tensors
+from lossaudit.fuzz.subject import keys_of_single, tensors
 from lossaudit.fuzz.target import package_of, parse_target
 from lossaudit.fuzz.trial import plain
 
@@ -39,7 +39,7 @@ def shown_parameters(variant: Variant) -> dict[str, Any]:
         if variant.params.get(parameter.name) is not None
         and parameter.kind not in {"choice", "matrix"}
         and not (
-            parameter.kind in {"number", "form", "flag", "declared"}
+            parameter.kind in {"number", "form", "flag", "slope", "declared"}
             and variant.params[parameter.name] == parameter.neutral
         )
     }
@@ -266,7 +266,7 @@ def _place(session: Session, case: Case) -> str:
         result = subject.invoke(subject.at_dtype(case.dtype), *tensors(case, subject.interface))
     except Exception:  # noqa: BLE001 (user code may raise anything)
         return ""
-    return place_of_single(result)
+    return "".join(f"[{key!r}]" for key in keys_of_single(result))
 
 
 def _arguments(case: Case, options: FuzzOptions, interface: Interface) -> str:

@@ -230,10 +230,14 @@ class Subject:
     def custom_backward(self, case: Case) -> bool:
         """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
         prediction, target = packed(case, self.interface)
-        given = _arguments(all_spaces()[case.space], case, prediction.requires_grad_(), target)
-        with torch.enable_grad():
-            value = single(self.invoke(self.at_dtype(case.dtype), *given))
+        value = self.trained(case, prediction.requires_grad_(), target)
         return isinstance(value, torch.Tensor) and _hand_written(value)
+
+    def trained(self, case: Case, prediction: Tensor, target: Tensor) -> Any:
+        """What one call with gradients gives for these two; of them, those that require one are learned."""
+        parts = all_spaces()[case.space].cut(prediction, target)
+        with torch.enable_grad():  # of leaves a copy: a loss may write to what it is given
+            return single(self.invoke(self.at_dtype(case.dtype), *[part.clone() for part in parts]))
 
     def invoke(self, loss: Callable[..., Any], *arguments: Any, remembers: bool = False) -> Any:
         """The bare call, with the arguments in the order of the space; as :meth:`observe`, it leaves no trace in the loss."""
@@ -323,16 +327,16 @@ def arrange(prediction: Tensor, layout: str) -> Tensor:
 
 def single(result: Any) -> Any:
     """The loss among what a target returns: the first of several, or what a mapping has under ``loss``."""
-    if isinstance(result, Mapping) and result:
-        return result.get("loss", next(iter(result.values())))
-    return result[0] if isinstance(result, (tuple, list)) and result else result
+    for key in keys_of_single(result):
+        result = result[key]
+    return result
 
 
-def place_of_single(result: Any) -> str:
-    """Where :func:`single` finds the loss, as source that follows the call; empty where it is all that is returned."""
+def keys_of_single(result: Any) -> tuple[Any, ...]:
+    """Under which key or index :func:`single` finds the loss; none where it is all that is returned."""
     if isinstance(result, Mapping) and result:
-        return f"[{'loss' if 'loss' in result else next(iter(result))!r}]"
-    return "[0]" if isinstance(result, (tuple, list)) and result else ""
+        return ("loss" if "loss" in result else next(iter(result)),)
+    return (0,) if isinstance(result, (tuple, list)) and result else ()
 
 
 def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tensor]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ USUAL_VALUES: dict[str, Any] = {
     "size_average": None,
     "reduce": None,
 }
-USUAL_WEIGHTS = "torch.tensor([1.0, 2.0, 3.0])"
+USUAL_WEIGHTS = f"torch.tensor({[float(number) for number in range(1, ASSUMED_CLASS_COUNT + 1)]})"
 WEIGHT_NAMES = frozenset({"weight", "weights", "class_weight", "class_weights"})
 """Required, they may be meant to be there: who does not take None is given one weight for each class."""
 CRITERIA = ("BCEWithLogitsLoss", "CrossEntropyLoss", "BCELoss", "NLLLoss")
@@ -129,7 +129,21 @@ def load(location: Location) -> Any:
         if not hasattr(found, part):
             raise _missing_attribute(found, part, location)
         found = getattr(found, part)
-    return found
+    return _readable(found)
+
+
+def _readable(found: Any) -> Any:
+    """A function that ``torch.jit`` has compiled, with the signature, defaults and constants of what it was compiled from."""
+    import torch
+
+    if not isinstance(found, torch.jit.ScriptFunction):
+        return found
+
+    @functools.wraps(getattr(found, "_torchdynamo_inline", found))
+    def called(*arguments: Any, **options: Any) -> Any:
+        return found(*arguments, **options)
+
+    return called
 
 
 def _import_file(location: Location) -> types.ModuleType:
@@ -389,7 +403,7 @@ def _evaluate(source: str) -> Any:
     if source == USUAL_WEIGHTS:
         import torch
 
-        return torch.tensor([float(number) for number in range(1, ASSUMED_CLASS_COUNT + 1)])
+        return torch.tensor(ast.literal_eval(source.removeprefix("torch.tensor(").removesuffix(")")))
     if source.startswith("torch.nn."):
         from torch import nn
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from lossaudit.fuzz import batch, tangents, variants
+from lossaudit.fuzz import batch, left_out, tangents, variants
 from lossaudit.fuzz.spaces import all_spaces
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class Session:
         calls: How many times the target was evaluated.
         nearest: Whether the variant is only the nearest known loss, which it agrees with here and there.
         guard: A number of the target's own that only keeps something finite: no value is wrong by no more than twice that.
-        marks: Numbers of the target's own other than 0 and 1: where one of them is to be predicted, it may mark what is missing.
         transforms: What of ``compile``, ``vmap`` and ``grad`` it must go through.
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
@@ -58,17 +57,10 @@ class Session:
     calls: int = 0
     nearest: bool = False
     guard: float = 0.0
-    marks: frozenset[float] = frozenset()
     transforms: frozenset[str] = frozenset()
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
-
-    def is_marked(self, case: Case) -> bool:
-        """Whether a number that is to be predicted is one of the target's own: it may stand for what is missing."""
-        if not self.marks or not case.target.is_floating_point():
-            return False
-        return all_spaces()[case.space].measured and bool(self.marks & set(case.target.flatten().tolist()))
 
     def foresee(self, cases: Sequence[Case]) -> None:
         """Ask the reference about all these cases at once."""
@@ -123,7 +115,7 @@ class Trial:
         return self._expected(gradient=False) if self.session.diverges else self.expected
 
     def _expected(self, *, gradient: bool) -> Expected | None:
-        if self.variant is None or not self.variant.settles(self.case) or self.session.is_marked(self.case):
+        if self.variant is None or not self.variant.settles(self.case) or self.leaves_out:
             return None
         known = self.session.foreseen(self.case, self.variant)
         if known is not None and known.expected is not None:
@@ -132,6 +124,12 @@ class Trial:
             return variants.expected(self.variant, self.case, gradient=gradient)
         except variants.UNDEFINED:  # a reference of the user's own that is not defined there
             return None
+
+    @cached_property
+    def leaves_out(self) -> bool:
+        """Whether the target leaves out a part of the case, as what is missing, and is right about the rest."""
+        variant = self.variant
+        return variant is not None and left_out.leaves_out(self.subject, self.case, self.observed, variant)
 
     @cached_property
     def agrees_everywhere(self) -> bool:
@@ -217,9 +215,22 @@ class Trial:
         if self.on_kink or not bool(torch.isfinite(exact.gradient).all()):
             return None
         room = exact.gradient_tolerance * variants.coarseness(self.case, self.observed)
-        if bool(((slope - exact.gradient).abs() <= room).all()):
+        if bool(((slope - exact.gradient).abs() <= room).all()) or self._agrees_where_it_trains(room):
             return True
         return None if self.beside_kink else False
+
+    def _agrees_where_it_trains(self, room: torch.Tensor) -> bool:
+        """Whether the gradient is the reference's for the arguments that it reaches, and reaches some: keys are often held constant."""
+        space, slope, exact = all_spaces()[self.case.space], self.observed.gradient, self.expected
+        assert slope is not None and exact is not None and exact.gradient is not None  # noqa: PT018, S101 (asked where there are)
+        parts = [space.cut(each, self.case.target) for each in (slope, exact.gradient, room)]
+        learned = [
+            each for each, trained in zip(zip(*parts, strict=True), space.learned, strict=True) if trained
+        ]
+        reached = [each for each in learned if bool(each[0].any())]
+        if not reached or len(reached) == len(learned):
+            return False
+        return all(bool(((seen - due).abs() <= off).all()) for seen, due, off in reached)
 
     @cached_property
     def beside_kink(self) -> bool:

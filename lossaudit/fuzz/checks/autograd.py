@@ -9,8 +9,7 @@ import torch
 
 from lossaudit.fuzz import variants
 from lossaudit.fuzz.model import Failure
-from lossaudit.fuzz.spaces import all_spaces
-from lossaudit.fuzz.subject import packed, single
+from lossaudit.fuzz.subject import packed
 from lossaudit.fuzz.trial import Check, plain
 
 if TYPE_CHECKING:
@@ -50,14 +49,11 @@ def no_gradient(trial: Trial) -> Failure | None:
 
 def _trains_the_target(trial: Trial) -> bool:
     """Whether what is taken for the target is what a loss of unknown formula trains: the view that no label is made of, say."""
-    case, subject = trial.case, trial.subject
-    prediction, target = packed(case, subject.interface)
+    prediction, target = packed(trial.case, trial.subject.interface)
     if not target.is_floating_point():
         return False
-    given = all_spaces()[case.space].cut(prediction, target.requires_grad_())
     try:
-        with torch.enable_grad():
-            value = single(subject.invoke(subject.at_dtype(case.dtype), *given))
+        value = trial.subject.trained(trial.case, prediction, target.requires_grad_())
     except Exception:  # noqa: BLE001 (user code may raise anything)
         return False
     return isinstance(value, torch.Tensor) and value.requires_grad

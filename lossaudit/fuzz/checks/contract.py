@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -118,16 +118,21 @@ def _doubled(case: Case) -> Case:
     return replace(case, prediction=torch.cat([case.prediction] * 2), target=torch.cat([case.target] * 2))
 
 
+def _of_what_it_holds(loss: Any) -> dict[str, Any]:
+    """Plain attributes of the modules within a loss; its own, a meter say, are its own affair."""
+    return {name: value for name, value in loss_state(loss).items() if "." in name}
+
+
 def criterion_kept_by_call(trial: Trial) -> Failure | None:
     """A call leaves the plain attributes of the modules that the loss wraps as they are."""
     loss = trial.subject.build.loss
     if trial.subject.interface.arrays or not hasattr(loss, "named_modules"):
         return None
-    before = loss_state(loss)
+    before = _of_what_it_holds(loss)
     with memory.Restored(loss):
         trial.subject.observe(trial.case, gradient=False, remembers=True)
-        after = loss_state(loss)
-    changed = [change for change in changes("it", before, after) if change.count(".") > 1]
+        after = _of_what_it_holds(loss)
+    changed = list(changes("it", before, after))
     if not changed:
         return None
     message = f"the call changes the criterion that it wraps: {', '.join(changed)}"

@@ -57,8 +57,12 @@ def _two_tensors(trial: Trial) -> bool:
 def _call(trial: Trial, arguments: Sequence[Tensor], case: Case | None = None) -> tuple[Any, str | None]:
     """What a call gives, or the error that it raises."""
     loss = trial.subject.at_dtype((case or trial.case).dtype)
+    return _tried(lambda: single(trial.subject.invoke(loss, *arguments)))
+
+
+def _tried(call: Callable[[], Any]) -> tuple[Any, str | None]:
     try:
-        return single(trial.subject.invoke(loss, *arguments)), None
+        return call(), None
     except Exception as error:  # noqa: BLE001 (user code may raise anything)
         return None, f"{type(error).__name__}: {first_line(error)}"
 
@@ -221,10 +225,8 @@ def learned_target(trial: Trial) -> Failure | None:
     if not trial.case.target.is_floating_point() or trial.subject.interface.integer_labels:
         return None
     prediction, target = packed(trial.case, trial.subject.interface)
-    prediction.requires_grad_()
-    target.requires_grad_()
-    given = all_spaces()[trial.case.space].cut(prediction, target)
-    value, error = _call(trial, [part.clone() for part in given])
+    given = prediction.requires_grad_(), target.requires_grad_()
+    value, error = _tried(lambda: trial.subject.trained(trial.case, *given))
     evidence: dict[str, Any] = {"prepare": ["target.requires_grad_()"]}
     if error is None and isinstance(value, torch.Tensor) and value.requires_grad:
         try:
@@ -241,7 +243,11 @@ def learned_target(trial: Trial) -> Failure | None:
 
 def _other_gradient(trial: Trial, slope: Tensor | None, evidence: dict[str, Any]) -> Failure | None:
     usual = trial.observed.gradient
-    if slope is None or usual is None or torch.allclose(slope.double(), usual, rtol=1e-4, atol=1e-6):
+    if (
+        slope is None
+        or usual is None
+        or torch.allclose(slope.double(), usual, rtol=1e-4, atol=1e-6, equal_nan=True)
+    ):
         return None
     shown = {**evidence, "expected_gradient": plain(usual), "actual_gradient": plain(slope.double())}
     message = "a target that requires a gradient changes the gradient of the prediction"
@@ -249,8 +255,13 @@ def _other_gradient(trial: Trial, slope: Tensor | None, evidence: dict[str, Any]
 
 
 def double_backward(trial: Trial) -> Failure | None:
-    """The second derivative, where the loss has one at all, is that of the reference."""
+    """The second derivative of a hand-written backward, where it has one at all, is that of the reference.
+
+    Autograd's own is right but for what the author holds constant, which may be meant.
+    """
     variant = _judge_of(trial, "double-backward")
+    if variant is not None and not trial.subject.custom_backward(trial.case):
+        return None
     if variant is None or trial.on_kink or trial.gradient_is_same is not True:
         return None
     if "float64" not in trial.session.reach[trial.case.space].dtypes:

@@ -11,6 +11,7 @@ from lossaudit.fuzz.mistakes.guards import over_a_number
 from lossaudit.fuzz.mistakes.rounding import nudged
 from lossaudit.fuzz.model import Mistake, Parameter, Terms
 from lossaudit.fuzz.references.binary import as_factor, bce, exact_softplus
+from lossaudit.fuzz.references.classes import LABEL_SMOOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,22 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Formula, Params
 
 LOGITS = ("bce_with_logits",)
+ENTROPY = ("bce_with_logits", "bce")
 FOCAL = ("sigmoid_focal_loss",)
+SMOOTHING = Parameter("smoothing", 0.0, "number", LABEL_SMOOTHING.aliases, high=0.5)
 CARE = Parameter("care", "careful", "choice", guesses=("careful", "plain"))
 
 
 def _sigmoid_first(formula: Formula) -> Formula:
     return lambda prediction, target, params: formula(prediction.sigmoid(), target, params)
+
+
+def _smoothed(formula: Formula) -> Formula:
+    def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
+        smoothing = params["smoothing"]
+        return formula(prediction, target * (1 - smoothing) + smoothing / 2, params)
+
+    return changed
 
 
 def _without_sigmoid(prediction: Tensor, target: Tensor, params: Params, _: float) -> Terms:
@@ -151,6 +162,15 @@ def _has_pos_weight(params: Params) -> bool:
 
 
 MISTAKES = (
+    Mistake(
+        "labels-smoothed",
+        ENTROPY,
+        "draws the labels towards one half, y (1 - {smoothing:g}) + {smoothing:g} / 2: label smoothing of two classes "
+        "(Szegedy et al. 2016, section 7)",
+        wrong=_smoothed,
+        convention=True,
+        parameters=(SMOOTHING,),
+    ),
     Mistake(
         "one-alpha",
         FOCAL,

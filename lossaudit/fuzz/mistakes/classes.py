@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Formula, Params
 
 CE = ("cross_entropy",)
+SMOOTHED = (*CE, "nll_loss")
 ANY_CLASSES = ("cross_entropy", "cross_entropy_of_probabilities", "nll_loss")
 EPSILON = Parameter(
     "epsilon",
@@ -239,7 +240,7 @@ OFF_ROWS = Parameter("off_class", "1", "choice", guesses=("1", "smoothing", "smo
 MISTAKES = (
     Mistake(
         "smoothing-over-other-classes",
-        CE,
+        SMOOTHED,
         "spreads the smoothing mass over the C - 1 other classes: a published convention, but not torch's, whose "
         "label_smoothing spreads it over all C",
         wrong=_over_others,

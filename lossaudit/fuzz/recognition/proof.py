@@ -54,7 +54,7 @@ def holds_far_out(match: Match, search: Search) -> bool:
         variant, list(filter(_is_finite, told.extreme(variant.params)))
     ) and all(
         search.scales.has_slope(variant, case, seen.gradient)
-        for case, seen in told.slopes
+        for case, seen in told.slopes(variant.params)
         if seen.gradient is not None and bool(torch.isfinite(seen.gradient).all())
     )
 

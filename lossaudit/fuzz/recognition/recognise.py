@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -274,7 +277,11 @@ def _wider(match: Match, doors: list[Door], search: Search) -> Match | None:
 
 
 def _refine(matches: list[Match], search: Search) -> Match:
-    """Among equals, the one that also explains less ordinary inputs and other targets."""
+    """Among equals, the one that also explains less ordinary inputs and other targets, in the form that has its gradients."""
+    return _with_its_slope(_best(matches, search), search)
+
+
+def _best(matches: list[Match], search: Search) -> Match:
     first = matches[0]
     best = _most_telling([match for match in matches if match.door is first.door], search)
     others = [match for match in matches if match.variant.spec.name != best.variant.spec.name]
@@ -300,8 +307,27 @@ def _most_telling(rivals: list[Match], search: Search) -> Match:
     best = [match for match, reached in zip(rivals, scores, strict=True) if reached == max(scores)]
     if len(best) == 1:
         return best[0]
-    slopes = [(case, seen.gradient) for case, seen in told.slopes]
+    slopes = [(case, seen.gradient) for case, seen in told.slopes(params)]
     return max(best, key=lambda match: sum(search.scales.has_slope(match.variant, *pair) for pair in slopes))
+
+
+def _with_its_slope(match: Match, search: Search) -> Match:
+    """The form of a match that has the gradients too, where authors differ in what they take for a constant."""
+    variant = match.variant
+    choices = [
+        [{parameter.name: value} for value in (variant.params[parameter.name], *parameter.guesses)]
+        for parameter in variant.spec.parameters
+        if parameter.kind == "slope"
+    ]
+    if not choices:
+        return match
+    slopes = search.scales.told(match.door).slopes(variant.params)
+    for picks in itertools.product(*choices):
+        params = functools.reduce(operator.or_, picks, dict(variant.params))
+        other = replace(variant, params=params)
+        if all(search.scales.has_slope(other, case, seen.gradient) for case, seen in slopes):
+            return replace(match, variant=other)
+    return match
 
 
 def _fitted(match: Match) -> list[str]:

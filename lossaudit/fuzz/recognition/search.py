@@ -146,7 +146,10 @@ class Search:
         return (
             self.scales.reproduces_all(variant, told.extreme(variant.params))
             and self.holds_on_soft(match)
-            and all(self.scales.has_slope(variant, case, seen.gradient) for case, seen in told.slopes)
+            and all(
+                self.scales.has_slope(variant, case, seen.gradient)
+                for case, seen in told.slopes(variant.params)
+            )
         )
 
 

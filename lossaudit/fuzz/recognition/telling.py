@@ -54,6 +54,7 @@ class Told:
     def __init__(self, door: Door) -> None:
         self.door = door
         self._extreme: list[Response] | None = None
+        self._slopes: list[Response] | None = None
 
     @cached_property
     def wide(self) -> list[Response] | None:
@@ -99,12 +100,12 @@ class Told:
             ]
         return self._extreme
 
-    @cached_property
-    def slopes(self) -> list[Response]:
+    def slopes(self, params: Params) -> list[Response]:
         """Some of the extreme cases again, with the gradient; none where the target gives none, as a NumPy loss."""
-        if not self.door.first[1].differentiable:
-            return []
-        return [self._ask(case, gradient=True) for case, _ in (self._extreme or [])[:GRADIENTS]]
+        if self._slopes is None:
+            cases = self.extreme(params)[:GRADIENTS] if self.door.first[1].differentiable else []
+            self._slopes = [self._ask(case, gradient=True) for case, _ in cases]
+        return self._slopes
 
     def _extremes(self) -> Iterator[Structure]:
         space = self.door.space

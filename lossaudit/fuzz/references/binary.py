@@ -19,6 +19,8 @@ POS_WEIGHT = Parameter("pos_weight", None, "tensor", ("pos_weight", "positive_we
 ELEMENT_WEIGHT = Parameter("weight", None, "tensor", ("weight", "weights"), high=1e6)
 GAMMA = Parameter("gamma", 0.0, "number", ("gamma", "focusing", "focus"), high=20.0)
 ALPHA = Parameter("alpha", None, "number", ("alpha", "balance"))
+FOCUS_GRADIENT = Parameter("focus_gradient", "through", "slope", guesses=("stopped",))
+"""Whether the power that makes easy samples count for less is a part of the gradient: the authors of the asymmetric loss stop it."""
 ELEMENT_LAWS = frozenset({"permutation", "additive", "minimum", "neutral"})
 
 
@@ -58,11 +60,16 @@ def _times_log(factor: Tensor, argument: Tensor) -> Tensor:
     return factor * safe.log()
 
 
+def focusing(modulation: Tensor, params: Params) -> Tensor:
+    """The power that makes easy samples count for less, a constant to autograd where it is meant as a weight."""
+    return modulation.detach() if params.get("focus_gradient") == "stopped" else modulation
+
+
 def sigmoid_focal(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     """Focal loss of raw scores and hard labels, with 1 - p_t formed in log space."""
     towards = torch.where(target >= 0.5, prediction, -prediction)
     modulation = torch.exp(params.get("gamma", 0.0) * functional.logsigmoid(-towards))
-    losses = modulation * exact_softplus(-towards)
+    losses = focusing(modulation, params) * exact_softplus(-towards)
     alpha = params.get("alpha")
     if alpha is not None:
         losses = losses * torch.where(target >= 0.5, alpha, 1 - alpha).to(losses.dtype)
@@ -108,7 +115,7 @@ REFERENCES = (
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equation 5 (arXiv:1708.02002)",
         spaces=("scores-labels",),
         formula=sigmoid_focal,
-        parameters=(GAMMA, ALPHA),
+        parameters=(GAMMA, ALPHA, FOCUS_GRADIENT),
         laws=ELEMENT_LAWS,
         target_profiles=("random", "all zero", "all one"),
     ),

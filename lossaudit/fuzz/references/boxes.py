@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Params
 
 EPSILON = Parameter("epsilon", 0.0, "number", ("eps", "epsilon"), high=1e-2)
-ALPHA_GRADIENT = Parameter("alpha_gradient", "stopped", "flag", guesses=("stopped", "through"))
+ALPHA_GRADIENT = Parameter("alpha_gradient", "stopped", "slope", guesses=("through",))
 
 
 def corners_of_centres(boxes: Tensor) -> Tensor:

@@ -119,6 +119,8 @@ def cross_entropy_code(params: Params, reduction: str, prediction: str = "predic
 
 
 def _nll_code(params: Params, reduction: str) -> str:
+    if params.get("label_smoothing"):  # the logits of log-probabilities are these themselves
+        return cross_entropy_code(params, reduction)
     parts = ["torch.nn.functional.nll_loss(prediction.double(), target"]
     if params.get("weight") is not None:
         parts.append(f"weight={tensor_code(params['weight'])}")
@@ -152,11 +154,11 @@ REFERENCES = (
     ),
     ReferenceSpec(
         name="nll_loss",
-        summary="-w_y log p_y, the input being log-probabilities",
+        summary="-w_y log p_y, the input being log-probabilities, with label_smoothing as in cross_entropy",
         source="https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",
         spaces=("log_probabilities-indices",),
         formula=nll,
-        parameters=(WEIGHT, IGNORE_INDEX),
+        parameters=(WEIGHT, IGNORE_INDEX, LABEL_SMOOTHING),
         laws=frozenset({"permutation", "additive", "minimum"}),
         code=_nll_code,
     ),

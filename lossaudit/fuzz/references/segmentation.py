@@ -36,8 +36,8 @@ PIXEL_OVER = Parameter("over", "batch", "flag", guesses=("batch", "sample", "sam
 CLASS_OVER = Parameter(
     "over", "sample-channel", "flag", guesses=("sample-channel", "channel", "sample", "batch")
 )
-ALPHA = Parameter("alpha", 0.5, "number", ("alpha", "fp_weight"), high=10.0)
-BETA = Parameter("beta", 0.5, "number", ("beta", "fn_weight"), high=10.0)
+ALPHA = Parameter("alpha", 0.5, "number", ("alpha", "fp_weight"), low=1e-3, high=10.0)
+BETA = Parameter("beta", 0.5, "number", ("beta", "fn_weight"), low=1e-3, high=10.0)
 GAMMA = Parameter("gamma", 1.0, "number", ("gamma",), low=0.1, high=10.0)
 OVERLAP_WEIGHT = Parameter(
     "overlap_weight",

@@ -9,7 +9,14 @@ import torch
 from torch.nn import functional
 
 from lossaudit.fuzz.model import Parameter, ReferenceSpec, Terms
-from lossaudit.fuzz.references.binary import ALPHA, GAMMA, exact_softplus, sigmoid_focal
+from lossaudit.fuzz.references.binary import (
+    ALPHA,
+    FOCUS_GRADIENT,
+    GAMMA,
+    exact_softplus,
+    focusing,
+    sigmoid_focal,
+)
 from lossaudit.fuzz.references.classes import GUARD, GUARD_FORM, IGNORE_INDEX, WEIGHT
 from lossaudit.fuzz.spaces.fill import one_hot
 
@@ -32,11 +39,14 @@ COMPLEMENT_GUARD = Parameter("guard", 0.0, "number", ("eps", "epsilon"), high=1e
 EPSILON_NAMES = ("eps", "epsilon")
 LAWS = frozenset({"shift", "permutation", "additive", "minimum", "neutral"})
 HARD = ("random", "all-equal", "some-ignored", "all-ignored")
+HARD_OR_HOT = (*HARD, "one-hot")
 LABELS = ("random", "all zero", "all one")
 
 
 def kept_indices(target: Tensor, params: Params) -> tuple[Tensor, Tensor]:
-    """Indices with 0 in place of ignored ones, and which are kept."""
+    """Indices, also those of one-hot rows, with 0 in place of ignored ones, and which are kept."""
+    if target.is_floating_point():
+        target = target.argmax(1)
     ignored = params.get("ignore_index")
     kept = torch.ones_like(target, dtype=torch.bool) if ignored is None else target != ignored
     return torch.where(kept, target, torch.zeros_like(target)), kept
@@ -67,7 +77,7 @@ def focal(prediction: Tensor, target: Tensor, params: Params) -> Terms:
     """Focal loss of logits, with one alpha or one for each class."""
     index, kept = kept_indices(target, params)
     modulation = torch.exp(params["gamma"] * log_complement(prediction, index))
-    losses = modulation * minus_log(prediction, index)
+    losses = focusing(modulation, params) * minus_log(prediction, index)
     return _terms(share_of(params.get("alpha"), index, losses) * losses, kept)
 
 
@@ -78,7 +88,8 @@ def focal_of_probabilities(prediction: Tensor, target: Tensor, params: Params) -
     open_to_doubt = p < 1
     doubt = torch.where(open_to_doubt, 1 - p, torch.ones_like(p)) ** params["gamma"]
     certain = torch.zeros_like(p) if params["gamma"] else torch.ones_like(p)
-    losses = -torch.where(open_to_doubt, doubt, certain) * (p + (params.get("guard") or 0.0)).log()
+    modulation = focusing(torch.where(open_to_doubt, doubt, certain), params)
+    losses = -modulation * (p + (params.get("guard") or 0.0)).log()
     return _terms(share_of(params.get("alpha"), index, losses) * losses, kept)
 
 
@@ -135,8 +146,9 @@ def asymmetric(prediction: Tensor, target: Tensor, params: Params) -> Terms:
         negative = -torch.log1p(-forgiven)
     if guard:
         positive, negative = (side.clamp(max=-math.log(guard)) for side in (positive, negative))
-    doubt = torch.exp(params["gamma_pos"] * functional.logsigmoid(-prediction))
-    losses = torch.where(target >= 0.5, doubt * positive, forgiven ** params["gamma_neg"] * negative)
+    doubt = focusing(torch.exp(params["gamma_pos"] * functional.logsigmoid(-prediction)), params)
+    negative = focusing(forgiven ** params["gamma_neg"], params) * negative
+    losses = torch.where(target >= 0.5, doubt * positive, negative)
     return Terms(losses, torch.ones_like(losses))
 
 
@@ -196,22 +208,22 @@ REFERENCES = (
         name="focal_loss",
         summary="-alpha_y (1 - p_y)^gamma log p_y, p = softmax(x)",
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equations 4 and 5 (arXiv:1708.02002)",
-        spaces=("logits-indices",),
+        spaces=("logits-indices", "logits-rows"),
         formula=focal,
-        parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX),
+        parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX, FOCUS_GRADIENT),
         laws=LAWS,
-        target_profiles=HARD,
+        target_profiles=HARD_OR_HOT,
         essential=("gamma",),
     ),
     ReferenceSpec(
         name="focal_loss_of_probabilities",
         summary="-alpha_y (1 - p_y)^gamma log p_y",
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equations 4 and 5 (arXiv:1708.02002)",
-        spaces=("probabilities-indices",),
+        spaces=("probabilities-indices", "probabilities-rows"),
         formula=focal_of_probabilities,
-        parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX, GUARD),
+        parameters=(GAMMA, CLASS_ALPHA, IGNORE_INDEX, GUARD, FOCUS_GRADIENT),
         laws=LAWS - {"shift"},
-        target_profiles=HARD,
+        target_profiles=HARD_OR_HOT,
         essential=("gamma",),
     ),
     ReferenceSpec(
@@ -296,6 +308,7 @@ REFERENCES = (
             Parameter("gamma_pos", 0.0, "number", ("gamma_pos", "gamma_positive"), high=20.0),
             Parameter("clip", 0.0, "number", ("clip", "margin"), high=0.9),
             Parameter("guard", 0.0, "number", EPSILON_NAMES, high=1e-5),
+            FOCUS_GRADIENT,
         ),
         laws=frozenset({"permutation", "additive", "minimum"}),
         target_profiles=LABELS,
@@ -326,7 +339,14 @@ REFERENCES = (
         spaces=("logits-indices",),
         formula=logit_adjusted,
         parameters=(
-            Parameter("prior", None, "per-class", ("prior", "priors", "class_prior", *COUNT_NAMES), high=1e9),
+            Parameter(
+                "prior",
+                None,
+                "per-class",
+                ("prior", "priors", "class_prior", *COUNT_NAMES),
+                logarithms=("log_prior", "log_priors", "log_class_prior", "adjustments", "logit_adjustments"),
+                high=1e9,
+            ),
             Parameter("tau", 1.0, "number", ("tau", "temperature"), high=10.0),
             IGNORE_INDEX,
         ),

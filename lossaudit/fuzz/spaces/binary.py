@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lossaudit.fuzz.model import Params, Structure
 
 LABEL_PROFILES = ("random", "all zero", "all one", "soft")
+ONE_HOT = "one-hot"
+"""One label of each row is 1. Asked for where the labels are given as the indices of classes."""
 
 
 def _shape(structure: Structure) -> tuple[int, ...]:
@@ -25,6 +27,11 @@ def _shape(structure: Structure) -> tuple[int, ...]:
 
 def _labels(structure: Structure, generator: Generator) -> Tensor:
     shape = _shape(structure)
+    if structure.targets == ONE_HOT:
+        indices = torch.randint(
+            0, structure.classes, (structure.batch, *structure.extra), generator=generator
+        )
+        return fill.one_hot(indices, structure.classes)
     if structure.targets == "all zero":
         return torch.zeros(shape, dtype=torch.float64)
     if structure.targets == "all one":

@@ -16,6 +16,8 @@ from torch.nn import functional
 from lossaudit.fuzz.spaces import binary, classes, masks, quantiles, values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Generator, Tensor
 
     from lossaudit.fuzz.model import Cut, Params, Space, Structure
@@ -43,13 +45,24 @@ def _score_channel(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return prediction.unsqueeze(1), target
 
 
+def _as_indices(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    return prediction, target.argmax(1)
+
+
+def _is_one_hot(_: Tensor, target: Tensor) -> bool:
+    return bool((target.sum(1) == 1).all() and (target.amax(1) == 1).all())
+
+
 def _label_channel(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return prediction, target.unsqueeze(1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """An arrangement of the spaces ``of``: what its shapes are in words, and what follows the classes at least."""
+    """An arrangement of the spaces ``of``: what its shapes are in words, and what follows the classes at least.
+
+    ``targets`` is the one target profile of which it can be made, and ``domain`` says which cases are of it; None for all.
+    """
 
     name: str
     of: tuple[Space, ...]
@@ -57,6 +70,8 @@ class _Layout:
     cut: Cut
     extras: tuple[tuple[int, ...], ...]
     labels: tuple[int, ...] | None = None
+    targets: str | None = None
+    domain: Callable[[Tensor, Tensor], bool] | None = None
 
     def spaces(self) -> tuple[Space, ...]:
         """The spaces in this layout."""
@@ -66,7 +81,10 @@ class _Layout:
         least = self.extras[0]
 
         def fill(structure: Structure, generator: Generator, params: Params) -> tuple[Tensor, Tensor]:
-            return space.fill(replace(structure, extra=structure.extra or least), generator, params)
+            profile = self.targets or structure.targets
+            return space.fill(
+                replace(structure, extra=structure.extra or least, targets=profile), generator, params
+            )
 
         def words(text: str, shape: str) -> str:
             return f"{text.partition(' [')[0].partition(', ')[0]} {shape}"
@@ -80,6 +98,8 @@ class _Layout:
             target=words(space.target, self.shapes[0 if rows else 1]),
             fill=fill,
             cut=self.cut,
+            target_profiles=space.target_profiles[:1] if self.targets else space.target_profiles,
+            domain=self.domain or space.domain,
             classes=self.labels or space.classes,
             extras=((), *self.extras[1:]),
         )
@@ -111,6 +131,16 @@ LAYOUTS = (
     _Layout("label_column", OF_QUANTILES, ("[N, Q]", "[N, 1]"), _label_channel, ((),)),
     _Layout("images", OF_LABELS, ("[N, K, H, W]", "[N, K, H, W]"), _as_held, IMAGES, (1, 3)),
     _Layout("classes_last", (*OF_CLASSES, *OF_CLASS_MASKS), ("[N, S, C]", "[N, S]"), _classes_last, STEPS),
+    _Layout(
+        "indices",
+        OF_LABELS,
+        ("[N, K]", "[N], given as class indices"),
+        _as_indices,
+        ((),),
+        (2, 3),
+        binary.ONE_HOT,
+        _is_one_hot,
+    ),
     _Layout("steps", OF_VALUES, ("[N, S, K]", "[N, S, K]"), _classes_last, STEPS, (1, 3)),
     _Layout("images", OF_VALUES, ("[N, K, H, W]", "[N, K, H, W]"), _as_held, IMAGES, (1, 3)),
     _Layout("classes_last", OF_QUANTILES, ("[N, S, Q]", "[N, S]"), _classes_last, STEPS),

@@ -23,6 +23,8 @@ from exact.digits import (
 
 
 def _kept(y: Array, params: Params) -> tuple[Array, Array]:
+    if y.dtype == object:
+        y = y.argmax(axis=1)
     ignored = params.get("ignore_index")
     kept = np.ones(y.shape, dtype=bool) if ignored is None else y != ignored
     return np.where(kept, y, 0), kept
