@@ -26,11 +26,16 @@ class Module:
     path: Path
     name: str
     filename: str
-    is_namespace: bool = False
+    place: Place
     scope: Scope = field(default_factory=Scope)
     state: str = "new"
     main_blocks: list[tuple[ir.Stmt, ...]] = field(default_factory=list)
     parsed: Parsed = field(default_factory=Parsed)
+
+    @property
+    def is_namespace(self) -> bool:
+        """Whether it is a folder without a file of its own."""
+        return self.place.is_namespace
 
     @property
     def error(self) -> SourceError | None:
@@ -63,11 +68,11 @@ class Project:
 
     def module(self, path: Path) -> Module:
         """The module of a file (its code is loaded by :meth:`load`)."""
-        return self._at(Place(self._library.where(path)))
+        return self.at(Place(self._library.where(path)))
 
     def own(self, module: Module) -> Module:
         """The module of the same file as this project sees it: ``module`` may be another one's."""
-        return self._at(Place(module.path, module.is_namespace))
+        return self.at(module.place)
 
     def may_borrow(self, other: Module) -> bool:
         """Whether the file of another project's module is as it is there, or has not been run yet."""
@@ -105,7 +110,7 @@ class Project:
         while self._waiting and len(taken) < most:
             module = self._waiting.pop(0)
             for path in self._noted(self._library.packages(module.folder)):
-                self._at(Place(path))
+                self.at(Place(path))
             if module.state == "new":
                 taken.append(module)
         return taken
@@ -126,7 +131,7 @@ class Project:
     def modules_named(self, dotted: str) -> Iterator[Module]:
         """The given files that are imported by this dotted name."""
         for path in self._noted(self._library.named(dotted)):
-            yield self._at(Place(path))
+            yield self.at(Place(path))
 
     def submodule(self, module: Module, name: str) -> Module | None:
         """``module.name`` where it is a file or folder below a package."""
@@ -145,9 +150,10 @@ class Project:
         return self._noted(self._library.exports(module.path))
 
     def _there(self, place: Place | None) -> Module | None:
-        return None if place is None else self._at(place)
+        return None if place is None else self.at(place)
 
-    def _at(self, place: Place) -> Module:
+    def at(self, place: Place) -> Module:
+        """The module of what lies at a place."""
         module = self._modules.get(place.path)
         if module is None:
             module = self._modules[place.path] = self._new(place)
@@ -157,8 +163,8 @@ class Project:
     def _new(self, place: Place) -> Module:
         path, name = place.path, self._noted(self._library.name(place.path))
         if place.is_namespace:
-            return Module(path, path.name, name, is_namespace=True, state="done")
-        return Module(path, path.parent.name if path.stem == "__init__" else path.stem, name)
+            return Module(path, path.name, name, place, state="done")
+        return Module(path, path.parent.name if path.stem == "__init__" else path.stem, name, place)
 
     def _noted(self, answered: tuple[_T, Questions]) -> _T:
         value, questions = answered

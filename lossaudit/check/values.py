@@ -18,6 +18,7 @@ from lossaudit.check.kinds import ANY_SHAPE, Dtype, Kind, Shape, join_shapes
 if TYPE_CHECKING:
     from lossaudit.check.contracts import Entry
     from lossaudit.check.infer.heap import Scope
+    from lossaudit.check.library import Place
     from lossaudit.check.project import Module
 
 if TYPE_CHECKING:
@@ -167,9 +168,12 @@ ABSENT = Absent()
 
 @immutable(frozen=True, slots=True, eq=False)
 class LazyImport(Value):
-    """An imported name of the project that nobody has read yet; ``name`` of None is the module itself."""
+    """An imported name of the project that nobody has read yet; ``name`` of None is the module itself.
 
-    module: Module
+    It holds no module: what a process keeps of top levels would hold one of every file that they name.
+    """
+
+    place: Place
     name: str | None
 
 

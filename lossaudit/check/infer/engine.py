@@ -117,7 +117,6 @@ class Interpreter:
         self.called: set[tuple[int, int]] = set()
         self.assigning: set[tuple[int, str]] = set()
         self.class_stack: list[ClassVal] = []
-        self.star_modules: dict[str, Module] = {}
         self.instances: dict[int, list[Instance]] = {}
         self.classes: list[ClassVal] = []
         self.functions: list[Function] = []
@@ -266,13 +265,12 @@ class Interpreter:
     def _starred(self, module: Module, name: str, searched: set[str]) -> Value | None:
         """A name that came with ``from ... import *``, looked for in each file once: such imports form nets and cycles."""
         for star in reversed(module.scope.stars):
-            kind, _, where = star.partition(":")
-            if kind == "name":
-                dotted = self.contracts.canonical(f"{where}.{name}")
+            if isinstance(star, str):
+                dotted = self.contracts.canonical(f"{star}.{name}")
                 if dotted in self.contracts.names or dotted in self.contracts.constants:
                     return self.external(dotted)
-            elif name not in _BUILTINS and self._may_export(self.star_modules[where], {name}):
-                found = self._found_in(self.star_modules[where], name, searched)
+            elif name not in _BUILTINS and self._may_export(self.project.at(star), {name}):
+                found = self._found_in(self.project.at(star), name, searched)
                 if not (found is None or (isinstance(found, Unknown) and found.origin == MISSING)):
                     return found
         return None
@@ -302,8 +300,8 @@ class Interpreter:
         if not isinstance(value, LazyImport):
             return value
         if value.name is None:
-            return ModuleVal(self.project.own(value.module))
-        return self.module_attribute(value.module, value.name)
+            return ModuleVal(self.project.at(value.place))
+        return self.module_attribute(self.project.at(value.place), value.name)
 
     def _may_export(self, module: Module, names: Set[str]) -> bool:
         """Whether one of the names may come out of a file that was imported with a star."""
@@ -312,16 +310,16 @@ class Interpreter:
 
     def starred_modules(self, module: Module, names: Set[str]) -> Iterator[Module]:
         """The modules of the project from which some of ``names`` may have come into ``module`` with a star, each once."""
-        seen = {module.filename}
+        seen = {module.path}
         if not module.scope.stars:
             return
         wanted = names - module.scope.vars.keys() - _BUILTINS
         stack = list(module.scope.stars)
         while stack:
-            kind, _, where = stack.pop().partition(":")
-            if kind == "file" and where not in seen:
-                seen.add(where)
-                other = self.star_modules[where]
+            star = stack.pop()
+            if not isinstance(star, str) and star.path not in seen:
+                seen.add(star.path)
+                other = self.project.at(star)
                 if not self._may_export(other, wanted):
                     continue
                 self.run_module(other)
@@ -342,7 +340,7 @@ class Interpreter:
         self.run_module(module)
         value = module.scope.vars.get(name)
         if isinstance(value, LazyImport):
-            if value.module.path == module.path and value.name == name:
+            if value.place.path == module.path and value.name == name:
                 return UNKNOWN
             if id(value) not in self._forcing:  # an import cycle finds nothing here, and ends
                 self._forcing.add(id(value))
@@ -548,9 +546,8 @@ class Interpreter:
     def _take_over(self, top: TopLevel) -> None:
         """Know what one must know who uses what a top level left."""
         for one in top.named:
-            self.project.own(one)
+            self.project.at(one)
         self.borrowed |= top.reached
-        self.star_modules |= {name: self.project.own(one) for name, one in top.starred.items()}
         self.registries |= top.tables
         self.heap.current |= top.current
         self.forced |= top.forced
@@ -596,7 +593,7 @@ class Interpreter:
                     self._followed.add(id(module))
                 for value in module.scope.vars.values():
                     if self._is_unread(value) and value.name is not None:
-                        self.project.submodule(value.module, value.name)
+                        self.project.submodule(self.project.at(value.place), value.name)
 
     def _is_unread(self, value: Value) -> TypeGuard[LazyImport]:
         return isinstance(value, LazyImport) and id(value) not in self._settled_names

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossaudit.check.values import ABSENT, Const, Tensor, Value, join
+
+if TYPE_CHECKING:
+    from lossaudit.check.library import Place
 
 
 class _Missing:
@@ -26,16 +29,17 @@ MISSING = _Missing()
 class Scope:
     """The variables of a module, a class body or a function call. ``is_class`` scopes are invisible to functions.
 
-    ``is_lent`` says that other runs see this scope too.
+    ``stars`` are the files of the project, and other modules by their names, from which all names were imported. ``is_lent`` says that
+    other runs see this scope too.
     """
 
     parent: Scope | None = None
     is_class: bool = False
     is_lent: bool = False
     vars: dict[str, Value] = field(default_factory=dict)
-    stars: list[str] = field(default_factory=list)
-    globals: set[str] = field(default_factory=set)
-    nonlocals: set[str] = field(default_factory=set)
+    stars: list[Place | str] = field(default_factory=list)
+    globals: frozenset[str] = frozenset()
+    nonlocals: frozenset[str] = frozenset()
 
 
 Container = dict[Any, Any] | list[Value]

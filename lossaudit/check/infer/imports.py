@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from lossaudit.check import ir
 from lossaudit.check.infer.heap import Change, ForeignWrite, Heap, Scope
-from lossaudit.check.library import Library, Questions
+from lossaudit.check.library import Library, Place, Questions
 from lossaudit.check.project import Module, Project
 from lossaudit.check.reasoning.gradients import parts
 from lossaudit.check.values import (
@@ -66,7 +66,6 @@ class TopLevel:
         reached: The files whose top levels ran for it.
         rings: What it was lent in its turn of more than one file.
         named: The files that were named meanwhile.
-        starred: Those of them from which names came with a star.
         tables: The tables that were left empty, by identity.
         current: What tensors became through in-place operations.
         forced: The values whose gradient was asked for.
@@ -78,8 +77,7 @@ class TopLevel:
     asked: Questions
     reached: frozenset[Path] = frozenset()
     rings: tuple[TopLevel, ...] = ()
-    named: tuple[Module, ...] = ()
-    starred: Mapping[str, Module] = field(default_factory=dict)
+    named: tuple[Place, ...] = ()
     tables: Mapping[int, DictVal] = field(default_factory=dict)
     current: Mapping[int, Tensor] = field(default_factory=dict)
     forced: Mapping[int, tuple[Value, Site]] = field(default_factory=dict)
@@ -147,8 +145,7 @@ class Imports:
             project.asked,
             frozenset({*interp.borrowed, *(module.path for module in interp.ran)}),
             tuple(interp.rings.values()),
-            tuple(one for one in project.modules if one not in interp.ran),
-            interp.star_modules,
+            tuple(one.place for one in project.modules if one not in interp.ran),
             interp.registries,
             heap.current,
             interp.forced,
@@ -178,7 +175,7 @@ class Imports:
 
 def _nowhere() -> Module:
     """The home of what has none."""
-    return Module(Path(), "", "")
+    return Module(Path(), "", "", Place(Path()))
 
 
 def _containers(holder: Value | Scope) -> Iterator[object]:

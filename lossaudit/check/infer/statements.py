@@ -249,12 +249,12 @@ def _continue(interp: Interpreter, frame: Frame, node: ir.Continue) -> Flow:
 
 
 def _global(interp: Interpreter, frame: Frame, node: ir.Global) -> Flow:
-    frame.scope.globals.update(node.names)
+    frame.scope.globals |= set(node.names)
     return Flow.NEXT
 
 
 def _nonlocal(interp: Interpreter, frame: Frame, node: ir.Nonlocal) -> Flow:
-    frame.scope.nonlocals.update(node.names)
+    frame.scope.nonlocals |= set(node.names)
     return Flow.NEXT
 
 
@@ -272,16 +272,13 @@ def _import(interp: Interpreter, frame: Frame, node: ir.Import) -> Flow:
 
 def _imported_module(interp: Interpreter, importer: Module, dotted: str) -> Value:
     module = interp.project.resolve(importer, dotted, 0)
-    return External(interp.contracts.canonical(dotted)) if module is None else LazyImport(module, None)
+    return External(interp.contracts.canonical(dotted)) if module is None else LazyImport(module.place, None)
 
 
 def _import_from(interp: Interpreter, frame: Frame, node: ir.ImportFrom) -> Flow:
     module = interp.project.resolve(frame.module, node.module, node.level)
     if node.names is None:
-        prefix = node.module
-        frame.scope.stars.append(("" if module is None else "file:" + module.filename) or f"name:{prefix}")
-        if module is not None:
-            interp.star_modules[module.filename] = module
+        frame.scope.stars.append(node.module if module is None else module.place)
         return Flow.NEXT
     for alias in node.names:
         interp.bind_name(frame, alias.asname or alias.name, _imported_name(interp, module, node, alias.name))
@@ -293,7 +290,7 @@ def _imported_name(interp: Interpreter, module: Module | None, node: ir.ImportFr
     if node.level == 0 and dotted in interp.contracts.declared:
         return External(dotted)
     if module is not None:
-        return LazyImport(module, name)
+        return LazyImport(module.place, name)
     if node.level:
         return UNKNOWN
     return interp.external(dotted)
@@ -305,7 +302,7 @@ def imported_values(interp: Interpreter, importer: Module, node: ir.Import | ir.
         return [_imported_module(interp, importer, alias.name.partition(".")[0]) for alias in node.names]
     module = interp.project.resolve(importer, node.module, node.level)
     if node.names is None:
-        return [] if module is None else [LazyImport(module, None)]
+        return [] if module is None else [LazyImport(module.place, None)]
     return [_imported_name(interp, module, node, alias.name) for alias in node.names]
 
 
