@@ -225,7 +225,7 @@ class Trial:
         return None if self.beside_kink else False
 
     def _agrees_where_it_trains(self, room: torch.Tensor) -> bool:
-        """Whether the gradient is the reference's for the arguments that it reaches, and reaches some: keys are often held constant."""
+        """Whether the gradient is the reference's for the one argument that it reaches: the keys of a query are often held constant."""
         space, slope, exact = all_spaces()[self.case.space], self.observed.gradient, self.expected
         assert slope is not None and exact is not None and exact.gradient is not None  # noqa: PT018, S101 (asked where there are)
         parts = [space.cut(each, self.case.target) for each in (slope, exact.gradient, room)]
@@ -233,9 +233,10 @@ class Trial:
             each for each, trained in zip(zip(*parts, strict=True), space.learned, strict=True) if trained
         ]
         reached = [each for each in learned if bool(each[0].any())]
-        if not reached or len(reached) == len(learned):
+        if len(reached) != 1 or len(learned) == 1:
             return False
-        return all(bool(((seen - due).abs() <= off).all()) for seen, due, off in reached)
+        ((seen, due, off),) = reached
+        return bool(((seen - due).abs() <= off).all())
 
     @cached_property
     def beside_kink(self) -> bool:
