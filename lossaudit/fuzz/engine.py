@@ -39,6 +39,8 @@ VALUE_CODES = frozenset({"LF101", "LF103", "LF301", "LF303"})
 SAME_FAILURE = dict.fromkeys(VALUE_CODES, VALUE_CODES)
 LAST = ("classes_last", "images_last")
 """Layouts in which others give what stands behind the classes."""
+UNLIKE = 7
+"""Samples of a batch that is as long as no other dimension: what broadcasts the one to the other shows."""
 FEW = 3
 KEPT_FAILURES = 12
 TOGETHER = 64
@@ -302,13 +304,14 @@ def _reach(session: Session, door: Door, tier: Tier) -> Reach:
     fits = functools.partial(_runs, door) if tier >= Tier.PARTIAL else takes
     classes = tuple(count for count in door.classes if fits(replace(base, classes=count))) or door.classes[:1]
     base = replace(base, classes=classes[0])
+    deep = replace(base, classes=classes[-1], batch=UNLIKE)
     fits_extra = fits if tier == Tier.ASKED or space.extras == space.probed_extras else takes
     extras = tuple(
         extra
         for extra in space.extras
         if not extra
-        or fits_extra(replace(base, classes=classes[-1], extra=extra))
-        or _misreads(session, door, replace(base, classes=classes[-1], extra=extra))
+        or fits_extra(replace(deep, extra=extra))
+        or _misreads(session, door, replace(deep, extra=extra))
     )
     dtypes = ["float32", *(name for name in ("float64",) if _runs(door, replace(base, dtype=name)))]
     if not numpy and variant is not None:
