@@ -30,8 +30,8 @@ NOTHING = 1e-3
 """A mean over nothing is no number, or 0, or the root of what guards that root."""
 
 
-def leaves_out(subject: Subject, case: Case, seen: Observation, variant: Variant) -> bool:
-    """Whether a loss of measurements leaves out a part of a case, and gives what its reference gives for the rest.
+def left_out(subject: Subject, case: Case, seen: Observation, variant: Variant) -> frozenset[float]:
+    """The targets that a loss of measurements leaves out of a case, where it gives what its reference gives for the rest.
 
     Args:
         subject: The target.
@@ -40,17 +40,20 @@ def leaves_out(subject: Subject, case: Case, seen: Observation, variant: Variant
         variant: The reference.
     """
     if not all_spaces()[case.space].measured or seen.value is None:
-        return False
+        return frozenset()
     left = _left(subject, case, seen)
     if left is None or not bool(left.any()):
-        return False
-    kept = ~left
+        return frozenset()
+    given = seen.value.sum()
+    right = _is_right_about(given, case, ~left, variant)
+    return frozenset(case.target[left].tolist()) if right else frozenset()
+
+
+def _is_right_about(given: Tensor, case: Case, kept: Tensor, variant: Variant) -> bool:
+    """Whether a sum of losses is what the reference gives for what is kept."""
     if not bool(kept.any()):
-        value = seen.value.sum().abs()
-        return bool(value <= NOTHING) or not bool(torch.isfinite(value))
-    return any(
-        bool((seen.value.sum() - value).abs() <= room) for value, room in _of_the_rest(case, kept, variant)
-    )
+        return bool(given.abs() <= NOTHING) or not bool(torch.isfinite(given))
+    return any(bool((given - value).abs() <= room) for value, room in _of_the_rest(case, kept, variant))
 
 
 def _of_the_rest(case: Case, kept: Tensor, variant: Variant) -> Iterator[tuple[Tensor, Tensor]]:
@@ -106,5 +109,9 @@ def _is_unmoved(subject: Subject, case: Case, seen: Observation, marked: Tensor)
     """Whether the value stays the same, to the last bit, when the predictions at some places become others."""
     moved = case.prediction.clone()
     moved[marked] = 1.5 * moved[marked].abs() + 0.75
-    again = subject.observe(replace(case, prediction=moved), gradient=False).value
-    return again is not None and torch.equal(again.nan_to_num(nan=0.5), seen.value.nan_to_num(nan=0.5))  # type: ignore[union-attr]
+    now, then = subject.observe(replace(case, prediction=moved), gradient=False).value, seen.value
+    return (
+        now is not None
+        and then is not None
+        and torch.equal(now.nan_to_num(nan=0.5), then.nan_to_num(nan=0.5))
+    )

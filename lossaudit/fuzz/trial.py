@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from lossaudit.fuzz import batch, left_out, tangents, variants
+from lossaudit.fuzz import batch, tangents, variants
+from lossaudit.fuzz.left_out import left_out
 from lossaudit.fuzz.spaces import all_spaces
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ JUMP = 0.01
 FEW_NUMBERS = 32
 """So many are compared faster as Python's own numbers than by NumPy, and by NumPy faster than by torch."""
 FINITE = sys.float_info.max
+LEAVES_OUT = "it leaves out elements"
 
 
 @dataclass(slots=True, eq=False)
@@ -133,8 +135,14 @@ class Trial:
     @cached_property
     def leaves_out(self) -> bool:
         """Whether the target leaves out a part of the case, as what is missing, and is right about the rest."""
-        variant = self.variant
-        return variant is not None and left_out.leaves_out(self.subject, self.case, self.observed, variant)
+        if self.variant is None:
+            return False
+        numbers = left_out(self.subject, self.case, self.observed, self.variant)
+        if numbers and not any(line.startswith(LEAVES_OUT) for line in self.session.assumptions):
+            self.session.assumptions.append(
+                f"{LEAVES_OUT} where the target is {min(numbers, key=abs):g}, say, as what is missing: that was not judged"
+            )
+        return bool(numbers)
 
     @cached_property
     def agrees_everywhere(self) -> bool:
