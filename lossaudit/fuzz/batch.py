@@ -349,7 +349,7 @@ def _largest(variant: Variant, segments: _Segments, *sides: Tensor) -> Tensor:
         for side in sides
         if side.is_floating_point()
     ]
-    largest = torch.stack(sizes).amax(0).clamp(min=1.0).pow(variant.spec.degree)
+    largest = torch.stack(sizes).amax(0).clamp(min=1.0).pow(variant.degree)
     return largest * variants.largest_weight(variant)
 
 

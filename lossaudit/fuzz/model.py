@@ -238,6 +238,7 @@ class Mistake:
             judged with them too if it makes this mistake there; else they are inputs that it is not made for.
         glance: What it makes of the totals of the losses without it, of a prediction and under assignments of its parameters;
             None where that is not known. A reduction makes one number.
+        degree: Degree of the largest intermediate in the inputs, where it is greater than that of the reference.
         joint: True where the losses of all samples share something, a divisor say: then cases cannot be evaluated end to end.
         applies: Whether the mistake can be made with these parameters of the reference at all.
     """
@@ -256,6 +257,7 @@ class Mistake:
     convention: bool = False
     slight: bool = False
     coarse: bool = False
+    degree: int = 1
     joint: bool = False
     deeper: bool = False
     glance: Glance | None = None

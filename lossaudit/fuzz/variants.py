@@ -92,6 +92,11 @@ class Variant:
         return any(change.coarse for change in self.changes)
 
     @property
+    def degree(self) -> int:
+        """The degree of the largest intermediate in the inputs."""
+        return max(self.spec.degree, *(change.degree for change in self.changes), 1)
+
+    @property
     def keeps_reduction(self) -> bool:
         """Whether none of its changes takes the place of the reduction."""
         return all(change.reduce is None for change in self.changes)
@@ -198,7 +203,7 @@ def largest(variant: Variant, case: Case) -> float:
     A teacher's logits are an input as well as the student's.
     """
     size = max(1.0, *(_size(side) for side in (case.prediction, case.target) if side.is_floating_point()))
-    return math.pow(size, variant.spec.degree) * largest_weight(variant)
+    return math.pow(size, variant.degree) * largest_weight(variant)
 
 
 def _size(values: Tensor) -> float:

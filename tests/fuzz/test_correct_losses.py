@@ -144,6 +144,20 @@ def test_the_logits_of_a_teacher_count_as_much_as_those_of_a_student(name: str) 
     assert audit_here(f"{form.path}:{form.name}", options).findings == ()
 
 
+def test_embeddings_that_are_not_of_length_one_round_as_their_products_do() -> None:
+    (form,) = correct_seeds.forms(["contrastive:SupConOfUnitViews"])
+    case = {
+        "space": "views-indices",
+        "integers": True,
+        "shapes": [[3, 2, 2], [3]],
+        "prediction": [[[0.0, 90.0], [0.0, 90.0]], [[0.0, 90.0], [0.0, 90.0]], [[1.0, 0.0], [1.0, 0.0]]],
+        "target": [1, 1, 0],
+        "dtype": "float32",
+    }
+    options = FuzzOptions(kept=({**PLAIN, **case},), max_examples=1)
+    assert audit_here(f"{form.path}:{form.name}", options).findings == ()
+
+
 def test_a_form_that_is_like_its_reference_is_there() -> None:
     names = {(form.path.stem, form.name) for form in FORMS}
     listed = {(stem, name) for stem, words in LIKE_THE_REFERENCE.items() for name in words.split()}

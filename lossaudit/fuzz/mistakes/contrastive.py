@@ -176,6 +176,7 @@ MISTAKES = (
         "does not bring the embeddings to length one: it expects the caller to have done so",
         wrong=_with(lambda _: {"normalise": False}),
         convention=True,
+        degree=2,
     ),
     Mistake(
         "decoupled-contrastive",
