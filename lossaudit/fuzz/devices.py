@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lossaudit.fuzz.memory import Restored
-from lossaudit.fuzz.subject import IDLE, single, tensors
+from lossaudit.fuzz.subject import single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import converted
 from lossaudit.fuzz.unreduced import as_held
-from lossaudit.fuzz.wire import Avoided
+from lossaudit.fuzz.wire import IDLE, Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,6 +22,7 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
 from lossaudit.fuzz.trial import Check, Session, Trial
+from lossaudit.fuzz.wire import GUESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -260,8 +261,9 @@ def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool =
     doors = recognition.doors or {door.space.name: opened[door.space.name] for door in recognition.opened}
     first = next(iter(doors.values()))
     match = recognition.match
+    stage = GUESS if match is None else "call"
     session = Session(
-        subjects={name: door.subject for name, door in doors.items()},
+        subjects={name: replace(door.subject, stage=stage) for name, door in doors.items()},
         variant=None if match is None else match.variant,
         reach={},
         declared_reduction=parameters.declared_reduction(first.evidence),

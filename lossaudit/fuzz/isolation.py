@@ -138,9 +138,20 @@ def _hopeless(run: _Run) -> TargetReport | None:
     probes = [crash for crash in run.crashes if crash.stage == "probe"]
     if len(run.crashes) < MOST_CRASHES and len(probes) < MOST_PROBE_CRASHES:
         return None
+    if all(_is_about_a_guess(crash) for crash in run.crashes):
+        text = (
+            f"{run.target} cannot be judged: {last.reason} again and again, on inputs that it may not be made for; "
+            "name what it is with --reference"
+        )
+        return TargetReport(run.target, None, "error", error=text)
     statistics = {"examples": 0, "seconds": None, "seed": run.options.seed, "devices": ["cpu"], "dtypes": []}
     empty = TargetReport(run.target, None, "conforms", statistics=statistics)
     return _with_crashes(run, replace(empty, assumptions=("stopped: the target keeps ending its process",)))
+
+
+def _is_about_a_guess(crash: Crash) -> bool:
+    """Whether a signal ended a call on an input that the target may not be made for: a kernel need not survive labels that are none."""
+    return crash.stage == wire.GUESS and KILLED in crash.reason
 
 
 def _one_child(run: _Run) -> TargetReport | Crash | tuple[bool, str]:
@@ -277,15 +288,14 @@ def _report(
 def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
     """Add what killed earlier children; a probe of the wrong kind of input is no finding once the right one is known.
 
-    Nor is a signal, where the target takes some inputs and which of them it is made for is not known: a kernel need not survive
-    labels that are none. That is told.
+    Nor is a signal, where the target takes some inputs and which of them it is made for is not known. That is told.
     """
     known, judged = report.reference is not None, bool(report.statistics.get("examples"))
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
         if crash.stage == wire.FAKE or (crash.stage == "probe" and known):
             continue
-        if judged and not known and KILLED in crash.reason:
+        if _is_about_a_guess(crash) or (judged and not known and KILLED in crash.reason):
             told = f"{crash.reason} on an input that it may not be made for"
             report = replace(report, assumptions=tuple(dict.fromkeys((*report.assumptions, told))))
             continue

@@ -22,7 +22,7 @@ from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.target import first_line, simple_state
 from lossaudit.fuzz.twins import converted
 from lossaudit.fuzz.unreduced import as_held
-from lossaudit.fuzz.wire import Avoided
+from lossaudit.fuzz.wire import IDLE, Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,6 @@ class AnnouncesAhead(Protocol):
         """What announces the call on the case of a number; None where each call must be announced by itself."""
 
 
-IDLE = "idle"
 NOTHING = contextlib.nullcontext()
 
 
@@ -90,7 +89,7 @@ class Subject:
     """A built target with one interface.
 
     ``shim`` stands in for CUDA calls where there is no CUDA, so that values can still be judged. ``guarded``: settings of
-    torch that a call changes are put back after it.
+    torch that a call changes are put back after it. ``stage`` is what is announced of a call unless something else is said.
     """
 
     build: Build
@@ -99,6 +98,7 @@ class Subject:
     announce: Announce
     shim: Callable[[], Any] | None = None
     guarded: bool = True
+    stage: str = "call"
 
     def at_dtype(self, dtype: str) -> Callable[..., Any]:
         """The loss with its own parameters and buffers at a dtype, as ``.to(dtype)`` would leave it."""
@@ -116,18 +116,18 @@ class Subject:
         return replace(self, build=replace(self.build, loss=loss))
 
     def observe(
-        self, case: Case, *, gradient: bool = True, stage: str = "call", remembers: bool = False
+        self, case: Case, *, gradient: bool = True, stage: str | None = None, remembers: bool = False
     ) -> Observation:
         """Call the target once on a case; whatever it does is data.
 
         Args:
             case: The input.
             gradient: Whether to ask for the gradient as well.
-            stage: What is going on, for who watches over the process.
+            stage: What is going on, for who watches over the process; None for the usual.
             remembers: Whether what the call changes in the target stays; else it is as it was before.
         """
         try:
-            self.announce(stage, case, self.interface)
+            self.announce(stage or self.stage, case, self.interface)
         except Avoided as avoided:
             return Observation(error=str(avoided), error_type="Avoided")
         if self.interface.arrays:
@@ -166,8 +166,8 @@ class Subject:
             return None
         announcer: object = self.announce
         if isinstance(announcer, AnnouncesAhead):
-            return announcer.several("call", cases, self.interface)
-        return lambda number: self.announce("call", cases[number], self.interface)
+            return announcer.several(self.stage, cases, self.interface)
+        return lambda number: self.announce(self.stage, cases[number], self.interface)
 
     def _directly(self, case: Case, gradient: bool) -> Observation | None:
         """What nearly every call comes to, with nothing of ours in the graph; None where it must be made with more care.

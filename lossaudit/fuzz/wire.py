@@ -27,6 +27,8 @@ OUTPUT = "output"
 NOW = "now"
 IDLE = "idle"
 FAKE = "fake-device"
+GUESS = "guess"
+"""The stage of a call on an input that a target takes, of which nobody knows whether it is made for it."""
 SIZE_KEY = "size "
 
 

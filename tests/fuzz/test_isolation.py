@@ -92,6 +92,13 @@ def test_a_kernel_that_dies_of_what_it_is_not_made_for_is_told_and_no_finding() 
     assert any("on an input that it may not be made for" in line for line in report.assumptions)
 
 
+def test_a_kernel_that_dies_again_and_again_of_what_it_may_not_be_made_for_is_no_finding() -> None:
+    report = fuzz_target(f"{CRASHES}:Spoken", QUICK)
+    assert report.findings == ()
+    told = (report.error or "", *report.assumptions)
+    assert any("that it may not be made for" in line for line in told), told
+
+
 def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[str]) -> None:
     report = fuzz_target(f"{CRASHES}:prints", QUICK)
     assert report.verdict == "conforms", report
