@@ -40,7 +40,7 @@ def test_one_reference_is_shown_with_all_that_is_known_of_it() -> None:
     ):
         assert words in done.stdout, words
     entry = json.loads(run("references", "sigmoid_focal_loss", "--output-format", "json").stdout)
-    assert [parameter["name"] for parameter in entry["parameters"]] == ["gamma", "alpha"]
+    assert [parameter["name"] for parameter in entry["parameters"]] == ["gamma", "alpha", "focus_gradient"]
 
 
 def test_a_typo_is_answered_with_the_closest_names() -> None:
