@@ -228,7 +228,7 @@ class Subject:
             return _raised(error)
 
     def custom_backward(self, case: Case) -> bool:
-        """Whether a hand-written backward takes part in the gradient. Asked only where a gradient is wrong."""
+        """Whether a hand-written backward takes part in the gradient. It costs a call."""
         prediction, target = packed(case, self.interface)
         value = self.trained(case, prediction.requires_grad_(), target)
         return isinstance(value, torch.Tensor) and _hand_written(value)

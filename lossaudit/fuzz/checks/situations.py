@@ -260,11 +260,11 @@ def double_backward(trial: Trial) -> Failure | None:
     Autograd's own is right but for what the author holds constant, which may be meant.
     """
     variant = _judge_of(trial, "double-backward")
-    if variant is not None and not trial.subject.custom_backward(trial.case):
-        return None
     if variant is None or trial.on_kink or trial.gradient_is_same is not True:
         return None
     if "float64" not in trial.session.reach[trial.case.space].dtypes:
+        return None
+    if not trial.subject.custom_backward(trial.case):
         return None
     case = replace(trial.case, dtype="float64")
     if trial.session.trial(case, trial.subject, variant).gradient_is_same is not True:
