@@ -103,7 +103,7 @@ class Cache:
                 and unit.is_analysed is task.is_analysed
                 and all(true[one] for one in unit.asked)
             ):
-                asked = frozenset(entry.asked[one][0] for one in unit.asked)
+                asked = tuple(entry.asked[one][0] for one in unit.asked)
                 known[task.path] = Report(task.path, unit.findings, asked, unit.is_partial)
         return known
 

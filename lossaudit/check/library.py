@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,8 @@ from lossaudit.notebooktext import is_notebook
 
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_CLIMB = 6
-Questions = frozenset[str]
+Questions = int
+"""A set of questions, a bit each by the order in which one library was asked: units ask the same thousands of them."""
 T = TypeVar("T")
 
 
@@ -80,10 +82,11 @@ class Library:
         self._extra_roots = roots
         self._common = common_folder(given)
         self.answers: dict[str, str] = {}
+        self._places: dict[str, Questions] = {}
         self.held = 0
         """The bytes of source whose compact form is kept."""
         self._memory: dict[tuple[Any, ...], tuple[Any, Questions]] = {}
-        self._asked: set[str] = set()
+        self._asked: Questions = 0
 
     def where(self, path: Path) -> Path:
         """Where a file or folder lies, whichever way it is named."""
@@ -140,21 +143,28 @@ class Library:
     def _remembered(self, key: tuple[Any, ...], find: Callable[[], T]) -> tuple[T, Questions]:
         known = self._memory.get(key)
         if known is None:
-            outer, self._asked = self._asked, set()
+            outer, self._asked = self._asked, 0
             try:
                 value = find()
             finally:
                 asked, self._asked = self._asked, outer
-            known = self._memory[key] = value, frozenset(asked)
+            known = self._memory[key] = value, asked
         self._asked |= known[1]
         return known
 
     def _ask(self, question: str, find: Callable[[], str]) -> str:
         answer = self.answers.get(question)
         if answer is None:
-            answer = self.answers[question] = find()
-        self._asked.add(question)
+            answer = find()
+            self._places[question] = 1 << len(self.answers)
+            self.answers[question] = answer
+        self._asked |= self._places[question]
         return answer
+
+    def told(self, questions: Questions) -> tuple[str, ...]:
+        """The questions by their texts, in an order that does not depend on what was asked before."""
+        bits = (bit == "1" for bit in reversed(f"{questions:b}"))
+        return tuple(sorted(compress(self.answers, bits)))
 
     def _name(self, path: Path) -> str:
         found = self.given.get(path, "")

@@ -58,13 +58,9 @@ class Project:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._modules: dict[Path, Module] = {}
-        self._asked: set[Questions] = set()
-        self._waiting: list[Module] = []
-
-    @property
-    def asked(self) -> Questions:
+        self.asked: Questions = 0
         """What the disk was asked so far."""
-        return frozenset[str]().union(*self._asked)
+        self._waiting: list[Module] = []
 
     def module(self, path: Path) -> Module:
         """The module of a file (its code is loaded by :meth:`load`)."""
@@ -86,7 +82,7 @@ class Project:
 
     def note(self, asked: Questions) -> None:
         """What else the disk was asked."""
-        self._asked.add(asked)
+        self.asked |= asked
 
     def load(self, module: Module) -> ir.ModuleIR | None:
         """The compact form of a module; None (and ``module.error``) where it cannot be read."""
@@ -168,5 +164,5 @@ class Project:
 
     def _noted(self, answered: tuple[_T, Questions]) -> _T:
         value, questions = answered
-        self._asked.add(questions)
+        self.asked |= questions
         return value

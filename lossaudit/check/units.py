@@ -27,7 +27,7 @@ from lossaudit.check.infer.engine import Interpreter, Tools
 from lossaudit.check.infer.heap import Heap
 from lossaudit.check.infer.imports import Imports
 from lossaudit.check.infer.reach import signs_of_words
-from lossaudit.check.library import Library
+from lossaudit.check.library import Library, Questions
 from lossaudit.check.once import forget
 from lossaudit.check.positions import Positions
 from lossaudit.check.project import Project
@@ -81,7 +81,7 @@ class Report:
 
     path: Path
     findings: tuple[Finding, ...]
-    asked: frozenset[str]
+    asked: tuple[str, ...]
     is_partial: bool = False
 
 
@@ -166,31 +166,31 @@ class Workshop:
         if self.library.held > HELD_BYTES:
             self._begin()
         reports = tuple(self.report(task) for task in tasks)
-        asked = frozenset[str]().union(*(report.asked for report in reports))
-        return Batch(reports, {question: self.library.answers[question] for question in asked})
+        answers = self.library.answers
+        return Batch(reports, {one: answers[one] for report in reports for one in report.asked})
 
     def report(self, task: Task) -> Report:
         """What is found in one unit."""
         if task.is_analysed:
             unit = _Unit(self, task.path)
-            report = Report(task.path, tuple(unit.findings()), unit.project.asked)
+            findings, asked = tuple(unit.findings()), unit.project.asked
         else:
-            report = self._syntax(task.path)
-        broken, asked = self.library.broken_cells(task.path)
+            findings, asked = self._syntax(task.path)
+        broken, further = self.library.broken_cells(task.path)
         if not broken:
-            return report
+            return Report(task.path, findings, self.library.told(asked))
         cells = (problem(self.setup.given[task.path], error, "; this cell is left out") for error in broken)
-        return Report(task.path, (*report.findings, *cells), report.asked | asked, is_partial=True)
+        return Report(task.path, (*findings, *cells), self.library.told(asked | further), is_partial=True)
 
-    def _syntax(self, path: Path) -> Report:
+    def _syntax(self, path: Path) -> tuple[tuple[Finding, ...], Questions]:
         source, asked = self.library.text(path)
         try:
             if isinstance(source, SourceError):
                 raise source
             check_syntax(source)
         except SourceError as error:
-            return Report(path, (problem(self.setup.given[path], error),), asked)
-        return Report(path, (), asked)
+            return (problem(self.setup.given[path], error),), asked
+        return (), asked
 
 
 def problem(filename: str, error: SourceError, more: str = "") -> Finding:
@@ -208,7 +208,7 @@ def defect(filename: str, reason: str) -> Finding:
 
 def given_up(setup: Setup, task: Task) -> Report:
     """The report of a file that ended every process that looked at it."""
-    return Report(task.path, (defect(setup.given[task.path], "its process ended"),), frozenset())
+    return Report(task.path, (defect(setup.given[task.path], "its process ended"),), ())
 
 
 @dataclass(slots=True)
