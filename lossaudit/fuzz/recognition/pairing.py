@@ -70,6 +70,25 @@ def is_integer_twin(door: Door, doors: list[Door]) -> bool:
     )
 
 
+def is_turned(door: Door, doors: list[Door]) -> bool:
+    """Whether a door takes for the prediction what no gradient reaches, and the same two arguments the other way round are trained.
+
+    A teacher that comes first is detached, and the student after it learns. Only where the names say that the prediction comes
+    first is it one that lost its gradient.
+    """
+    interface = door.subject.interface
+    if door.space.parts or interface.arrays or door.first[1].differentiable:
+        return False
+    other_way = replace(interface, swapped=not interface.swapped)
+    return any(
+        twin.subject.interface == other_way
+        and twin.subject.build is door.subject.build
+        and twin.first[1].differentiable
+        and not names_say_otherwise(twin)
+        for twin in doors
+    )
+
+
 PREDICTION_WORDS = frozenset(
     {"pred", "preds", "prediction", "predictions", "predicted", "input", "inputs", "output", "outputs", "hat"}
     | {"student", "logits", "estimate"}
