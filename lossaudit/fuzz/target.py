@@ -376,14 +376,19 @@ def _build_each(
     found: Any, init: Mapping[str, Any], alternatives: list[dict[str, str]], how: str, known: list[str]
 ) -> tuple[list[Build], TargetError | None]:
     """A loss for each of the alternatives with which it can be built, and what was wrong with the first that cannot."""
-    made: list[Build] = []
-    failed = None
-    for assumed in alternatives:
-        try:
-            made.append(_build(found, init, assumed, how, known))
-        except TargetError as error:
-            failed = failed or error
-    return made, failed
+    tried = [_built(found, init, assumed, how, known) for assumed in alternatives]
+    failures = (one for one in tried if isinstance(one, TargetError))
+    return [one for one in tried if isinstance(one, Build)], next(failures, None)
+
+
+def _built(
+    found: Any, init: Mapping[str, Any], assumed: Mapping[str, str], how: str, known: list[str]
+) -> Build | TargetError:
+    """The loss, or why there is none."""
+    try:
+        return _build(found, init, assumed, how, known)
+    except TargetError as error:
+        return error
 
 
 def _handed_on(found: Any) -> list[str]:
