@@ -273,7 +273,11 @@ def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool =
     report.assume_build(session, first, len(subjects))
     tier = Tier.EXACT if match is None else match.tier
     for name, door in doors.items():
-        session.reach[name] = _reach(session, door, tier)
+        reach = _reach(session, door, tier)
+        if recognition.precision == "float32" and tier < Tier.MISTAKE:
+            # Of float64 it gives what float32 gives, in whichever dtype: that was seen, and is told.
+            reach = replace(reach, dtypes=tuple(one for one in reach.dtypes if one != "float64"))
+        session.reach[name] = reach
     if match is not None:
         session.variant = match.variant.right()
     return session
@@ -440,7 +444,8 @@ def _recheck(session: Session, options: FuzzOptions) -> Findings:
             case = inputs.revive(kept)
         except TargetError:
             continue  # of another version: nothing is lost but a head start
-        if case.space in session.subjects:
+        reach = session.reach.get(case.space)
+        if reach is not None and case.dtype in reach.dtypes:
             _check(session.trial(case), findings, {"few": 0, "once": 0})
     session.calls = counted
     return findings

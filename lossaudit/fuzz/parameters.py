@@ -86,6 +86,8 @@ def candidates(
     if reach == "named" and parameter.kind in MEASURED:
         return list(_distinct(named)) or [parameter.neutral]
     values = [*named, parameter.neutral, *parameter.guesses]
+    if parameter.kind in {"tensor", "per-class"} and reach != "declared":
+        values += _vectors(parameter, evidence, classes)
     if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
         if parameter.divides and not named:
@@ -102,6 +104,17 @@ def _matrices(evidence: Evidence) -> list[torch.Tensor]:
         for value in evidence.named.values()
         if isinstance(value, torch.Tensor) and value.ndim == 2 and value.is_floating_point()
     ]
+
+
+def _vectors(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[torch.Tensor]:
+    """Every vector with a number for each class that the target holds, whatever its name, or what it is the logarithm of."""
+    vectors = (
+        value
+        for value in evidence.named.values()
+        if isinstance(value, torch.Tensor) and value.ndim == 1 and value.is_floating_point()
+    )
+    found = [one for value in vectors if (one := _as_kind(parameter, value, classes)) is not None]
+    return [*found, *(one.exp() for one in found)] if parameter.logarithms else found
 
 
 def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:

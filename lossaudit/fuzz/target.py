@@ -26,6 +26,15 @@ CRITERION_NAMES = frozenset(
 CLASS_COUNT_NAMES = frozenset(
     {"num_classes", "n_classes", "nclasses", "classes", "num_class", "n_class", "class_num", "nb_classes"}
 )
+CLASS_SIZE_NAMES = (
+    "samples_per_class",
+    "samples_per_cls",
+    "class_counts",
+    "cls_num_list",
+    "counts",
+    "num_per_class",
+)
+"""How many samples each class has."""
 EMBEDDING_NAMES = frozenset(
     {"embedding_size", "embedding_dim", "feat_dim", "feature_dim", "in_features", "emb_size"}
 )
@@ -60,9 +69,12 @@ USUAL_VALUES: dict[str, Any] = {
     "size_average": None,
     "reduce": None,
 }
-USUAL_WEIGHTS = f"torch.tensor({[float(number) for number in range(1, ASSUMED_CLASS_COUNT + 1)]})"
+TENSOR = "torch.tensor"
+USUAL_WEIGHTS = f"{TENSOR}({[float(number) for number in range(1, ASSUMED_CLASS_COUNT + 1)]})"
 WEIGHT_NAMES = frozenset({"weight", "weights", "class_weight", "class_weights"})
 """Required, they may be meant to be there: who does not take None is given one weight for each class."""
+USUAL_SIZES = [100, 30, 10]
+"""As lists of them are usually given; who does not take a list is given a tensor."""
 CRITERIA = ("BCEWithLogitsLoss", "CrossEntropyLoss", "BCELoss", "NLLLoss")
 
 
@@ -302,16 +314,21 @@ def _bound(found: Any, init: Mapping[str, Any]) -> list[Build]:
     """A function of tensors with the numbers that it also requires: those that were given, and those known by name."""
     beside = [name for name in (_required(found) or [])[TENSORS:] if name not in init]
     made = []
-    for assumed in _with_weights(_known(beside)):
+    for assumed in _in_other_forms(_known(beside)):
         values = {**{name: _evaluate(source) for name, source in assumed.items()}, **_tensors(init)}
         made.append(Build(functools.partial(found, **values) if values else found, dict(init), assumed))
     return made
 
 
-def _with_weights(assumed: dict[str, str]) -> list[dict[str, str]]:
-    """What is assumed, first without class weights and then with some, where they are required."""
-    weights = dict.fromkeys(WEIGHT_NAMES & assumed.keys(), USUAL_WEIGHTS)
-    return [assumed, {**assumed, **weights}] if weights else [assumed]
+def _in_other_forms(assumed: dict[str, str]) -> list[dict[str, str]]:
+    """What is assumed, first without class weights and with a list of the sizes of classes, then with tensors, where they are required."""
+    tensors = dict.fromkeys(WEIGHT_NAMES & assumed.keys(), USUAL_WEIGHTS)
+    tensors |= {name: _as_tensor(assumed[name]) for name in assumed if name in CLASS_SIZE_NAMES}
+    return [assumed, {**assumed, **tensors}] if tensors else [assumed]
+
+
+def _as_tensor(source: str) -> str:
+    return f"{TENSOR}({[float(number) for number in ast.literal_eval(source)]})"
 
 
 def _is_factory(found: Any, init: Mapping[str, Any] | None = None) -> bool:
@@ -344,13 +361,34 @@ def _construct(found: Any, init: Mapping[str, Any], how: str) -> list[Build]:
         close = difflib.get_close_matches(unknown[0], known, n=3)
         hint = f"did you mean {_names(close)}?" if close else f"it takes {', '.join(known)}"
         raise TargetError(f"{getattr(found, '__name__', found)} takes no argument {unknown[0]}", hint)
+    made, failed = _build_each(found, init, alternatives, how, known)
+    if made or failed is None:
+        return made
+    hidden = _known([name for name in _handed_on(found) if name not in init])
+    if hidden:
+        made, failed = _build_each(found, init, [one | hidden for one in alternatives], how, known)
+    if failed is not None and not made:
+        raise failed
+    return made
+
+
+def _build_each(
+    found: Any, init: Mapping[str, Any], alternatives: list[dict[str, str]], how: str, known: list[str]
+) -> tuple[list[Build], TargetError | None]:
+    """A loss for each of the alternatives with which it can be built, and what was wrong with the first that cannot."""
+    tried = [_built(found, init, assumed, how, known) for assumed in alternatives]
+    failures = (one for one in tried if isinstance(one, TargetError))
+    return [one for one in tried if isinstance(one, Build)], next(failures, None)
+
+
+def _built(
+    found: Any, init: Mapping[str, Any], assumed: Mapping[str, str], how: str, known: list[str]
+) -> Build | TargetError:
+    """The loss, or why there is none."""
     try:
-        return [_build(found, init, alternative, how, known) for alternative in alternatives]
-    except TargetError:
-        hidden = [name for name in _handed_on(found) if name not in init]
-        if not _known(hidden):
-            raise
-    return [_build(found, init, alternative | _known(hidden), how, known) for alternative in alternatives]
+        return _build(found, init, assumed, how, known)
+    except TargetError as error:
+        return error
 
 
 def _handed_on(found: Any) -> list[str]:
@@ -400,10 +438,10 @@ def _build(
 
 def _evaluate(source: str) -> Any:
     """The assumed value: one of the sources written below, never user text."""
-    if source == USUAL_WEIGHTS:
+    if source.startswith(TENSOR):
         import torch
 
-        return torch.tensor(ast.literal_eval(source.removeprefix("torch.tensor(").removesuffix(")")))
+        return torch.tensor(ast.literal_eval(source.removeprefix(f"{TENSOR}(").removesuffix(")")))
     if source.startswith("torch.nn."):
         from torch import nn
 
@@ -425,13 +463,14 @@ def _assumptions(missing: list[str], name: str) -> list[dict[str, str]]:
         )
     wrapped = [parameter for parameter in missing if parameter not in fixed]
     if not wrapped:
-        return _with_weights(fixed)
+        return _in_other_forms(fixed)
     return [{**fixed, **dict.fromkeys(wrapped, f"torch.nn.{criterion}()")} for criterion in CRITERIA]
 
 
 def _known(missing: list[str]) -> dict[str, str]:
     """The values, as source, of required arguments that are known by their names."""
     fixed = {parameter: repr(USUAL_VALUES[parameter]) for parameter in missing if parameter in USUAL_VALUES}
+    fixed |= {parameter: repr(USUAL_SIZES) for parameter in missing if parameter in CLASS_SIZE_NAMES}
     fixed |= {parameter: str(ASSUMED_EMBEDDING_SIZE) for parameter in missing if parameter in EMBEDDING_NAMES}
     return fixed | {
         parameter: str(ASSUMED_CLASS_COUNT) for parameter in missing if parameter in CLASS_COUNT_NAMES

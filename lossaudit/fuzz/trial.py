@@ -64,6 +64,11 @@ class Session:
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
 
+    def assume(self, sentence: str) -> None:
+        """Tell something in the report, once."""
+        if sentence not in self.assumptions:
+            self.assumptions.append(sentence)
+
     def foresee(self, cases: Sequence[Case]) -> None:
         """Ask the reference about all these cases at once."""
         if self.variant is not None:
@@ -139,7 +144,7 @@ class Trial:
             return False
         numbers = left_out(self.subject, self.case, self.observed, self.variant)
         if numbers and not any(line.startswith(LEAVES_OUT) for line in self.session.assumptions):
-            self.session.assumptions.append(
+            self.session.assume(
                 f"{LEAVES_OUT} where the target is {min(numbers, key=abs):g}, say, as what is missing: that was not judged"
             )
         return bool(numbers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from conftest import FIXTURES
+from torch.nn import functional
 
 from lossaudit.fuzz import (
     FuzzOptions,
@@ -31,6 +32,8 @@ from lossaudit.fuzz.variants import Variant
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
     from lossaudit.fuzz.model import Case
     from lossaudit.fuzz.trial import Session, Trial
@@ -268,3 +271,27 @@ def test_reductions_and_mistakes_in_them_are_looked_at_with_one_evaluation(
     monkeypatch.undo()
     assert list(telling.Scales().explaining([*plain, *mistaken], door)) == one_by_one
     assert one_by_one
+
+
+def in_float32(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whatever it is given, it computes in float32, as models of language are trained."""
+    return functional.cross_entropy(logits.float(), labels)
+
+
+def test_a_loss_in_float32_is_not_judged_in_float64() -> None:
+    """Its soft targets make a float64 number of float32 ones, which is as right as float32 is."""
+    report = engine.audit("losses:in_float32", [Build(in_float32)], FuzzOptions(), silent)
+    assert report.verdict == "conforms"
+    assert "float64" not in report.statistics["dtypes"]
+    assert any("it computes in no other dtype" in line for line in report.assumptions)
+
+
+def in_float32_of_unknown_kind(logits: Tensor, labels: Tensor) -> Tensor:
+    """The same of a loss that nobody knows."""
+    return (logits.float().log_softmax(1).cosh() * functional.one_hot(labels, logits.shape[1])).sum(1).mean()
+
+
+def test_a_loss_in_float32_that_nobody_knows_is_told_of() -> None:
+    report = engine.audit("losses:unknown", [Build(in_float32_of_unknown_kind)], FuzzOptions(), silent)
+    assert report.verdict == "conforms"
+    assert any("a float64 prediction gives a float32 loss" in line for line in report.assumptions)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from lossaudit.fuzz.model import Mistake, Terms
 from lossaudit.fuzz.references.embeddings import unit_terms
-from lossaudit.fuzz.references.likelihood import CONSTANT, bound, divergences, reconstruction_costs
+from lossaudit.fuzz.references.likelihood import (
+    CONSTANT,
+    bound,
+    divergences,
+    from_prior,
+    reconstruction_costs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +25,9 @@ PLAIN = ("gaussian_nll",)
 LOG = ("gaussian_nll_of_log_variance",)
 GAUSSIAN = (*PLAIN, *LOG)
 VAE = ("vae",)
+LATENT = ("vae", "kl_standard_normal")
+PARAMETERS_OF_LATENT = 2
+"""Means and log-variances; where there is more, the reconstruction comes first."""
 
 
 def _gaussian(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Formula], Formula]:
@@ -58,8 +67,10 @@ def _latent(divergence: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Formula
 
     def wrong(_: Formula) -> Formula:
         def changed(prediction: Tensor, target: Tensor, params: Params) -> Terms:
-            costs = reconstruction_costs(prediction, target, params)
-            return bound(costs, divergence(prediction[:, 1], prediction[:, 2]), params)
+            latent = divergence(prediction[:, -2], prediction[:, -1])
+            if prediction.shape[1] == PARAMETERS_OF_LATENT:
+                return from_prior(latent, params)
+            return bound(reconstruction_costs(prediction, target, params), latent, params)
 
         return changed
 
@@ -153,7 +164,7 @@ MISTAKES = (
     ),
     Mistake(
         "divergence-sign",
-        VAE,
+        LATENT,
         "takes the divergence off, where it is to be added: training drives the latent distribution away from the prior",
         wrong=_latent(lambda mean, spread: -divergences(mean, spread)),
     ),
@@ -166,19 +177,19 @@ MISTAKES = (
     ),
     Mistake(
         "variance-not-exponentiated",
-        VAE,
+        LATENT,
         "takes the log-variance for the variance: its exponential is missing",
         wrong=_latent(lambda mean, spread: -0.5 * (1 + spread - mean.square() - spread)),
     ),
     Mistake(
         "mean-not-squared",
-        VAE,
+        LATENT,
         "takes the latent mean for its square",
         wrong=_latent(lambda mean, spread: -0.5 * (1 + spread - mean - spread.exp())),
     ),
     Mistake(
         "deviation-for-variance",
-        VAE,
+        LATENT,
         "takes the standard deviation exp(s / 2) for the variance exp(s)",
         wrong=_latent(lambda mean, spread: -0.5 * (1 + spread - mean.square() - (spread / 2).exp())),
     ),

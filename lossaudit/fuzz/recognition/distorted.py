@@ -45,7 +45,11 @@ def is_a_factor(match: Match, search: Search) -> bool:
     known = declared or [Variant(spec, neutral, variant.reduction)]
     plains = [plain for plain in known if plain.reduction == variant.reduction][:MOST_NEAREST]
     own = {name: value for name, value in variant.params.items() if name not in neutral}
-    wrong = [plain.with_mistakes(variant.mistakes, {**plain.params, **own}) for plain in plains]
+    wrong = [
+        plain.with_mistakes(variant.mistakes, {**plain.params, **own})
+        for plain in plains
+        if all(mistake.applies(plain.params) for mistake in variant.mistakes)
+    ]
     fitted = (relations.fit(plain, search.scales.told(door).answers) for plain in (*plains, *wrong))
     return any(relation is not None and relation.id == "constant-factor" for relation in fitted)
 

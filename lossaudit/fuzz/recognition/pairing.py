@@ -70,6 +70,25 @@ def is_integer_twin(door: Door, doors: list[Door]) -> bool:
     )
 
 
+def is_turned(door: Door, doors: list[Door]) -> bool:
+    """Whether a door takes for the prediction what no gradient reaches, and the same two arguments the other way round are trained.
+
+    A teacher that comes first is detached, and the student after it learns. Only where a name says that the prediction comes
+    first, or the target second, is it one that lost its gradient.
+    """
+    interface = door.subject.interface
+    if door.space.parts or interface.arrays or door.first[1].differentiable:
+        return False
+    other_way = replace(interface, swapped=not interface.swapped)
+    return any(
+        twin.subject.interface == other_way
+        and twin.subject.build is door.subject.build
+        and twin.first[1].differentiable
+        and not (other_way.swapped and any(_named_in_order(twin)))
+        for twin in doors
+    )
+
+
 PREDICTION_WORDS = frozenset(
     {"pred", "preds", "prediction", "predictions", "predicted", "input", "inputs", "output", "outputs", "hat"}
     | {"student", "logits", "estimate"}
@@ -84,13 +103,18 @@ def names_say_otherwise(door: Door) -> bool:
 
     Where nothing else could tell, they decide; elsewhere exact agreement overrules them, and a mistake does not.
     """
-    if not door.subject.interface.swapped:
-        return False
+    return door.subject.interface.swapped and all(_named_in_order(door))
+
+
+def _named_in_order(door: Door) -> tuple[bool, bool]:
+    """Whether the first parameter is named as predictions are, and the second as targets are."""
     loss = door.subject.build.loss
     try:
         called = loss.forward if isinstance(loss, torch.nn.Module) else loss
         names = list(inspect.signature(called).parameters)[:2]
     except (TypeError, ValueError):
-        return False
+        return False, False
     words = [set(name.lower().split("_")) for name in names]
-    return len(words) == 2 and bool(words[0] & PREDICTION_WORDS) and bool(words[1] & TARGET_WORDS)
+    if len(words) < 2:
+        return False, False
+    return bool(words[0] & PREDICTION_WORDS), bool(words[1] & TARGET_WORDS)

@@ -23,7 +23,13 @@ from lossaudit.fuzz.recognition.distorted import (
 )
 from lossaudit.fuzz.recognition.fitted import scaled_match, weighted_match
 from lossaudit.fuzz.recognition.nearest import is_pixelwise, partial_matches
-from lossaudit.fuzz.recognition.pairing import all_pairs, names_say_otherwise, order_of, usual_pairs
+from lossaudit.fuzz.recognition.pairing import (
+    all_pairs,
+    is_turned,
+    names_say_otherwise,
+    order_of,
+    usual_pairs,
+)
 from lossaudit.fuzz.recognition.penalties import has_penalty_far_out
 from lossaudit.fuzz.recognition.proof import (
     is_contradicted,
@@ -81,7 +87,8 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
     search = Search(asked)
     for subject in subjects:
         wanted = () if asked is None else asked.spec.spaces
-        every, failed = open_doors(subject, wanted)
+        found, failed = open_doors(subject, wanted)
+        every = [door for door in found if not is_turned(door, found)]
         errors += failed
         match, doors = _in_usual_layouts(every, search)
         if match is None or match.tier > Tier.CONVENTION:

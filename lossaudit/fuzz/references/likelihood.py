@@ -65,6 +65,16 @@ def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.expm1() - log_variance)
 
 
+def from_prior(latent: Tensor, params: Params) -> Terms:
+    """The divergence of each sample, summed or averaged over its dimensions."""
+    return unit_terms(latent.mean(1) if params.get("over_features") == "mean" else latent.sum(1))
+
+
+def kl_standard_normal(prediction: Tensor, _: Tensor, params: Params) -> Terms:
+    """The divergence of a latent distribution from the standard normal one, by itself."""
+    return from_prior(divergences(prediction[:, 0], prediction[:, 1]), params)
+
+
 def bound(costs: Tensor, latent: Tensor, params: Params) -> Terms:
     """Reconstruction plus beta times divergence, each summed or averaged over its dimensions."""
     scale = params.get("beta", 1.0)
@@ -123,6 +133,17 @@ REFERENCES = (
         formula=vae,
         parameters=(RECONSTRUCTION, BETA, OVER_FEATURES),
         reductions=("sum", "mean"),
+        laws=frozenset({"permutation", "additive"}),
+        degree=3,
+    ),
+    ReferenceSpec(
+        name="kl_standard_normal",
+        summary="KL(N(mu, sigma^2) || N(0, 1)) = -1/2 (1 + s - mu^2 - exp(s)), s the log-variance",
+        source=_KINGMA,
+        spaces=("latent",),
+        formula=kl_standard_normal,
+        parameters=(OVER_FEATURES,),
+        reductions=("sum", "mean", "none"),
         laws=frozenset({"permutation", "additive"}),
         degree=3,
     ),

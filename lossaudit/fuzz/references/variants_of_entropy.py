@@ -19,20 +19,13 @@ from lossaudit.fuzz.references.binary import (
 )
 from lossaudit.fuzz.references.classes import GUARD, GUARD_FORM, IGNORE_INDEX, WEIGHT
 from lossaudit.fuzz.spaces.fill import one_hot
+from lossaudit.fuzz.target import CLASS_SIZE_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lossaudit.fuzz.model import Params
 
-COUNT_NAMES = (
-    "samples_per_class",
-    "samples_per_cls",
-    "class_counts",
-    "cls_num_list",
-    "counts",
-    "num_per_class",
-)
 CLASS_ALPHA = Parameter("alpha", None, "tensor", ("alpha", "class_alpha", "weight"), high=1e6)
 POLY_EPSILON = Parameter("epsilon", 0.0, "number", ("epsilon", "poly_epsilon", "eps"), low=-1.0, high=100.0)
 COMPLEMENT_GUARD = Parameter("guard", 0.0, "number", ("eps", "epsilon"), high=1e-3)
@@ -322,7 +315,7 @@ REFERENCES = (
         spaces=("logits-indices",),
         formula=class_balanced,
         parameters=(
-            Parameter("counts", None, "per-class", COUNT_NAMES, high=1e9),
+            Parameter("counts", None, "per-class", CLASS_SIZE_NAMES, high=1e9),
             Parameter("beta", 0.0, "number", ("beta",), high=0.9999999),
             GAMMA,
             Parameter("form", "normalised", "form", guesses=("normalised", "plain")),
@@ -343,7 +336,7 @@ REFERENCES = (
                 "prior",
                 None,
                 "per-class",
-                ("prior", "priors", "class_prior", *COUNT_NAMES),
+                ("prior", "priors", "class_prior", *CLASS_SIZE_NAMES),
                 logarithms=("log_prior", "log_priors", "log_class_prior", "adjustments", "logit_adjustments"),
                 high=1e9,
             ),

@@ -82,8 +82,18 @@ def _latent(structure: Structure, generator: Generator, _: Params) -> tuple[Tens
     return torch.stack((reconstruction, mean, log_variance), 1), original
 
 
+def _codes(structure: Structure, generator: Generator, params: Params) -> tuple[Tensor, Tensor]:
+    """Latent means and log-variances alone."""
+    prediction, _ = _latent(structure, generator, params)
+    return prediction[:, 1:], torch.zeros(structure.batch, 0, dtype=torch.float64)
+
+
 def _inside(prediction: Tensor, _: Tensor) -> bool:
     return bool(((prediction[:, 0] > 0) & (prediction[:, 0] < 1)).all())
+
+
+def _both(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    return prediction.unbind(1)
 
 
 def _latent_arguments(prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
@@ -128,5 +138,17 @@ SPACES = (
         parts=(RECONSTRUCTION, ORIGINAL, LATENT_MEAN, LOG_VARIANCE),
         cut=_latent_arguments,
         domain=_inside,
+    ),
+    Space(
+        name="latent",
+        prediction="latent means and log-variances, each [N, D]",
+        target="",
+        fill=_codes,
+        magnitudes=("ordinary", "prior", "large"),
+        target_profiles=("random",),
+        features=(3, 2, 5),
+        scales=(2.0, 8.0),
+        parts=(LATENT_MEAN, LOG_VARIANCE),
+        cut=_both,
     ),
 )

@@ -21,6 +21,15 @@ def _of_log_variances(packed: Array, y: Array, params: Params) -> Array:
     return (log_variance + (mean - y) ** 2 * exp(-log_variance)) / 2 + _constant(params)
 
 
+def _divergence(mean: Array, log_variance: Array) -> Array:
+    return -(1 + log_variance - mean**2 - exp(log_variance)) / 2
+
+
+def kl_standard_normal(packed: Array, _: Array, params: Params) -> Array:
+    losses = _divergence(packed[:, 0], packed[:, 1]).sum(axis=1)
+    return losses / packed.shape[2] if params["over_features"] == "mean" else losses
+
+
 def vae(packed: Array, y: Array, params: Params) -> Array:
     guess, mean, log_variance = packed[:, 0], packed[:, 1], packed[:, 2]
     costs = {
@@ -30,7 +39,7 @@ def vae(packed: Array, y: Array, params: Params) -> Array:
         "half squares": lambda: (guess - y) ** 2 / 2,
         "absolute": lambda: abs(guess - y),
     }[params["reconstruction"]]()
-    divergence = -(1 + log_variance - mean**2 - exp(log_variance)) / 2
+    divergence = _divergence(mean, log_variance)
     losses = (costs + number(params["beta"]) * divergence).sum(axis=1)
     return losses / y.shape[1] if params["over_features"] == "mean" else losses
 
@@ -38,6 +47,7 @@ def vae(packed: Array, y: Array, params: Params) -> Array:
 EXACT = {
     "gaussian_nll": Exact(_of_variances, ({"full": True},)),
     "gaussian_nll_of_log_variance": Exact(_of_log_variances, ({"full": True},)),
+    "kl_standard_normal": Exact(kl_standard_normal, ({"over_features": "mean"},)),
     "vae": Exact(
         vae,
         (
