@@ -87,7 +87,11 @@ def candidates(
         return list(_distinct(named)) or [parameter.neutral]
     values = [*named, parameter.neutral, *parameter.guesses]
     if parameter.kind in {"tensor", "per-class"} and reach != "declared":
-        values += _vectors(parameter, evidence, classes)
+        vectors = _vectors(parameter, evidence, classes)
+        # What bears the name of the parameter is not its logarithm.
+        values += (
+            vectors if named or not parameter.logarithms else [*vectors, *(one.exp() for one in vectors)]
+        )
     if parameter.kind == "number" and reach != "declared":
         values += [number for number in evidence.numbers() if _fits(parameter, number)]
         if parameter.divides and not named:
@@ -107,14 +111,13 @@ def _matrices(evidence: Evidence) -> list[torch.Tensor]:
 
 
 def _vectors(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[torch.Tensor]:
-    """Every vector with a number for each class that the target holds, whatever its name, or what it is the logarithm of."""
+    """Every vector with a number for each class that the target holds, whatever its name."""
     vectors = (
         value
         for value in evidence.named.values()
         if isinstance(value, torch.Tensor) and value.ndim == 1 and value.is_floating_point()
     )
-    found = [one for value in vectors if (one := _as_kind(parameter, value, classes)) is not None]
-    return [*found, *(one.exp() for one in found)] if parameter.logarithms else found
+    return [found for value in vectors if (found := _as_kind(parameter, value, classes)) is not None]
 
 
 def named_values(parameter: Parameter, evidence: Evidence, classes: tuple[int, ...]) -> list[Any]:
