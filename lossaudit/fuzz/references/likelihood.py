@@ -65,9 +65,14 @@ def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.expm1() - log_variance)
 
 
+def _over_features(values: Tensor, params: Params) -> Tensor:
+    """Values [N, D] of each sample, summed or averaged over its dimensions."""
+    return values.mean(1) if params.get("over_features") == "mean" else values.sum(1)
+
+
 def from_prior(latent: Tensor, params: Params) -> Terms:
     """The divergence of each sample, summed or averaged over its dimensions."""
-    return unit_terms(latent.mean(1) if params.get("over_features") == "mean" else latent.sum(1))
+    return unit_terms(_over_features(latent, params))
 
 
 def kl_standard_normal(prediction: Tensor, _: Tensor, params: Params) -> Terms:
@@ -78,9 +83,7 @@ def kl_standard_normal(prediction: Tensor, _: Tensor, params: Params) -> Terms:
 def bound(costs: Tensor, latent: Tensor, params: Params) -> Terms:
     """Reconstruction plus beta times divergence, each summed or averaged over its dimensions."""
     scale = params.get("beta", 1.0)
-    if params.get("over_features") == "mean":
-        return unit_terms(costs.mean(1) + scale * latent.mean(1))
-    return unit_terms(costs.sum(1) + scale * latent.sum(1))
+    return unit_terms(_over_features(costs, params) + scale * _over_features(latent, params))
 
 
 def vae(prediction: Tensor, target: Tensor, params: Params) -> Terms:

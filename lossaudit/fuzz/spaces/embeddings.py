@@ -188,7 +188,8 @@ def _nonzero(prediction: Tensor, _: Tensor) -> bool:
     return bool((prediction != 0).any(-1).all())
 
 
-def _split(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+def split(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    """The arguments of a call that learns all of them."""
     return prediction.unbind(1)
 
 
@@ -257,7 +258,7 @@ SPACES = (
         features=FEATURES,
         scales=SCALES,
         parts=(ANCHOR, POSITIVE, NEGATIVE),
-        cut=_split,
+        cut=split,
     ),
     Space(
         name="pairs",
@@ -269,7 +270,7 @@ SPACES = (
         features=FEATURES,
         scales=SCALES,
         parts=(FIRST, SECOND),
-        cut=_split,
+        cut=split,
         domain=_nonzero,
     ),
     Space(

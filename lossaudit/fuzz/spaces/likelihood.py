@@ -8,6 +8,7 @@ import torch
 
 from lossaudit.fuzz.model import Part, Space
 from lossaudit.fuzz.spaces import fill
+from lossaudit.fuzz.spaces.embeddings import split
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -92,10 +93,6 @@ def _inside(prediction: Tensor, _: Tensor) -> bool:
     return bool(((prediction[:, 0] > 0) & (prediction[:, 0] < 1)).all())
 
 
-def _both(prediction: Tensor, _: Tensor) -> tuple[Tensor, ...]:
-    return prediction.unbind(1)
-
-
 def _latent_arguments(prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     return prediction[:, 0], target, prediction[:, 1], prediction[:, 2]
 
@@ -149,6 +146,6 @@ SPACES = (
         features=(3, 2, 5),
         scales=(2.0, 8.0),
         parts=(LATENT_MEAN, LOG_VARIANCE),
-        cut=_both,
+        cut=split,
     ),
 )
