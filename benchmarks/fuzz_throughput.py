@@ -2,9 +2,10 @@
 
 Each round measures, one after the other on one thread: a bare loop (the target called on the very tensors of the run, then
 its backward), and the judged run (inputs filled and announced, target observed, reference evaluated in float64 and at the
-dtype, every check asked). There every call of the loss is one judged case, forward and backward. Processor time is measured, so
+dtype, every check asked). There every evaluation of the loss is one judged case, forward and backward; fillings of one structure share a
+call where the run joins them. Processor time is measured, so
 that other work on the machine does not count. The medians and their ratio are printed; so are, of a whole run from recognition to
-verdict, the share that recognition takes and all calls of the loss a second, those that only probe it (forward) among them.
+verdict, the share that recognition takes and all evaluations of the loss a second, those of the rarer checks among them.
 
     python benchmarks/fuzz_throughput.py [--rounds 7]
 """
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lossaudit.fuzz.model import Case
-    from lossaudit.fuzz.subject import Interface
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -66,7 +66,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, one thread, median of {rounds} interleaved rounds, processor time")
     print(
-        f"{'loss':<16}{'judged/s':>10}{'bare/s':>10}{'ratio':>8}{'recognition':>13}{'run, s':>9}{'calls/s':>10}"
+        f"{'loss':<16}{'judged/s':>10}{'bare/s':>10}{'ratio':>8}{'recognition':>13}{'run, s':>9}{'evals/s':>10}"
     )
     for loss in (cross_entropy, bce, focal):
         print(_row(loss, rounds))
@@ -80,9 +80,9 @@ def _row(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rounds: int
         for _ in range(rounds):
             bare.append(run.bare())
             judged.append(run.judged())
-        recognition, whole, calls = run.whole()
+        recognition, whole, evaluations = run.whole()
     fast, slow = statistics.median(bare), statistics.median(judged)
-    shares = f"{recognition / whole:>12.0%} {whole:>9.2f}{calls / whole:>10.0f}"
+    shares = f"{recognition / whole:>12.0%} {whole:>9.2f}{evaluations / whole:>10.0f}"
     return f"{loss.__name__:<16}{slow:>10.0f}{fast:>10.0f}{fast / slow:>8.2f}{shares}"
 
 
@@ -138,19 +138,13 @@ class _Run:
         return len(explored.trials) / (time.process_time() - started)
 
     def whole(self) -> tuple[float, float, int]:
-        """Seconds of recognition and of a whole audit, imports excepted, and how often that called the loss."""
+        """Seconds of recognition and of a whole audit, imports excepted, and how often that evaluated the loss."""
         started = time.process_time()
         engine._recognise([Build(self.loss)], self.options, silent, None)  # noqa: SLF001
         recognition = time.process_time() - started
-        calls = 0
-
-        def count(_stage: str, case: Case | None, _interface: Interface | None) -> None:
-            nonlocal calls
-            calls += case is not None
-
         started = time.process_time()
-        engine.audit("benchmark:loss", [Build(self.loss)], self.options, count)
-        return recognition, time.process_time() - started, calls
+        report = engine.audit("benchmark:loss", [Build(self.loss)], self.options)
+        return recognition, time.process_time() - started, report.statistics["examples"]
 
 
 if __name__ == "__main__":

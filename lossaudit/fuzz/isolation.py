@@ -293,7 +293,7 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
     known, judged = report.reference is not None, bool(report.statistics.get("examples"))
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
-        if crash.stage == wire.FAKE or (crash.stage == "probe" and known):
+        if crash.stage in wire.OF_OURS or (crash.stage == "probe" and known):
             continue
         if _is_about_a_guess(crash) or (judged and not known and KILLED in crash.reason):
             told = f"{crash.reason} on an input that it may not be made for"

@@ -184,7 +184,7 @@ class Subject:
 
     def _made(self, case: Case, gradient: bool) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The leaf and the target of a call, and the numbers that they hold."""
-        numbers, labels = _numbers(case, self.interface)
+        numbers, labels = numbers_of(case, self.interface)
         return (arrange(numbers, case.layout).requires_grad_(gradient), labels.clone()), (numbers, labels)
 
     def _tried(self, case: Case, given: tuple[Tensor, Tensor], gradient: bool) -> Observation | None:
@@ -266,7 +266,7 @@ def _left_alone(
     if seen.error is not None:
         return True
     leaf, target = given
-    unchanged = leaf.requires_grad is gradient and _same(leaf, kept[0]) and _same(target, kept[1])
+    unchanged = leaf.requires_grad is gradient and same(leaf, kept[0]) and same(target, kept[1])
     return unchanged and seen.backward_error is None
 
 
@@ -298,11 +298,11 @@ def tensors(case: Case, interface: Interface) -> tuple[Tensor, ...]:
 
 def packed(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
     """Fresh tensors of a case, contiguous: what is learned, and the rest."""
-    prediction, target = _numbers(case, interface)
+    prediction, target = numbers_of(case, interface)
     return prediction.clone(), target.clone()
 
 
-def _numbers(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
+def numbers_of(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
     """The same, which may be the tensors of the case itself."""
     dtype = DTYPES[case.dtype]
     prediction = case.prediction.to(dtype)
@@ -311,17 +311,16 @@ def _numbers(case: Case, interface: Interface) -> tuple[Tensor, Tensor]:
     return prediction, case.target.long() if interface.integer_labels else case.target.to(dtype)
 
 
-def arrange(prediction: Tensor, layout: str) -> Tensor:
-    """The same numbers in another memory layout."""
+def arrange(prediction: Tensor, layout: str, *, stacked: bool = False) -> Tensor:
+    """The same numbers in another memory layout; if they are ``stacked``, those of many cases, each in that layout."""
     if layout == "contiguous":
         # A copy, so that a loss which writes in place writes to it and not to the leaf, which autograd would refuse.
         return prediction.clone(memory_format=torch.contiguous_format)
-    if (
-        layout == "transposed" and prediction.ndim > 2
-    ):  # classes last in memory, as [N, L, C] turned to [N, C, L]
-        return prediction.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
-    if layout == "transposed" and prediction.ndim == 2:
-        return prediction.t().clone(memory_format=torch.contiguous_format).t()
+    dimensions = prediction.ndim - stacked
+    if layout == "transposed" and dimensions > 1:
+        # Classes last in memory, as [N, L, C] turned to [N, C, L]; of a matrix, the samples.
+        last = stacked + (dimensions > 2)
+        return prediction.movedim(last, -1).clone(memory_format=torch.contiguous_format).movedim(-1, last)
     return torch.stack([prediction, torch.zeros_like(prediction)], -1).select(-1, 0)
 
 
@@ -344,11 +343,11 @@ def _mutated(names: Sequence[str], now: Sequence[Tensor], before: Sequence[Tenso
     return tuple(
         name
         for name, after, then in zip(names, now, before, strict=True)
-        if not _same(after, then if then.dtype is after.dtype else then.to(after.dtype))
+        if not same(after, then if then.dtype is after.dtype else then.to(after.dtype))
     )
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
+def same(first: Tensor, second: Tensor) -> bool:
     """Equality in which NaN equals NaN; the plain comparison settles nearly all."""
     return torch.equal(first, second) or torch.equal(
         first.detach().double().nan_to_num(nan=0.5), second.detach().double().nan_to_num(nan=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from lossaudit.fuzz import batch, tangents, variants
+from lossaudit.fuzz import batch, joined, tangents, variants
 from lossaudit.fuzz.left_out import left_out
 from lossaudit.fuzz.spaces import all_spaces
 
@@ -49,6 +50,7 @@ class Session:
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
         diverges: Whether a value has differed: then most do, and the slope of the reference is asked for apart, if at all.
+        joins: Whether fillings of one structure may be run in one call; None until it is first asked.
     """
 
     subjects: dict[str, Subject]
@@ -63,6 +65,7 @@ class Session:
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
+    joins: bool | None = None
 
     def assume(self, sentence: str) -> None:
         """Tell something in the report, once."""
@@ -85,14 +88,48 @@ class Session:
         return next(iter(self.subjects.values()))
 
     def trials(self, cases: Sequence[Case], go_on: Callable[[], bool]) -> list[Trial]:
-        """Run cases of one space, as many as ``go_on`` allows."""
+        """Run cases of one space, as many as ``go_on`` allows.
+
+        Of those that differ by their numbers only, the first is run by itself, and where it is right the others together; where
+        one of these is not right at once, it is run by itself as well.
+        """
         subject = self.subjects[cases[0].space]
-        seen = subject.observe_all(cases, go_on)
+        runs = joined.alike(cases) if self._may_join(subject) else []
+        later = {place for run in runs for place in run[1:]}
+        found = self._one_by_one(subject, cases, [n for n in range(len(cases)) if n not in later], go_on)
+        for run in runs:
+            if run[0] in found and found[run[0]].agrees_everywhere and self._may_join(subject) and go_on():
+                found |= self._joined(subject, cases, run[1:])
+        found |= self._one_by_one(subject, cases, [n for n in sorted(later) if n not in found], go_on)
+        return [found[place] for place in itertools.takewhile(found.__contains__, range(len(cases)))]
+
+    def _may_join(self, subject: Subject) -> bool:
+        if self.joins is None:
+            self.joins = self.variant is not None and joined.may_join(subject)
+        return self.joins
+
+    def _one_by_one(
+        self, subject: Subject, cases: Sequence[Case], places: Sequence[int], go_on: Callable[[], bool]
+    ) -> dict[int, Trial]:
+        """The trials of the cases at these places."""
+        if not places:
+            return {}
+        seen = subject.observe_all([cases[place] for place in places], go_on)
         self.calls += len(seen)
-        return [
-            Trial(self, subject, case, observed, self.variant)
-            for case, observed in zip(cases, seen, strict=False)
-        ]
+        pairs = zip(places, seen, strict=False)
+        return {place: Trial(self, subject, cases[place], one, self.variant) for place, one in pairs}
+
+    def _joined(self, subject: Subject, cases: Sequence[Case], places: Sequence[int]) -> dict[int, Trial]:
+        """The trials among these that are right, run in one call; most are, or it is not done again."""
+        seen = joined.observe_joined(subject, [cases[place] for place in places])
+        pairs = zip(places, seen or (), strict=False)
+        trials = {
+            place: Trial(self, subject, cases[place], one, self.variant, joined=True) for place, one in pairs
+        }
+        right = {place: trial for place, trial in trials.items() if trial.agrees_everywhere}
+        self.calls += len(right)
+        self.joins = 2 * len(right) > len(places)
+        return right
 
     def trial(self, case: Case, subject: Subject | None = None, variant: Variant | None = None) -> Trial:
         """Run one case."""
@@ -103,13 +140,17 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One case and everything known about it; the reference is evaluated when it is first asked for."""
+    """One case and everything known about it; the reference is evaluated when it is first asked for.
+
+    ``joined``: it was run in one call with others, and is right.
+    """
 
     session: Session
     subject: Subject
     case: Case
     observed: Observation
     variant: Variant | None
+    joined: bool = False
 
     @cached_property
     def expected(self) -> Expected | None:

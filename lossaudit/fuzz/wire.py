@@ -29,6 +29,10 @@ IDLE = "idle"
 FAKE = "fake-device"
 GUESS = "guess"
 """The stage of a call on an input that a target takes, of which nobody knows whether it is made for it."""
+JOINED = "joined"
+"""The stage of one call for many cases, which is none of the target's own: what goes wrong there is asked again, one by one."""
+OF_OURS = frozenset({FAKE, JOINED})
+"""Stages of what no user does with a loss: a process that ends there says nothing of it."""
 SIZE_KEY = "size "
 
 
@@ -151,7 +155,7 @@ def largest_number(state: dict[str, Any]) -> float:
 def avoid_key(state: dict[str, Any]) -> str:
     """What a crash says of other calls: while probing, the interface is suspect; later, the size or kind of input."""
     stage = str(state.get("stage", "start"))
-    if stage == FAKE or state.get("interface") is None:
+    if stage in OF_OURS or state.get("interface") is None:
         return stage
     if stage == "probe":
         return f"probe {state['interface']}"
