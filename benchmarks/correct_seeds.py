@@ -40,13 +40,15 @@ NARROW = {
     "CenterByMask": ["bfloat16", *WIDE],
     "supcon_single_view": ["bfloat16", *WIDE],
     "in_numpy": WIDE,
+    "dice_in_float32": ["bfloat16", "float16", "float32"],
     "TorchMultiLabelMargin": WIDE,
     "TorchMultiMargin": WIDE,
     "ByModule": WIDE,
     "lengths_first": WIDE,
     "mean_over_batch": WIDE,
 }
-"""Forms that give numbers in some dtypes only, and in which: torch has no kernel there, or the form overflows in half."""
+"""Forms that are judged in some dtypes only, and in which: torch has no kernel there, the form overflows in half, or gives of
+float64 what float32 gives."""
 ROUGH_IN_HALF = frozenset({"CosineByTorch", "SupCon", "nt_xent_by_sums"})
 """They square embeddings, subtract a maximum that is not among what is summed, or subtract from a sum the largest of what it
 adds: some seeds find that in float16, and it is true."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from lossaudit.findings import Diagnosis
-from lossaudit.fuzz import relations, shrink, variants
+from lossaudit.fuzz import parameters, relations, shrink, variants
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.recognition.distorted import combinations, distort
 
@@ -67,7 +67,27 @@ def diagnose(
             # Where every value is right, a mistake that shows on none of these inputs would reproduce them as well.
             if by_value or all(explains_gradient(variant, trial) for trial in wrong_slopes):
                 return _named(variant, mistakes)
-    return _fitted(base, judged) if by_value else None
+    if not by_value:
+        return None
+    return _beside_a_guard(judged, base, bank, evidence, classes) or _fitted(base, judged)
+
+
+def _beside_a_guard(
+    trials: list[Trial], base: Variant, bank: list[Mistake], evidence: Evidence, classes: tuple[int, ...]
+) -> Cause | None:
+    """A single mistake beside a number that only keeps something finite, which recognition did not see behind the mistake."""
+    small = [number for number in evidence.numbers() if 0 < number <= parameters.LARGEST_GUARD]
+    guarded = [
+        replace(base, params={**base.params, parameter.name: number})
+        for parameter in base.spec.parameters
+        if parameter.kind == "number" and base.params[parameter.name] == parameter.neutral == 0
+        for number in small
+    ]
+    for mistake in bank:
+        for variant in distort(guarded, (mistake,), evidence, classes):
+            if _reproduces_all(variant, trials):
+                return _named(variant, (mistake,))
+    return None
 
 
 def _telling_first(trials: list[Trial]) -> list[Trial]:
@@ -95,10 +115,18 @@ def _is_slope_wrong(trial: Trial) -> bool:
 
 def _reproduces_all(variant: Variant, trials: list[Trial]) -> bool:
     return all(
-        variants.reproduces(variant, trial.case, trial.observed)
+        _reproduces(variant, trial)
         for trial in trials
         if trial.due is not None and variants.informative(trial.due.value)
     )
+
+
+def _reproduces(variant: Variant, trial: Trial) -> bool:
+    if variants.reproduces(variant, trial.case, trial.observed):
+        return True
+    limits = trial.session.limits.of(variant.params)
+    readings = limits.readings(variant, trial.case.dtype)
+    return any(variants.reproduces(each, trial.case, trial.observed) for each in readings)
 
 
 def _named(variant: Variant, mistakes: tuple[Mistake, ...]) -> Cause:

@@ -280,6 +280,7 @@ def _session(recognition: Recognition, subjects: list[Subject], *, asked: bool =
         session.reach[name] = reach
     if match is not None:
         session.variant = match.variant.right()
+        session.limits = first.evidence.limits.of(session.variant.params)
     return session
 
 

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lossaudit.fuzz import surroundings
+from lossaudit.fuzz.limits import Limits, asked_by, nested_codes
 from lossaudit.fuzz.memory import Restored, has_state
 from lossaudit.fuzz.model import Observation
 from lossaudit.fuzz.spaces import all_spaces
@@ -423,18 +424,19 @@ class Evidence:
     """What the target says of itself: values by the name under which it keeps them, and bare numbers in its code.
 
     ``own`` are the names that are the target's, and not only those of a part that it holds; ``beside`` are bare numbers in
-    the functions that it calls.
+    the functions that it calls. ``limits`` are small numbers of its dtype that its code asks for.
     """
 
     named: dict[str, Any]
     constants: tuple[float, ...]
     own: frozenset[str]
     beside: tuple[float, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
     def numbers(self) -> list[float]:
         """Every number in sight, each once."""
         values = [value for value in self.named.values() if _is_number(value)]
-        return list(dict.fromkeys([*values, *self.constants]))
+        return list(dict.fromkeys([*values, *self.constants, *self.limits.asked.values()]))
 
 
 def _is_number(value: Any) -> bool:
@@ -463,8 +465,11 @@ def gather_evidence(build: Build, call: Mapping[str, Any]) -> Evidence:
     for name, value in {**build.init, **call}.items():
         if name not in named:
             _keep(named, name, value)
-    beside = [number for function in _called(loss) for number in _numbers_of(function)]
-    return Evidence(named, tuple(dict.fromkeys(constants)), frozenset(own), tuple(dict.fromkeys(beside)))
+    called = _called(loss)
+    beside = [number for function in called for number in _numbers_of(function)]
+    return Evidence(
+        named, tuple(dict.fromkeys(constants)), frozenset(own), tuple(dict.fromkeys(beside)), asked_by(called)
+    )
 
 
 def _called(loss: Any) -> list[types.FunctionType]:
@@ -566,11 +571,7 @@ def _defaults(function: types.FunctionType) -> dict[str, Any]:
 
 
 def _constants(code: types.CodeType) -> list[float]:
-    found = [float(item) for item in code.co_consts if _is_number(item)]
-    for item in code.co_consts:
-        if isinstance(item, types.CodeType):
-            found += _constants(item)
-    return found
+    return [float(item) for each in nested_codes(code) for item in each.co_consts if _is_number(item)]
 
 
 def loss_state(loss: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from lossaudit.fuzz.limits import nested_codes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -211,7 +213,7 @@ class _Reading:
             return False
         waiting += function.__defaults__ or ()
         waiting += (function.__kwdefaults__ or {}).values()
-        for code in _codes(function.__code__):
+        for code in nested_codes(function.__code__):
             names = set(code.co_names)
             if names & UNREADABLE or not self._allows(code):
                 return False
@@ -230,13 +232,6 @@ class _Reading:
             )
             self.writes = self.writes or in_place or step.opname in WRITES
         return True
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
 
 
 def _is_of_known_module(name: str | None) -> bool:

@@ -14,10 +14,11 @@ import torch
 
 from lossaudit.fuzz import batch, joined, tangents, variants
 from lossaudit.fuzz.left_out import left_out
+from lossaudit.fuzz.limits import Limits
 from lossaudit.fuzz.spaces import all_spaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lossaudit.fuzz.inputs import Reach
     from lossaudit.fuzz.model import Case, Expected, Failure, Observation
@@ -51,6 +52,7 @@ class Session:
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
         diverges: Whether a value has differed: then most do, and the slope of the reference is asked for apart, if at all.
         joins: Whether fillings of one structure may be run in one call; None until it is first asked.
+        limits: The limits of its dtype that the target asks for, and which parameters of the variant they are.
     """
 
     subjects: dict[str, Subject]
@@ -66,6 +68,7 @@ class Session:
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
     joins: bool | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def assume(self, sentence: str) -> None:
         """Tell something in the report, once."""
@@ -74,7 +77,7 @@ class Session:
 
     def foresee(self, cases: Sequence[Case]) -> None:
         """Ask the reference about all these cases at once."""
-        if self.variant is not None:
+        if self.variant is not None and not self.limits.params:
             answers = batch.expected_all(self.variant, cases, self.proven)
             self.answers.update({id(answer.case): answer for answer in answers})
 
@@ -172,7 +175,23 @@ class Trial:
                 found = variants.expected(self.variant, self.case, gradient=gradient)
             except variants.UNDEFINED:  # a reference of the user's own that is not defined there
                 return None
-        return None if self._differs_plainly(found) and self.leaves_out else found
+        if not self._differs_plainly(found):
+            return found
+        otherwise = next(filter(self._is_within, self._by_limits(self.variant, gradient=gradient)), None)
+        return otherwise or (None if self.leaves_out else found)
+
+    def _by_limits(self, variant: Variant, *, gradient: bool) -> Iterator[Expected]:
+        """What the reference says with the limits of the dtype that the target asks for."""
+        limits = self.session.limits
+        for reading in limits.readings(variant, self.case.dtype):
+            yield variants.expected(reading, self.case, gradient=gradient)
+        for bounded in limits.bounded(self.case):
+            found = variants.expected(variant, bounded)
+            yield replace(found, gradient=None)  # none is due beyond a bound
+
+    def _is_within(self, due: Expected) -> bool:
+        seen = self.observed.value
+        return seen is not None and variants.agrees(seen, due.value, due.value_tolerance)
 
     def _differs_plainly(self, due: Expected) -> bool:
         seen = self.observed.value
@@ -246,8 +265,14 @@ class Trial:
         if variants.equals_plainly(seen.value, self.due.value, wide.dtype):
             return True
         with torch.no_grad():
-            room = variants.expected(self.variant, wide).value_tolerance * variants.coarseness(wide, seen)
-        return variants.agrees(seen.value, self.due.value, room)
+            answers = [
+                variants.expected(each, wide)
+                for each in self.session.limits.readings(self.variant, wide.dtype)
+            ]
+        coarseness = variants.coarseness(wide, seen)
+        return any(
+            variants.agrees(seen.value, each.value, each.value_tolerance * coarseness) for each in answers
+        )
 
     @cached_property
     def gradient_agrees(self) -> bool | None:

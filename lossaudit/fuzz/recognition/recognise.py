@@ -137,7 +137,7 @@ def _is_of_one_class(door: Door) -> bool:
 
 def _precision(match: Match, search: Search) -> Literal["float64", "float32"]:
     told = search.scales.told(match.door)
-    return "float32" if told.wide is None or told.computes_in_float32 else "float64"
+    return "float32" if told.in_float64 is None or told.computes_in_float32 else "float64"
 
 
 def _found_in_float64(doors: list[Door], search: Search, reaches: Sequence[parameters.Guess]) -> Match | None:

@@ -56,8 +56,13 @@ class Told:
         self._extreme: list[Response] | None = None
         self._slopes: list[Response] | None = None
 
-    @cached_property
+    @property
     def wide(self) -> list[Response] | None:
+        """The answers in float64 that a variant must give; None where the target gives none, or has other parameters there."""
+        return None if self.door.evidence.limits.asked else self.in_float64
+
+    @cached_property
+    def in_float64(self) -> list[Response] | None:
         """The answers to the first probes in float64; None where the target does not compute in it."""
         answers = [self._ask(replace(case, dtype="float64")) for case, _ in self.door.comparable]
         return None if any(seen.value is None or seen.dtype not in WIDE for _, seen in answers) else answers
@@ -74,10 +79,10 @@ class Told:
         Squares of short numbers are exact in both; so they must also be the same whether or not the numbers have the digits that
         float32 has no room for.
         """
-        if self.wide is None:
+        if self.in_float64 is None:
             return False
-        pairs = list(zip(self.door.comparable, self.wide, strict=True))
-        return all(_is_same(*pair) for pair in pairs) and all(map(self._drops_digits, self.wide))
+        pairs = list(zip(self.door.comparable, self.in_float64, strict=True))
+        return all(_is_same(*pair) for pair in pairs) and all(map(self._drops_digits, self.in_float64))
 
     def _drops_digits(self, answer: Response) -> bool:
         """Whether a third and its next number in float32 have one answer; or neither has any."""
