@@ -265,10 +265,8 @@ class Trial:
         if variants.equals_plainly(seen.value, self.due.value, wide.dtype):
             return True
         with torch.no_grad():
-            answers = [
-                variants.expected(each, wide)
-                for each in self.session.limits.readings(self.variant, wide.dtype)
-            ]
+            readings = [self.variant, *self.session.limits.readings(self.variant, wide.dtype)]
+            answers = [variants.expected(each, wide) for each in readings]
         coarseness = variants.coarseness(wide, seen)
         return any(
             variants.agrees(seen.value, each.value, each.value_tolerance * coarseness) for each in answers
