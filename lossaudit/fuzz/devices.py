@@ -20,7 +20,7 @@ from lossaudit.fuzz.subject import single, tensors
 from lossaudit.fuzz.target import first_line
 from lossaudit.fuzz.twins import converted
 from lossaudit.fuzz.unreduced import as_held
-from lossaudit.fuzz.wire import IDLE, Avoided
+from lossaudit.fuzz.wire import FAKE, IDLE, Avoided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,7 @@ def device_bound(subject: Subject, case: Case) -> str | None:
     if not _has_foreign_tensors(subject, case):
         return None
     try:
-        subject.announce("fake-device", case, subject.interface)
+        subject.announce(FAKE, case, subject.interface)
     except Avoided:
         return None
     reason = _run_fake(subject, case)

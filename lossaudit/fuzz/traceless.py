@@ -138,17 +138,13 @@ class _Reading:
     def is_clean(self, loss: Any) -> bool:
         waiting = [loss]
         while waiting:
-            if not all(self._reach(value, waiting) for value in self._taken(waiting)):
+            if not self._reach(waiting.pop(), waiting):
                 return False
-            # A name that was read since may be that of a further part of an object that was looked at before.
-            waiting = [part for holder in self.holders for part in self._parts(holder)]
-            waiting = [part for part in waiting if id(part) not in self.reached]
+            if not waiting:
+                # A name that was read since may be that of a further part of an object that was looked at before.
+                parts = (part for holder in self.holders for part in self._parts(holder))
+                waiting = [part for part in parts if id(part) not in self.reached]
         return not (self.holds and (self.writes or self._changes()))
-
-    @staticmethod
-    def _taken(waiting: list[Any]) -> Iterator[Any]:
-        while waiting:
-            yield waiting.pop()
 
     def _changes(self) -> bool:
         in_place = (name.endswith("_") and not name.endswith("__") for name in self.names)
@@ -200,7 +196,7 @@ class _Reading:
         for owner in type(holder).__mro__:
             if not _is_of_known_module(owner.__module__):
                 members = vars(owner)
-                implied = {name for name in members if name[:2] == name[-2:] == "__"} - NEVER_CALLED
+                implied = set(filter(_is_special, members)) - NEVER_CALLED
                 called = (self.names | implied) & members.keys()
                 yield from (members[name] for name in called if not _is_about_class(name, members[name]))
 
@@ -263,4 +259,8 @@ def _wrapped(value: Any) -> list[Any] | None:
 def _is_about_class(name: str, member: Any) -> bool:
     """Whether a member with a name in underscores tells of the class, as its documentation does, and is no method."""
     runs = callable(member) or isinstance(member, (property, staticmethod, classmethod))
-    return name[:2] == name[-2:] == "__" and not runs
+    return _is_special(name) and not runs
+
+
+def _is_special(name: str) -> bool:
+    return name[:2] == name[-2:] == "__"
