@@ -1,7 +1,8 @@
 """Device-bound code, shown on a machine that has no other device.
 
-Fake tensors carry a device and no numbers, so mixing devices raises as it would on the real one. Whatever else they
-cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says nothing about the loss.
+A first look is taken with tensors of our own, which load nothing (``elsewhere``); torch's fake tensors are asked about what
+mixes devices there, or fails. These carry a device and no numbers, so mixing devices raises as it would on the real one.
+Whatever else they cannot do (data-dependent shapes, kernels that a build without CUDA lacks) says nothing about the loss.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from lossaudit.fuzz.elsewhere import Away, two_devices
 from lossaudit.fuzz.memory import Restored
 from lossaudit.fuzz.subject import single, tensors
 from lossaudit.fuzz.target import first_line
@@ -102,63 +101,31 @@ class CudaShim(TorchFunctionMode):
         return torch.device(self.device) if is_cuda else value
 
 
-class _Foreign(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes whether a call makes a tensor of its own, moves one, or reaches for one that it was not given."""
-
-    def __init__(self, given: list[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.known = {id(tensor): tensor for tensor in given}
-        self.found = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: torch would load its compiler for it, which takes longer than the whole run, and nothing is compiled here."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Look at the tensors that go in and come out of one operation."""
-        incoming = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        moves = "_to_copy" in str(func) and (kwargs or {}).get("device") is not None
-        if not incoming or moves or any(id(tensor) not in self.known for tensor in incoming):
-            self.found = True
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self.known[id(leaf)] = leaf
-        return result
-
-
 def device_bound(subject: Subject, case: Case) -> str | None:
     """Why a target is bound to a device, in one sentence; None when it is not, or nothing can be said."""
     if subject.shim is not None:
         return "it asks for CUDA itself, whatever device its arguments are on: on the CPU it fails"
-    if not _has_foreign_tensors(subject, case):
-        return None
     try:
         subject.announce(FAKE, case, subject.interface)
     except Avoided:
         return None
-    reason = _run_fake(subject, case)
+    reason = None if _stays_together(subject, case) else _run_fake(subject, case)
     subject.announce(IDLE, None, None)
     return reason
 
 
-def _registered(loss: Any) -> list[Tensor]:
-    return [*loss.parameters(), *loss.buffers()] if isinstance(loss, nn.Module) else []
-
-
-def _has_foreign_tensors(subject: Subject, case: Case) -> bool:
-    """A quick look that saves loading the fake tensors, which takes longer than everything else."""
-    given = tensors(case, subject.interface)
+def _stays_together(subject: Subject, case: Case) -> bool:
+    """A first look that saves loading the fake tensors: whether a call ends, with none of its tensors left on the CPU."""
     loss = subject.build.loss
-    with torch.no_grad(), _Foreign([*given, *_registered(loss)]) as watch:
-        try:
-            subject.invoke(loss, *given)
-        except Exception:  # noqa: BLE001 (judged elsewhere)
-            return False
-    return bool(watch.found)
+    given = [Away(tensor) for tensor in tensors(case, subject.interface)]
+    try:
+        with Restored(loss), torch.no_grad(), two_devices():
+            subject.invoke(
+                converted(loss, lambda tensor: Away(tensor.detach().clone())), *given, remembers=True
+            )
+    except Exception:  # noqa: BLE001 (fake tensors tell why)
+        return False
+    return True
 
 
 def _run_fake(subject: Subject, case: Case) -> str | None:
