@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lossaudit.fuzz import MAX_TIME
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -24,7 +26,7 @@ def assert_conforms(
     call: Mapping[str, Any] | None = None,
     seed: int = 0,
     max_examples: int = 60,
-    max_time: float = 30.0,
+    max_time: float = MAX_TIME,
     select: frozenset[str] | None = None,
 ) -> TargetReport:
     """Assert that a loss is what it claims to be. Runs in this process; see :func:`lossaudit.fuzz.fuzz_loss`.

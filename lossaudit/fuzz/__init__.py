@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from lossaudit.findings import TargetReport
 
-__all__ = ["FuzzOptions", "TargetError", "fuzz_loss", "fuzz_target"]
+__all__ = ["MAX_TIME", "FuzzOptions", "TargetError", "fuzz_loss", "fuzz_target"]
+
+
+MAX_TIME = 5.0
+"""Seconds for one target: with the import of torch and of a larger package, a verdict within ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class FuzzOptions:
         reference: ``NAME[:k=v,...]`` or ``module:function``; None to recognise it.
         seed: Seed of every random choice; the same seed gives the same report.
         max_examples: How many structures are drawn.
-        max_time: Seconds for one target, its imports excepted.
+        max_time: Seconds for one target, its imports excepted. Recognition has the greater part of them at most, and the
+            inputs that every run must see are tried even if it has taken all.
         call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.
@@ -43,7 +48,7 @@ class FuzzOptions:
     reference: str | None = None
     seed: int = 0
     max_examples: int = 60
-    max_time: float = 30.0
+    max_time: float = MAX_TIME
     call_time: float = 3.0
     memory_limit_mb: int = 4096
     select: frozenset[str] | None = None
@@ -95,7 +100,7 @@ def fuzz_loss(
     call: Mapping[str, Any] | None = None,
     seed: int = 0,
     max_examples: int = 60,
-    max_time: float = 30.0,
+    max_time: float = MAX_TIME,
     select: frozenset[str] | None = None,
 ) -> TargetReport:
     """Fuzz a loss that is at hand, in this process: a hang or a crash of the loss is one of its caller.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from lossaudit.fuzz.inputs import HALF, Reach
 from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Failure, Structure
 from lossaudit.fuzz.recognition.recognise import Recognition, recognise
-from lossaudit.fuzz.recognition.search import Asked, Tier
+from lossaudit.fuzz.recognition.search import Asked, Patience, Tier
 from lossaudit.fuzz.spaces import all_spaces
 from lossaudit.fuzz.subject import Interface, Subject, silent
 from lossaudit.fuzz.surroundings import seed_torch
@@ -46,8 +47,10 @@ FEW = 3
 KEPT_FAILURES = 12
 TOGETHER = 64
 """How many cases are tried before they are judged."""
-PANEL_SECONDS = 20.0
-"""The least time that the panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+PANEL_SECONDS = 10.0
+"""The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+RECOGNITION = 0.8
+"""How much of --max-time recognition may take to find out what a loss is by mistake."""
 ENOUGH = 25
 """How many structures are drawn besides the panel of a loss whose value is wrong there: what it equals, the panel tells."""
 COMPARED_CODES = frozenset({"LF101", "LF102", "LF103", "LF303", "LF503", "LF505"})
@@ -78,7 +81,7 @@ class Findings:
 class Explored:
     """The trials of a run and what was found on them.
 
-    ``budget`` counts the trials that the rarer checks still run on; ``complete`` is False where the panel, the inputs
+    ``budget`` counts the trials that the rarer checks still run on; ``complete`` is False where the first panel, the inputs
     that every run must see, was not judged to its end.
     """
 
@@ -194,7 +197,7 @@ def replay(
     torch.set_num_threads(1)
     seed_torch(options.seed)
     asked = asked_reference(options.reference)
-    recognition, subjects = _recognise(builds, options, announce, asked)
+    recognition, subjects = _recognise(builds, replace(options, max_time=math.inf), announce, asked)
     if not recognition.opened:
         raise TargetError(_rejected(target, recognition).error or "")
     session = _session(recognition, subjects)
@@ -218,10 +221,11 @@ def _recognise(
 ) -> tuple[Recognition, list[Subject]]:
     """Recognise the target; once more under the shim when it asked for CUDA in vain."""
     subjects = [Subject(build, Interface(""), options.call, announce) for build in builds]
-    recognition = recognise(subjects, asked)
+    patience = Patience(RECOGNITION * options.max_time)
+    recognition = recognise(subjects, asked, patience)
     if recognition.match is None and any(devices.wants_cuda(error) for error in recognition.errors):
         shimmed = [replace(subject, shim=devices.CudaShim) for subject in subjects]
-        return recognise(shimmed, asked), shimmed
+        return recognise(shimmed, asked, patience), shimmed
     return recognition, subjects
 
 
@@ -381,24 +385,25 @@ def _targets(
 
 
 def _explore(session: Session, options: FuzzOptions, started: float) -> Explored:
-    """Run the panel and what Hypothesis draws; judge every trial.
+    """Run the panels and what Hypothesis draws; judge every trial.
 
-    Recognition may have used up the time, most of all on a busy machine. The panel has time of its own, for without it
-    nothing would be judged; only what is drawn besides is given up.
+    Recognition may have used up the time, most of all on a busy machine. The panel of the usual inputs has time of its
+    own, for without it nothing would be judged; the others and what is drawn besides are given up.
     """
     explored = Explored()
     remembered = _recheck(session, options)
-    enough = time.monotonic() + max(options.max_time, PANEL_SECONDS)
-    explored.complete = all(
-        _run_all(session, name, inputs.panel(inputs.space_named(name), reach, options.seed), explored, enough)
-        for name, reach in session.reach.items()
-    )
     end = started + options.max_time
+    enough = max(end, time.monotonic() + PANEL_SECONDS)
+    names = list(session.reach)
+    explored.complete = _run_panel(session, names[0], options, explored, enough)
+    in_time = explored.complete and all(
+        time.monotonic() <= end and _run_panel(session, name, options, explored, end) for name in names[1:]
+    )
     wanted = options.max_examples
     if "LF101" in explored.findings.by_code:
         wanted = min(wanted, ENOUGH)
     count = max(1, wanted // len(session.reach))
-    in_time = explored.complete and all(
+    in_time = in_time and all(
         time.monotonic() <= end
         and _run_all(
             session, name, inputs.draw(inputs.space_named(name), reach, options.seed, count), explored, end
@@ -409,6 +414,12 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> Explored
         session.assumptions.append(f"stopped after {session.calls} evaluations: --max-time was reached")
     explored.findings.join(remembered)
     return explored
+
+
+def _run_panel(session: Session, name: str, options: FuzzOptions, explored: Explored, end: float) -> bool:
+    """Run and judge what every run must see of one space; as :func:`_run_all`."""
+    panel = inputs.panel(inputs.space_named(name), session.reach[name], options.seed)
+    return _run_all(session, name, panel, explored, end)
 
 
 def _run_all(

@@ -17,6 +17,7 @@ from lossaudit.fuzz import TargetError, engine, fuzz_loss
 from lossaudit.testing import assert_conforms
 
 pytest_plugins = ["pytester"]
+NOT_ALL_TRIED = "not every known mistake was tried"
 
 
 def squared(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -62,9 +63,25 @@ def test_a_function_serves_as_the_reference() -> None:
 
 
 def test_a_loss_is_judged_even_if_recognising_it_took_all_the_time() -> None:
-    report = fuzz_loss(twice, max_time=1e-6)
+    report = fuzz_loss(twice, "cross_entropy", max_time=1e-6)
     assert report.verdict == "diverges"
-    assert any("--max-time was reached" in sentence for sentence in report.assumptions)
+    assert any(sentence.startswith("stopped after") for sentence in report.assumptions)
+
+
+def test_what_a_loss_is_as_it_stands_is_found_whatever_that_takes() -> None:
+    report = fuzz_loss(nn.CrossEntropyLoss(label_smoothing=0.1), max_time=1e-6)
+    assert report.reference is not None
+    assert report.reference.name == "cross_entropy"
+    assert not any(NOT_ALL_TRIED in sentence for sentence in report.assumptions)
+
+
+def test_mistakes_that_were_not_tried_in_time_are_told() -> None:
+    report = fuzz_loss(twice, max_time=1e-6)
+    assert report.reference is None
+    assert any(NOT_ALL_TRIED in sentence for sentence in report.assumptions)
+    again = fuzz_loss(twice, max_examples=1, max_time=60.0)
+    assert again.reference is not None
+    assert not any(NOT_ALL_TRIED in sentence for sentence in again.assumptions)
 
 
 def test_a_loss_that_could_not_be_judged_in_time_does_not_conform(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ MOST_WEIGHED = 60
 def weighted_match(doors: list[Door], search: Search) -> Match | None:
     """A reference with weights that stand in the code alone. It must explain all that can be asked: nobody declared them."""
     for door, spec in usual_pairs(doors, None):
+        if not search.patience.lasts():
+            break
         answers = search.scales.told(door).wide if spec.weights else None
         declared = (spec.parameter(name) for name in spec.weights)
         if answers is None or any(
@@ -58,6 +60,8 @@ def _unweighted(door: Door, spec: ReferenceSpec, search: Search) -> list[Variant
 def scaled_match(doors: list[Door], search: Search) -> Match | None:
     """A reference times a number, or plus one: it must explain all that can be asked, as nobody declared the number."""
     for door, spec in usual_pairs(doors, None):
+        if not search.patience.lasts():
+            break
         if is_constant(door.comparable) or takes_pixels_apart(door):
             continue
         for variant in search.scales.relatable(near_variants(door, spec, search), door):

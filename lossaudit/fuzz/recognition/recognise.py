@@ -39,7 +39,7 @@ from lossaudit.fuzz.recognition.proof import (
     proves,
     tells,
 )
-from lossaudit.fuzz.recognition.search import Match, Search, Tier, Tried, declared_variant
+from lossaudit.fuzz.recognition.search import Match, Patience, Search, Tier, Tried, declared_variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +62,7 @@ class Recognition:
     """The outcome: the best match, all doors that lead to it, and all doors that opened at all.
 
     ``precision`` is that in which the values agree: float32 where the target computes in it whatever it is given.
+    ``hurried``: the time was up before all was tried.
     """
 
     match: Match | None
@@ -69,37 +70,30 @@ class Recognition:
     opened: tuple[Door, ...]
     errors: tuple[str, ...]
     precision: Literal["float64", "float32"] = "float64"
+    hurried: bool = False
 
 
 Way = Callable[["Door", ReferenceSpec, Search], "Iterator[Match]"]
 
 
-def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
+def recognise(subjects: list[Subject], asked: Asked | None, patience: Patience | None = None) -> Recognition:
     """Probe a target.
 
     Args:
         subjects: The target under each build that is worth trying; the interface is found here.
         asked: The reference that the user named.
+        patience: How long mistakes and numbers that nobody declared are tried; what it is as it stands is found whatever
+            that takes.
     """
     opened: list[Door] = []
     errors: list[str] = []
     best: Match | None = None
-    search = Search(asked)
+    search = Search(asked, patience or Patience())
     for subject in subjects:
-        wanted = () if asked is None else asked.spec.spaces
-        found, failed = open_doors(subject, wanted)
-        every = [door for door in found if not is_turned(door, found)]
+        found, failed = open_doors(subject, search.wanted)
         errors += failed
-        match, doors = _in_usual_layouts(every, search)
-        if match is None or match.tier > Tier.CONVENTION:
-            arranged = plausible(open_layouts(subject, every, wanted))
-            # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
-            usual = any(not _is_of_one_class(door) for door in doors)
-            other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else find_match(arranged, search)
-            if not doors or (
-                other is not None and other.tier < (Tier.PARTIAL if match is None else match.tier)
-            ):
-                match, doors = other, arranged
+        every = [door for door in found if not is_turned(door, found)]
+        match, doors = _match_of_build(subject, every, search)
         opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
@@ -107,25 +101,47 @@ def recognise(subjects: list[Subject], asked: Asked | None) -> Recognition:
             break
     if best is None or best.tier == Tier.PENALISED:
         telling = [door for door in opened if not (door.space.special or door.space.broadcasts)] or opened
-        return Recognition(None, {}, tuple(telling), tuple(errors))
+        return Recognition(None, {}, tuple(telling), tuple(errors), hurried=search.patience.ended)
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     doors_of = _doors_of(best, same_build, search)
-    return Recognition(best, doors_of, tuple(same_build), tuple(errors), _precision(best, search))
+    precision, hurried = _precision(best, search), search.patience.ended
+    return Recognition(best, doors_of, tuple(same_build), tuple(errors), precision, hurried)
 
 
-def _in_usual_layouts(every: list[Door], search: Search) -> tuple[Match | None, list[Door]]:
-    """The best match over the doors of one build, and the doors that count."""
+def _match_of_build(subject: Subject, every: list[Door], search: Search) -> tuple[Match | None, list[Door]]:
+    """The best match over the doors of one build, and the doors that count.
+
+    What a target is as it stands, in whatever layout, is asked before what it may be by mistake, which takes longest.
+    """
     doors = _without_plain_maps(plausible(every))
-    match = find_match(doors, search)
-    if match is None or match.tier > Tier.CONVENTION:
+    match = _as_it_stands(doors, search)
+    hidden = [door for door in every if door not in doors]
+    if not _settles(match):
         # Exact agreement is proof even behind a door that seemed to be open by accident.
-        hidden = [door for door in every if door not in doors]
-        by_accident, _ = _sure_match(hidden, search, REACHES if match is None else NEAR_REACHES)
+        by_accident, _ = _sure_match(hidden, search, NEAR_REACHES)
         if by_accident is not None:
             match, doors = by_accident, [*doors, *hidden]
-    if match is None or match.tier >= Tier.PARTIAL:
+    if _settles(match):
+        return match, doors
+    arranged = plausible(open_layouts(subject, every, search.wanted))
+    # Who takes the usual layout too has most of the others open by accident: there only exact agreement is proof.
+    usual = any(not _is_of_one_class(door) for door in doors)
+    other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else _as_it_stands(arranged, search)
+    if _settles(other):
+        return other, arranged
+    match = match or _by_mistake(doors, search) or _sure_match(hidden, search)[0]
+    if (match is None or match.tier >= Tier.PARTIAL) and search.patience.lasts():
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
+    if not usual and not _settles(match):
+        other = other or _by_mistake(arranged, search)
+    if not doors or (other is not None and other.tier < (Tier.PARTIAL if match is None else match.tier)):
+        return other, arranged
     return match, doors
+
+
+def _settles(match: Match | None) -> bool:
+    """Whether nothing else is to be asked: it is a known loss, or that with a convention."""
+    return match is not None and match.tier <= Tier.CONVENTION
 
 
 def _is_of_one_class(door: Door) -> bool:
@@ -158,45 +174,50 @@ def _without_plain_maps(doors: list[Door]) -> list[Door]:
     return [door for door in doors if not door.space.maps or not is_pixelwise(door)] if plain else doors
 
 
-def find_match(doors: list[Door], search: Search) -> Match | None:
-    """The best match over all doors."""
-    sure, agreeing = _sure_match(doors, search)
-    if sure is not None:
-        return sure
+def _as_it_stands(doors: list[Door], search: Search) -> Match | None:
+    """A reference that a target equals, as it is or with a convention; or the one that it visibly means to be."""
+    sure, _ = _sure_match(doors, search)
+    return sure or _distorted_match(_not_rivals(doors, search), search, with_conventions)
+
+
+def _by_mistake(doors: list[Door], search: Search) -> Match | None:
+    """A reference with a mistake, or with numbers that nobody declares; the nearest one, where nothing is equal."""
     asked = search.asked
-    if asked is None:
-        doors = [
-            door
-            for door in doors
-            if door.space.parts
-            or not (arguments.are_rivals(door.subject.build.loss) or names_say_otherwise(door))
-        ]
-    distorted = _distorted_match(doors, search, with_conventions)
-    distorted = distorted or _distorted_match(doors, search, with_mistakes)
-    if distorted is not None:
-        return distorted
-    weighted = None if asked is not None else weighted_match(doors, search)
-    if weighted is not None:
-        return weighted
-    scaled = None if asked is not None else scaled_match(doors, search)
-    if scaled is not None:
-        return scaled
-    doubled = None if asked is not None else _distorted_match(doors, search, with_two_formulas)
-    if doubled is not None:
-        return doubled
+    others = _not_rivals(doors, search)
+    match = _distorted_match(others, search, with_mistakes)
+    if match is None and asked is None:
+        match = weighted_match(others, search) or scaled_match(others, search)
+        match = match or _distorted_match(others, search, with_two_formulas)
+    if match is not None:
+        return match
+    agreeing = _agreeing(doors, search, REACHES[-1])
     rounded = [match for match in agreeing if search.scales.told(match.door).computes_in_float32]
     if rounded:
         return _refine(rounded, search)
-    partly = [
-        match for door, spec in usual_pairs(doors, asked) for match in partial_matches(door, spec, search)
-    ]
+    partly = [match for pair in usual_pairs(others, asked) for match in _partial_matches(*pair, search)]
     if partly:
         return max(partly, key=lambda match: match.score)
     if asked is None:
         return None
-    for door, spec in all_pairs(doors, asked):
+    for door, spec in all_pairs(others, asked):
         return Match(door, declared_variant(door, spec, search), Tier.ASKED)
     return None
+
+
+def _partial_matches(door: Door, spec: ReferenceSpec, search: Search) -> Iterator[Match]:
+    return partial_matches(door, spec, search) if search.patience.lasts() else iter(())
+
+
+def _not_rivals(doors: list[Door], search: Search) -> list[Door]:
+    """Leave out the doors whose names speak against what they are open for. Who names a reference knows better."""
+    if search.asked is not None:
+        return doors
+    return [
+        door
+        for door in doors
+        if door.space.parts
+        or not (arguments.are_rivals(door.subject.build.loss) or names_say_otherwise(door))
+    ]
 
 
 def _sure_match(
@@ -250,7 +271,7 @@ def _distorted_match(doors: list[Door], search: Search, way: Way) -> Match | Non
     found: list[Match] = []
     only_hard: list[Match] = []
     for door, spec in usual_pairs(doors, search.asked):
-        if found and found[0].door is not door:
+        if (found and found[0].door is not door) or not search.patience.lasts():
             break
         for match in way(door, spec, search):
             if match.tier > Tier.CONVENTION:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import itertools
+import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,27 @@ class Match:
     score: float = 1.0
 
 
+@dataclass(slots=True, eq=False)
+class Patience:
+    """How long the search may go on for what a target is unlikely to be.
+
+    It is the processor's time that counts: on a busy machine the same is found as on an idle one.
+
+    Args:
+        seconds: Of the processor's time of this process, from the making of this object on.
+        ended: Whether anything was left out because the time was up.
+    """
+
+    seconds: float = math.inf
+    ended: bool = False
+    _since: float = field(default_factory=time.process_time)
+
+    def lasts(self) -> bool:
+        """Whether there is time for one more; who asks leaves it out if there is none."""
+        self.ended |= time.process_time() - self._since > self.seconds
+        return not self.ended
+
+
 class _Plain:
     """The plain variants of a reference; most of them are ruled out before they are made."""
 
@@ -77,6 +100,7 @@ class Search:
     """What one recognition shares: the reference that is asked for, what was computed, and what was found."""
 
     asked: Asked | None
+    patience: Patience = field(default_factory=Patience)
     scales: Scales = field(default_factory=Scales)
     tried: dict[tuple[int, str], Tried] = field(default_factory=dict)
     _plain: dict[tuple[int, int, str], tuple[Door, ReferenceSpec, _Plain]] = field(default_factory=dict)
@@ -86,6 +110,11 @@ class Search:
     _assignments: dict[tuple[Any, ...], tuple[Evidence, tuple[Parameter, ...], list[dict[str, Any]]]] = field(
         default_factory=dict
     )
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The spaces of the reference that is asked for."""
+        return () if self.asked is None else self.asked.spec.spaces
 
     def plain(
         self,
