@@ -241,10 +241,14 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same report.")
 @click.option(
-    "--max-examples", type=click.IntRange(min=1), help="Stop after so many structures have been drawn."
+    "--max-examples",
+    type=click.IntRange(min=1),
+    help="Stop after so many structures have been drawn; 60 by default.",
 )
 @click.option(
-    "--max-time", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds a target."
+    "--max-time",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after so many seconds a target, imports not counted; 5 by default. Allow more for slow losses.",
 )
 @click.option(
     "--jobs",

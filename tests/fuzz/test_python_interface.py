@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import ROOT
 from torch import nn
 from torch.nn import functional
 
 import lossaudit
-from lossaudit.fuzz import TargetError, engine, fuzz_loss
+from lossaudit.cli import cli
+from lossaudit.fuzz import FuzzOptions, TargetError, engine, fuzz_loss
 from lossaudit.testing import assert_conforms
 
 pytest_plugins = ["pytester"]
@@ -186,3 +188,12 @@ def test_a_broken_configuration_is_one_line(project: pytest.Pytester) -> None:
     result = run(project, "--lossaudit")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*unknown key `fuz`*"])
+
+
+def test_the_defaults_are_told_as_they_are() -> None:
+    options = FuzzOptions()
+    shown = " ".join(CliRunner().invoke(cli, ["fuzz", "--help"], terminal_width=200).output.split())
+    documented = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for text in (shown, documented):
+        assert f"; {options.max_examples} by default" in text
+        assert f"imports not counted; {options.max_time:g} by default" in text
