@@ -51,7 +51,7 @@ class Session:
         answers: What the reference says of cases that were evaluated together, by the identity of the case.
         proven: Which kinds of case may be evaluated together (:func:`batch.expected_all`).
         diverges: Whether a value has differed: then most do, and the slope of the reference is asked for apart, if at all.
-        joins: Whether fillings of one structure may be run in one call; None until it is first asked.
+        joins: By space, whether fillings of one structure may be run in one call; asked when that is first wanted.
         limits: The limits of its dtype that the target asks for, and which parameters of the variant they are.
     """
 
@@ -67,7 +67,7 @@ class Session:
     answers: dict[int, batch.Answer] = field(default_factory=dict)
     proven: dict[tuple[str, int, str], bool] = field(default_factory=dict)
     diverges: bool = False
-    joins: bool | None = None
+    joins: dict[str, bool] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
     def assume(self, sentence: str) -> None:
@@ -96,20 +96,21 @@ class Session:
         Of those that differ by their numbers only, the first is run by itself, and where it is right the others together; where
         one of these is not right at once, it is run by itself as well.
         """
-        subject = self.subjects[cases[0].space]
-        runs = joined.alike(cases) if self._may_join(subject) else []
+        space = cases[0].space
+        subject = self.subjects[space]
+        runs = joined.alike(cases) if self._may_join(space) else []
         later = {place for run in runs for place in run[1:]}
         found = self._one_by_one(subject, cases, [n for n in range(len(cases)) if n not in later], go_on)
         for run in runs:
-            if run[0] in found and found[run[0]].agrees_everywhere and self._may_join(subject) and go_on():
+            if run[0] in found and found[run[0]].agrees_everywhere and self._may_join(space) and go_on():
                 found |= self._joined(subject, cases, run[1:])
         found |= self._one_by_one(subject, cases, [n for n in sorted(later) if n not in found], go_on)
         return [found[place] for place in itertools.takewhile(found.__contains__, range(len(cases)))]
 
-    def _may_join(self, subject: Subject) -> bool:
-        if self.joins is None:
-            self.joins = self.variant is not None and joined.may_join(subject)
-        return self.joins
+    def _may_join(self, space: str) -> bool:
+        if space not in self.joins:
+            self.joins[space] = self.variant is not None and joined.may_join(self.subjects[space])
+        return self.joins[space]
 
     def _one_by_one(
         self, subject: Subject, cases: Sequence[Case], places: Sequence[int], go_on: Callable[[], bool]
@@ -131,7 +132,7 @@ class Session:
         }
         right = {place: trial for place, trial in trials.items() if trial.agrees_everywhere}
         self.calls += len(right)
-        self.joins = 2 * len(right) > len(places)
+        self.joins[cases[0].space] = 2 * len(right) > len(places)
         return right
 
     def trial(self, case: Case, subject: Subject | None = None, variant: Variant | None = None) -> Trial:
