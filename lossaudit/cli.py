@@ -248,7 +248,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 @click.option(
     "--max-time",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stop after so many seconds a target, imports not counted; 5 by default. Allow more for slow losses.",
+    help="Stop after so many seconds a target, imports not counted; 4 by default. Allow more for slow losses.",
 )
 @click.option(
     "--jobs",

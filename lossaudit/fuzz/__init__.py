@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_TIME", "FuzzOptions", "TargetError", "fuzz_loss", "fuzz_target"]
 
 
-MAX_TIME = 5.0
+MAX_TIME = 4.0
 """Seconds for one target: with the import of torch and of a larger package, a verdict within ten."""
 
 
@@ -34,8 +34,8 @@ class FuzzOptions:
         reference: ``NAME[:k=v,...]`` or ``module:function``; None to recognise it.
         seed: Seed of every random choice; the same seed gives the same report.
         max_examples: How many structures are drawn.
-        max_time: Seconds for one target, its imports excepted. Recognition has the greater part of them at most, and the
-            inputs that every run must see are tried even if it has taken all.
+        max_time: Seconds for one target, its imports excepted. Recognition may take all of them; the inputs that every run
+            must see are tried even then.
         call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.

@@ -93,7 +93,7 @@ def open_layouts(subject: Subject, usual: Sequence[Door], wanted: tuple[str, ...
     """
     evidence = gather_evidence(subject.build, subject.call)
     known = {door.space.kind for door in usual}
-    doors, _ = _try_all(subject, evidence, None, wanted, layouts=True)
+    doors, _ = _try_all(subject, evidence, None, wanted, usual)
     return _prefer_arrays([door for door in doors if door.space.kind not in known or not _is_as_usual(door)])
 
 
@@ -115,9 +115,10 @@ def _try_all(
     evidence: Evidence,
     only: tuple[int, ...] | None,
     wanted: tuple[str, ...],
-    *,
-    layouts: bool = False,
+    usual: Sequence[Door] | None = None,
 ) -> tuple[list[Door], list[str]]:
+    """The doors of the usual layouts, or of the others where those of the usual ones are given."""
+    layouts, known = usual is not None, usual or ()
     doors: list[Door] = []
     errors: list[str] = []
     for space in all_spaces().values():
@@ -130,7 +131,10 @@ def _try_all(
         for sizes in _sizes(evidence, space, classes):
             if any(d.space.name == space.part_of for d in _by_name(doors)):
                 break
-            found, failed = _try_space(subject, space, evidence, sizes, finite=space.name not in wanted)
+            arrays = not any(_is_of_tensors(door) for door in (*known, *doors))
+            found, failed = _try_space(
+                subject, space, evidence, sizes, finite=space.name not in wanted, arrays=arrays
+            )
             doors += found
             errors += failed
             if found:
@@ -157,17 +161,20 @@ def _sizes(evidence: Evidence, space: Space, classes: tuple[int, ...]) -> list[_
     return [_Sizes((rows,), (columns,)) for rows, columns in shapes] + usual
 
 
+def _is_of_tensors(door: Door) -> bool:
+    """Whether a target makes of tensors what a gradient flows through: then it is no NumPy loss, and is fed no arrays."""
+    return not door.subject.interface.arrays and door.first[1].differentiable
+
+
 def _try_space(
-    subject: Subject, space: Space, evidence: Evidence, sizes: _Sizes, *, finite: bool
+    subject: Subject, space: Space, evidence: Evidence, sizes: _Sizes, *, finite: bool, arrays: bool
 ) -> tuple[list[Door], list[str]]:
-    """The doors of one space at given sizes."""
+    """The doors of one space at given sizes, ``arrays`` among its interfaces or not."""
     doors: list[Door] = []
     errors: dict[bool, list[str]] = {False: [], True: []}
     renamed = bool(space.parts) and arguments.mean_otherwise(space, subject.build.loss, subject.call)
     for interface in _interfaces(space, subject):
-        if interface.arrays and any(
-            not door.subject.interface.arrays and door.first[1].differentiable for door in doors
-        ):
+        if interface.arrays and not (arrays and not any(map(_is_of_tensors, doors))):
             continue
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
         probes = inputs.probe_structures(

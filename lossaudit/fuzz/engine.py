@@ -49,8 +49,6 @@ TOGETHER = 64
 """How many cases are tried before they are judged."""
 PANEL_SECONDS = 10.0
 """The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
-RECOGNITION = 0.8
-"""How much of --max-time recognition may take to find out what a loss is by mistake."""
 ENOUGH = 25
 """How many structures are drawn besides the panel of a loss whose value is wrong there: what it equals, the panel tells."""
 COMPARED_CODES = frozenset({"LF101", "LF102", "LF103", "LF303", "LF503", "LF505"})
@@ -221,7 +219,7 @@ def _recognise(
 ) -> tuple[Recognition, list[Subject]]:
     """Recognise the target; once more under the shim when it asked for CUDA in vain."""
     subjects = [Subject(build, Interface(""), options.call, announce) for build in builds]
-    patience = Patience(RECOGNITION * options.max_time)
+    patience = Patience(options.max_time)
     recognition = recognise(subjects, asked, patience)
     if recognition.match is None and any(devices.wants_cuda(error) for error in recognition.errors):
         shimmed = [replace(subject, shim=devices.CudaShim) for subject in subjects]

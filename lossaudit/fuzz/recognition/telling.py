@@ -240,17 +240,22 @@ class Scales:
         None where there are no such numbers. What is ruled out is off by more than what is like at a glance.
         """
         case, seen = door.first
-        if len(drafts) < LEAST_TOGETHER or seen.value is None or seen.value.numel() != 1:
+        if len(drafts) < LEAST_TOGETHER or seen.value is None:
             return None
         base = drafts[0][0]
         if base.conventions or base.spec.reducers or not base.settles(case):
+            return None
+        count, reduced = seen.value.numel(), any(mistake.reduce is not None for mistake in mistakes)
+        if count != 1 and reduced:
             return None
         with np.errstate(all="ignore"):
             totals = self._totals(drafts, mistakes, case)
             if totals is None:
                 return None
+            if count != 1:
+                return _of_several(totals, self._plain(seen.value))
             actual = seen.value.item()
-            if any(mistake.reduce is not None for mistake in mistakes):
+            if reduced:
                 return _Possible({}, _may_be(actual, totals.sums))
             named = {name: _may_be(actual, totals.reduced(name)) for name in ONE_NUMBER}
             return _Possible(named, _may_be(actual, totals.sums) & (totals.counts == 1))
@@ -494,6 +499,17 @@ class _Possible:
     def holds(self, number: int, reduction: str) -> bool:
         """Whether it may be under these parameters and with this reduction."""
         return bool(self.named.get(reduction, self.otherwise)[number])
+
+
+def _of_several(totals: Totals, actual: Sequence[float]) -> _Possible:
+    """What losses may be the observed ones: as many as these, and with a sum that is no further off than each may be."""
+    none = np.zeros(len(totals.sums), dtype=bool)
+    room = len(actual) + sum(map(abs, actual))
+    off = np.abs(sum(actual) - totals.sums) > 2 * GLANCE * room
+    may_be = ~(np.isfinite(totals.sums) & off) & ~(
+        np.isfinite(totals.counts) & (totals.counts != len(actual))
+    )
+    return _Possible(dict.fromkeys(ONE_NUMBER, none), may_be)
 
 
 def _may_be(actual: float, due: Numbers) -> NDArray[np.bool_]:
