@@ -16,7 +16,7 @@ from lossaudit.fuzz.mistakes import mistakes_of
 from lossaudit.fuzz.model import Observation, Stacked, Totals
 from lossaudit.fuzz.recognition import weighing
 from lossaudit.fuzz.recognition.distorted import distort
-from lossaudit.fuzz.recognition.telling import _Losses
+from lossaudit.fuzz.recognition.telling import _Losses, _of_several, near
 from lossaudit.fuzz.references import all_references
 from lossaudit.fuzz.subject import Evidence
 from lossaudit.fuzz.variants import Variant
@@ -109,3 +109,30 @@ def test_weights_that_fit_are_never_ruled_out_at_a_glance(name: str) -> None:
                 found += 1
                 assert variant in left
     assert found
+
+
+UNREDUCED = [name for name in STACKED if "none" in all_references()[name].reductions]
+
+
+@pytest.mark.parametrize("name", UNREDUCED)
+def test_losses_of_each_sample_are_never_ruled_out_by_their_sum(name: str) -> None:
+    spec = all_references()[name]
+    candidates = [variant for variant in _plain(spec) if variant.reduction == "none"][:60]
+    several = ruled_out = 0
+    for case in itertools.chain.from_iterable(_cases(space) for space in spec.spaces[:2]):
+        totals = variants.totals(spec.formula, case, [variant.params for variant in candidates])
+        if totals is None:
+            continue
+        given = variants.at_dtype(case, "float64")
+        values = [variant.value(*given).flatten().tolist() for variant in candidates]
+        for value in values:
+            if len(value) == 1 or not all(map(math.isfinite, value)):
+                continue
+            several += 1
+            possible = _of_several(totals, value)
+            assert not any(possible.holds(number, "mean") for number in range(len(values)))
+            for number, other in enumerate(values):
+                alike = len(value) == len(other) and all(map(near, value, other))
+                assert possible.holds(number, "none") or not alike
+                ruled_out += not possible.holds(number, "none")
+    assert several == 0 or len(candidates) == 1 or ruled_out > 0

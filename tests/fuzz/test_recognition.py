@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import torch
 from conftest import FIXTURES, audit_here
 
-from lossaudit.fuzz import FuzzOptions
+from lossaudit.fuzz import FuzzOptions, doors
+from lossaudit.fuzz.subject import Interface, Subject, silent
+from lossaudit.fuzz.target import Build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,3 +191,18 @@ def test_a_number_under_the_name_of_another_parameter_is_told(tmp_path: Path) ->
     report = audit_here(f"{file}:tversky", QUICK)
     assert report.findings == ()
     assert "its alpha=0.3 is the beta of tversky_loss" in report.assumptions
+
+
+def test_who_gives_gradients_is_fed_no_arrays() -> None:
+    """What works on both is a torch loss; each kind of input would be tried twice."""
+    given: list[bool] = []
+
+    def squared(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        given.append(isinstance(prediction, np.ndarray))
+        return ((prediction - target) ** 2).mean()
+
+    subject = Subject(Build(squared), Interface(""), {}, silent)
+    usual, _ = doors.open_doors(subject)
+    assert not any(given)
+    assert doors.open_layouts(subject, usual)
+    assert not any(given)
