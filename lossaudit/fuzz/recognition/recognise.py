@@ -129,7 +129,10 @@ def _match_of_build(subject: Subject, every: list[Door], search: Search) -> tupl
     other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else _as_it_stands(arranged, search)
     if _settles(other):
         return other, arranged
-    match = match or _by_mistake(doors, search) or _sure_match(hidden, search)[0]
+    match = match or _by_mistake(doors, search)
+    farther = _sure_match(hidden, search)[0] if match is None else None
+    if farther is not None:
+        match, doors = farther, [*doors, *hidden]
     if (match is None or match.tier >= Tier.PARTIAL) and search.patience.lasts():
         match = _found_in_float64(doors, search, REACHES if match is None else NEAR_REACHES) or match
     if not usual and not _settles(match):
