@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -24,6 +25,7 @@ BY_INDEX = frozenset({"index", "index_put", "index_put_", "_unsafe_index", "_ind
 """Operations whose indices may be on the CPU."""
 COPIES = frozenset({"copy_", "_to_copy"})
 """Operations between devices."""
+BY_PLACE = frozenset({Tensor.__getitem__, Tensor.__setitem__})
 FROM_DATA = frozenset({torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor})
 
 
@@ -81,6 +83,8 @@ class _FromData(TorchFunctionMode):
     ) -> Any:
         """One call of torch's interface."""
         kwargs = kwargs or {}
+        if func in BY_PLACE:
+            return func(args[0], _places(args[1]), *args[2:])
         if func not in FROM_DATA:
             return func(*args, **kwargs)
         device = kwargs.get("device")
@@ -124,6 +128,13 @@ def _refuses(name: str, args: tuple[Any, ...], given: Sequence[Tensor]) -> bool:
         if not isinstance(args[0], Away):
             return True
     return any(not isinstance(tensor, Away) and tensor.ndim > 0 for tensor in given)
+
+
+def _places(index: Any) -> Any:
+    """An index whose lists and arrays are tensors of the CPU, which torch would make on the device of the indexed tensor."""
+    if isinstance(index, tuple):
+        return tuple(map(_places, index))
+    return torch.as_tensor(index) if isinstance(index, (list, np.ndarray)) else index
 
 
 def _is_elsewhere(device: Any) -> bool:

@@ -26,6 +26,7 @@ FINE: dict[str, Operation] = {
     "a tensor of numbers": lambda x, y: x * torch.tensor([1.0, 2.0, 3.0, 4.0], device=x.device),
     "a number of the CPU": lambda x, y: x * torch.tensor(2.0),
     "indices of the CPU": lambda x, y: x[torch.arange(3), y],
+    "indices in a list": lambda x, y: x[:, [0, 3, 1]],
     "a branch over the numbers": lambda x, y: x if bool((x > 0).any()) else 2 * x,
     "as many as a mask holds": lambda x, y: x[x > 0].sum(),
     "its labels as a list": lambda x, y: x[:, torch.tensor(y.tolist())],
@@ -38,7 +39,6 @@ MIXING: dict[str, Operation] = {
     "weights of the CPU": lambda x, y: functional.cross_entropy(x, y, weight=torch.ones(4)),
     "indices of the other device": lambda x, y: torch.eye(4)[y],
     "labels written to a tensor of the CPU": lambda x, y: torch.zeros(3, 4).scatter_(1, y[:, None], 1.0),
-    "indices that torch makes of a list, without their numbers": lambda x, y: x[:, [0, 3, 1]],
     "numbers left on the CPU": lambda x, y: x * torch.tensor([1.0, 2.0, 3.0, 4.0]),
     "one part brought to the CPU": lambda x, y: x.cpu() * x,
 }
