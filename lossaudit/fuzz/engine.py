@@ -49,6 +49,8 @@ TOGETHER = 64
 """How many cases are tried before they are judged."""
 PANEL_SECONDS = 10.0
 """The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+TRYING = 0.75
+"""The part of --max-time after which no further input is tried: the rest is for the diagnosis and the simplest case."""
 ENOUGH = 25
 """How many structures are drawn besides the panel of a loss whose value is wrong there: what it equals, the panel tells."""
 COMPARED_CODES = frozenset({"LF101", "LF102", "LF103", "LF303", "LF503", "LF505"})
@@ -390,7 +392,7 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> Explored
     """
     explored = Explored()
     remembered = _recheck(session, options)
-    end = started + options.max_time
+    end = started + TRYING * options.max_time
     enough = max(end, time.monotonic() + PANEL_SECONDS)
     names = list(session.reach)
     explored.complete = _run_panel(session, names[0], options, explored, enough)
