@@ -49,6 +49,8 @@ TOGETHER = 64
 """How many cases are tried before they are judged."""
 PANEL_SECONDS = 10.0
 """The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
+LAWS_SECONDS = 1.0
+"""The least time that the laws have for themselves; only a slow loss needs more."""
 TRYING = 0.75
 """The part of --max-time after which no further input is tried: the rest is for the diagnosis and the simplest case."""
 ENOUGH = 25
@@ -82,9 +84,10 @@ class Explored:
     """The trials of a run and what was found on them.
 
     ``budget`` counts the trials that the rarer checks still run on; ``complete`` is False where the first panel, the inputs
-    that every run must see, was not judged to its end.
+    that every run must see, was not judged to its end. ``until``, by the monotonic clock, is when the target's time is over.
     """
 
+    until: float = math.inf
     trials: list[Trial] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     budget: dict[str, int] = field(default_factory=lambda: {"few": FEW, "once": 1})
@@ -390,10 +393,10 @@ def _explore(session: Session, options: FuzzOptions, started: float) -> Explored
     Recognition may have used up the time, most of all on a busy machine. The panel of the usual inputs has time of its
     own, for without it nothing would be judged; the others and what is drawn besides are given up.
     """
-    explored = Explored()
+    explored = Explored(until=started + options.max_time)
     remembered = _recheck(session, options)
     end = started + TRYING * options.max_time
-    enough = max(end, time.monotonic() + PANEL_SECONDS)
+    enough = max(explored.until, time.monotonic() + PANEL_SECONDS)
     names = list(session.reach)
     explored.complete = _run_panel(session, names[0], options, explored, enough)
     in_time = explored.complete and all(
@@ -505,7 +508,7 @@ def _judge(
     cause: Cause | None = None
     variant = session.variant
     if variant is None or dependent:
-        _check_laws(session, trials, findings)
+        _check_laws(session, explored, max(explored.until, time.monotonic() + LAWS_SECONDS))
     if variant is not None and dependent:
         door = next(iter(recognition.doors.values()))
         cause = diagnose.diagnose(trials, variant, door.evidence, door.classes, conventions=conventions)
@@ -546,11 +549,13 @@ def _without_reference(
     return [entry for entry in kept if entry[1].code not in dropped or entry[1].independent]
 
 
-def _check_laws(session: Session, trials: list[Trial], findings: Findings) -> None:
-    """The laws of the family, on the trials that differ."""
+def _check_laws(session: Session, explored: Explored, end: float) -> None:
+    """The laws of the family, on the trials that differ, until ``end`` by the monotonic clock."""
     laws = frozenset({"minimum"}) if session.variant is None else session.variant.spec.laws
     telling = [
-        t for t in trials if session.variant is None or t.value_agrees is False or t.gradient_agrees is False
+        t
+        for t in explored.trials
+        if session.variant is None or t.value_agrees is False or t.gradient_agrees is False
     ]
     for check in all_checks():
         if check.frequency != "diverging" or (check.law is not None and check.law not in laws):
@@ -558,9 +563,11 @@ def _check_laws(session: Session, trials: list[Trial], findings: Findings) -> No
         if check.needs_reference and session.variant is None:
             continue
         for trial in telling[: 4 * FEW]:
+            if time.monotonic() > end:
+                return
             failure = check.run(trial)
             if failure is not None:
-                findings.add(check, failure, trial)
+                explored.findings.add(check, failure, trial)
 
 
 def _kept_entry(
