@@ -99,8 +99,23 @@ class _FromData(TorchFunctionMode):
 @contextlib.contextmanager
 def two_devices() -> Iterator[None]:
     """Whatever is asked for on the other device is :class:`Away`, and what has tensors of both raises :class:`Mixed`."""
-    with _Operations(), _FromData():  # type: ignore[no-untyped-call]
+    with _Operations(), _FromData(), _autocast_as_on_the_cpu():  # type: ignore[no-untyped-call]
         yield
+
+
+@contextlib.contextmanager
+def _autocast_as_on_the_cpu() -> Iterator[None]:
+    """Lets ``torch.autocast`` be asked for the device of the arguments, as losses do to switch it off; on ``meta`` there is none."""
+    plain = torch.autocast.__init__
+
+    def made(self: torch.autocast, device_type: str, *rest: Any, **given: Any) -> None:
+        plain(self, "cpu" if _is_elsewhere(device_type) else device_type, *rest, **given)
+
+    torch.autocast.__init__ = made  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.autocast.__init__ = plain  # type: ignore[method-assign]
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

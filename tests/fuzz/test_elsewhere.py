@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
     Operation = Callable[[Tensor, Tensor], object]
 
+
+def _in_full_precision(x: Tensor, y: Tensor) -> Tensor:
+    with torch.autocast(device_type=x.device.type, enabled=False):
+        return x @ x.T
+
+
 FINE: dict[str, Operation] = {
     "a tensor made where the scores are": lambda x, y: x * torch.arange(4, device=x.device),
     "a tensor moved to the scores": lambda x, y: x + torch.ones(4).to(x),
@@ -32,6 +38,7 @@ FINE: dict[str, Operation] = {
     "its labels as a list": lambda x, y: x[:, torch.tensor(y.tolist())],
     "back to the CPU": lambda x, y: x.cpu() * torch.ones(4),
     "labels to one-hot": lambda x, y: functional.one_hot(y, 4) * x,
+    "autocast switched off": _in_full_precision,
     "in place": lambda x, y: x.clone().add_(1.0).div_(2.0) * x,
 }
 MIXING: dict[str, Operation] = {
