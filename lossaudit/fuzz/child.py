@@ -28,6 +28,7 @@ class Announcer:
         self.board = board
         self.avoid = frozenset(avoid)
         self.largest = wire.smallest_fatal_size(avoid)
+        self.first = True  # nothing of the target has run yet
 
     def __call__(self, stage: str, case: Case | None, interface: Interface | None = None) -> None:
         """Announce one call; with no case, that none is running.
@@ -44,6 +45,7 @@ class Announcer:
             key = wire.avoid_key(state)
             if key in self.avoid or (stage != "probe" and wire.largest_number(state) >= self.largest):
                 raise wire.Avoided(key)
+        state["first"], self.first = self.first, False
         self.board.write(state)
 
     def several(

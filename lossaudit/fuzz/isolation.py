@@ -33,6 +33,7 @@ MOST_CRASHES = 4
 KILLED = "the call killed the process"
 STARVED = 10.0
 MOST_PROBE_CRASHES = 2
+MOST_GUESSES = 16
 NEEDED = ("torch", "hypothesis", "numpy")
 
 
@@ -47,6 +48,11 @@ class Crash:
     def stage(self) -> str:
         """The stage in which it ended."""
         return str(self.state.get("stage", "start"))
+
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended it."""
+        return self.reason.startswith(KILLED)
 
     @property
     def key(self) -> str:
@@ -135,23 +141,38 @@ def _hopeless(run: _Run) -> TargetReport | None:
     last = run.crashes[-1]
     if last.stage in {"start", "import"}:
         return TargetReport(run.target, None, "error", error=f"importing {run.target}: {last.reason}")
-    probes = [crash for crash in run.crashes if crash.stage == "probe"]
-    if len(run.crashes) < MOST_CRASHES and len(probes) < MOST_PROBE_CRASHES:
+    proper = [crash for crash in run.crashes if not _is_lived_through(run, crash)]
+    probes = [crash for crash in proper if crash.stage == "probe"]
+    if (
+        len(proper) < MOST_CRASHES
+        and len(probes) < MOST_PROBE_CRASHES
+        and len(run.crashes) < len(proper) + MOST_GUESSES
+    ):
         return None
-    if all(_is_about_a_guess(crash) for crash in run.crashes):
-        text = (
-            f"{run.target} cannot be judged: {last.reason} again and again, on inputs that it may not be made for; "
-            "name what it is with --reference"
-        )
-        return TargetReport(run.target, None, "error", error=text)
+    if all(_is_about_a_guess(run, crash) for crash in run.crashes):
+        return _cannot_be_judged(run)
     statistics = {"examples": 0, "seconds": None, "seed": run.options.seed, "devices": ["cpu"], "dtypes": []}
     empty = TargetReport(run.target, None, "conforms", statistics=statistics)
     return _with_crashes(run, replace(empty, assumptions=("stopped: the target keeps ending its process",)))
 
 
-def _is_about_a_guess(crash: Crash) -> bool:
+def _cannot_be_judged(run: _Run) -> TargetReport:
+    text = (
+        f"{run.target} cannot be judged: {run.crashes[-1].reason} again and again, on inputs that it may not be made for; "
+        "name what it is with --reference"
+    )
+    return TargetReport(run.target, None, "error", error=text)
+
+
+def _is_lived_through(run: _Run, crash: Crash) -> bool:
+    """Whether a signal ended a probe of a target that other probes do not kill, and of which nobody said what it takes."""
+    unnamed = run.options.reference is None
+    return unnamed and crash.stage == "probe" and crash.killed and not crash.state["first"]
+
+
+def _is_about_a_guess(run: _Run, crash: Crash) -> bool:
     """Whether a signal ended a call on an input that the target may not be made for: a kernel need not survive labels that are none."""
-    return crash.stage == wire.GUESS and KILLED in crash.reason
+    return _is_lived_through(run, crash) or (crash.stage == wire.GUESS and crash.killed)
 
 
 def _one_child(run: _Run) -> TargetReport | Crash | tuple[bool, str]:
@@ -291,11 +312,13 @@ def _with_crashes(run: _Run, report: TargetReport) -> TargetReport:
     Nor is a signal, where the target takes some inputs and which of them it is made for is not known. That is told.
     """
     known, judged = report.reference is not None, bool(report.statistics.get("examples"))
+    if report.error and run.crashes and all(_is_about_a_guess(run, crash) for crash in run.crashes):
+        return _cannot_be_judged(run)
     shown: dict[str, Crash] = {}
     for crash in run.crashes:
         if crash.stage in wire.OF_OURS or (crash.stage == "probe" and known):
             continue
-        if _is_about_a_guess(crash) or (judged and not known and KILLED in crash.reason):
+        if _is_about_a_guess(run, crash) or (judged and not known and crash.killed):
             told = f"{crash.reason} on an input that it may not be made for"
             report = replace(report, assumptions=tuple(dict.fromkeys((*report.assumptions, told))))
             continue

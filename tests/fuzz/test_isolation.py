@@ -99,6 +99,16 @@ def test_a_kernel_that_dies_again_and_again_of_what_it_may_not_be_made_for_is_no
     assert any("that it may not be made for" in line for line in told), told
 
 
+def test_what_dies_of_all_that_it_takes_is_accused_once_somebody_says_that_it_takes_that() -> None:
+    target = f"{CRASHES}:dies_of_what_it_takes"
+    unnamed = fuzz_target(target, QUICK)
+    assert (unnamed.verdict, unnamed.findings) == ("error", ())
+    assert "SIGSEGV" in (unnamed.error or "")
+    assert "--reference" in (unnamed.error or "")
+    named = fuzz_target(target, replace(QUICK, reference="cross_entropy"))
+    assert [finding.code for finding in named.findings] == ["LF406"]
+
+
 def test_what_the_target_prints_stays_in_the_child(capfd: pytest.CaptureFixture[str]) -> None:
     report = fuzz_target(f"{CRASHES}:prints", QUICK)
     assert report.verdict == "conforms", report
