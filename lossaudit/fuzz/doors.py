@@ -119,6 +119,7 @@ def _try_all(
 ) -> tuple[list[Door], list[str]]:
     """The doors of the usual layouts, or of the others where those of the usual ones are given."""
     layouts, known = usual is not None, usual or ()
+    kinds = {door.space.kind for door in known}
     doors: list[Door] = []
     errors: list[str] = []
     for space in all_spaces().values():
@@ -131,10 +132,13 @@ def _try_all(
         for sizes in _sizes(evidence, space, classes):
             if any(d.space.name == space.part_of for d in _by_name(doors)):
                 break
-            arrays = not any(_is_of_tensors(door) for door in (*known, *doors))
-            found, failed = _try_space(
-                subject, space, evidence, sizes, finite=space.name not in wanted, arrays=arrays
+            asking = _Asking(
+                # One answer will do of a kind that is known: nothing is proved by that, and most layouts lead nowhere.
+                least=1 if space.kind in kinds else None,
+                finite=space.name not in wanted,
+                arrays=not any(_is_of_tensors(door) for door in (*known, *doors)),
             )
+            found, failed = _try_space(subject, space, evidence, sizes, asking)
             doors += found
             errors += failed
             if found:
@@ -148,6 +152,29 @@ class _Sizes:
 
     classes: tuple[int, ...]
     features: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What is asked of a space before its door counts as open.
+
+    Attributes:
+        least: How many probes must give a number; None for half of them.
+        finite: Whether one of the numbers must be finite.
+        arrays: Whether arrays are tried too.
+    """
+
+    least: int | None
+    finite: bool
+    arrays: bool
+
+    def is_met(self, responses: Sequence[Response], probes: int) -> bool:
+        """Whether the responses to some of the probes are enough."""
+        numbers = [seen.value for _, seen in responses if seen.value is not None]
+        least = probes // 2 if self.least is None else self.least
+        return len(numbers) >= least and (
+            not self.finite or any(bool(torch.isfinite(value).all()) for value in numbers)
+        )
 
 
 def _sizes(evidence: Evidence, space: Space, classes: tuple[int, ...]) -> list[_Sizes]:
@@ -167,23 +194,27 @@ def _is_of_tensors(door: Door) -> bool:
 
 
 def _try_space(
-    subject: Subject, space: Space, evidence: Evidence, sizes: _Sizes, *, finite: bool, arrays: bool
+    subject: Subject, space: Space, evidence: Evidence, sizes: _Sizes, asking: _Asking
 ) -> tuple[list[Door], list[str]]:
-    """The doors of one space at given sizes, ``arrays`` among its interfaces or not."""
+    """The doors of one space at given sizes."""
     doors: list[Door] = []
     errors: dict[bool, list[str]] = {False: [], True: []}
     renamed = bool(space.parts) and arguments.mean_otherwise(space, subject.build.loss, subject.call)
     for interface in _interfaces(space, subject):
-        if interface.arrays and not (arrays and not any(map(_is_of_tensors, doors))):
+        if interface.arrays and (not asking.arrays or any(map(_is_of_tensors, doors))):
             continue
+        if interface.integer_labels and any(
+            door.subject.interface == replace(interface, integer_labels=False) for door in doors
+        ):
+            continue  # it takes the same labels as numbers
         used = Subject(subject.build, interface, subject.call, subject.announce, subject.shim)
         probes = inputs.probe_structures(
             sizes.classes, space.target_profiles[0], sizes.features, space.probed_extras
         )
-        responses, error = _ask(used, space, probes, finite=finite)
+        responses, error = _ask(used, space, probes, asking)
         if error is not None:
             errors[interface.arrays].append(error)
-        elif _is_answer(responses, len(probes), finite=finite):
+        elif asking.is_met(responses, len(probes)):
             waiting = tuple(probes[len(responses) :])
             doors.append(
                 Door(used, space, evidence, sizes.classes, tuple(responses), sizes.features, waiting, renamed)
@@ -251,7 +282,7 @@ def _interfaces(space: Space, subject: Subject) -> Iterator[Interface]:
 
 
 def _ask(
-    subject: Subject, space: Space, probes: Sequence[Structure], *, finite: bool
+    subject: Subject, space: Space, probes: Sequence[Structure], asking: _Asking
 ) -> tuple[list[Response], str | None]:
     """Answers to the probes, as many as show that the target takes them; an error where even the first plain ones fail."""
     responses: list[Response] = []
@@ -261,17 +292,9 @@ def _ask(
         responses.append((case, seen))
         if len(responses) == 1 and seen.value is None:
             return responses, f"{seen.error_type}: {seen.error}"
-        if _is_answer(responses, len(probes), finite=finite):
+        if asking.is_met(responses, len(probes)):
             break
     return responses, None
-
-
-def _is_answer(responses: Sequence[Response], probes: int, *, finite: bool) -> bool:
-    """Whether half of the probes gave a number, and one of these a finite one."""
-    numbers = [seen.value for _, seen in responses if seen.value is not None]
-    return len(numbers) >= probes // 2 and (
-        not finite or any(bool(torch.isfinite(value).all()) for value in numbers)
-    )
 
 
 def _prefer_arrays(doors: list[Door]) -> list[Door]:

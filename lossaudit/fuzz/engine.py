@@ -49,7 +49,7 @@ TOGETHER = 64
 """How many cases are tried before they are judged."""
 PANEL_SECONDS = 10.0
 """The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
-LAWS_SECONDS = 1.0
+LAWS_SECONDS = 0.5
 """The least time that the laws have for themselves; only a slow loss needs more."""
 TRYING = 0.75
 """The part of --max-time after which no further input is tried: the rest is for the diagnosis and the simplest case."""

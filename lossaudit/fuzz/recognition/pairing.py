@@ -25,10 +25,9 @@ def order_of(door: Door) -> object:
 def all_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, ReferenceSpec]]:
     """Doors with the references that are defined there; wide domains first, for they prove more."""
     specs = [asked.spec] if asked is not None else list(all_references().values())
-    used = [door for door in doors if not is_integer_twin(door, doors)]
     pairs = [
         (door, spec if spec.bind is None else replace(spec, formula=spec.bind(door.space)))
-        for door in used
+        for door in doors
         if not (door.space.alike and names_say_otherwise(door))
         for spec in specs
         if door.space.kind in spec.spaces
@@ -58,16 +57,6 @@ def usual_pairs(doors: list[Door], asked: Asked | None) -> list[tuple[Door, Refe
         for usual in (first[spec.name, door.space.layout],)
         if door.space is usual.space and door.subject.build is usual.subject.build
     ]
-
-
-def is_integer_twin(door: Door, doors: list[Door]) -> bool:
-    """Whether a door takes labels as integers, and its twin takes the same labels as numbers."""
-    interface = door.subject.interface
-    return interface.integer_labels and any(
-        other.subject.interface == replace(interface, integer_labels=False)
-        and other.subject.build is door.subject.build
-        for other in doors
-    )
 
 
 def is_turned(door: Door, doors: list[Door]) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossaudit.fuzz import tangents, variants
-from lossaudit.fuzz.recognition.pairing import is_integer_twin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,9 +82,7 @@ def is_refuted(match: Match, doors: list[Door], search: Search) -> bool:
     return any(
         search.scales.parts_from(match.variant, case, seen)
         for door in doors
-        if door.space.kind == match.door.space.raw
-        and is_wider(door, match.door)
-        and not is_integer_twin(door, doors)
+        if door.space.kind == match.door.space.raw and is_wider(door, match.door)
         for case, seen in door.comparable
     )
 
