@@ -34,8 +34,8 @@ class FuzzOptions:
         reference: ``NAME[:k=v,...]`` or ``module:function``; None to recognise it.
         seed: Seed of every random choice; the same seed gives the same report.
         max_examples: How many structures are drawn.
-        max_time: Seconds for one target, its imports excepted. Recognition may take all of them; the inputs that every run
-            must see are tried even then.
+        max_time: Seconds for one target, its imports excepted. What it is as it stands is found whatever that takes, known
+            mistakes are searched for during half of them, and the inputs that every run must see are tried even then.
         call_time: Seconds for one call; a longer one is taken for a hang.
         memory_limit_mb: How much more memory the target may ask for than the imports took.
         select: Codes to report; None for all.

@@ -132,6 +132,7 @@ def _run(
     try:
         _import_torch()
         _keep_notes_in(folder)
+        from lossaudit.fuzz.ahead import Ahead
         from lossaudit.fuzz.engine import audit, replay
         from lossaudit.fuzz.target import builds, load, parse_target
 
@@ -146,7 +147,12 @@ def _run(
         if request.replay is not None:
             message = replay(request.target, made, request.options, request.replay, announcer)
             return {"replay": {"failing": message is not None, "message": message or ""}}
-        report = audit(request.target, made, request.options, announcer, on_event)
+
+        def apart() -> None:
+            announcer.board = wire.Blackboard(folder / wire.AHEAD)
+
+        with Ahead(apart) as ahead:
+            report = audit(request.target, made, request.options, announcer, on_event, ahead=ahead)
         return {"report": wire.report_to_json(report)}
     except TargetError as error:
         return {"target_error": str(error)}

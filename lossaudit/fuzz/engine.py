@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import time
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossaudit.findings import Reference, TargetReport
-from lossaudit.fuzz import TargetError, devices, diagnose, inputs, parameters, report, shrink, variants
+from lossaudit.fuzz import TargetError, devices, diagnose, inputs, parameters, report, shrink, variants, wire
 from lossaudit.fuzz.checks import all_checks
 from lossaudit.fuzz.given import asked_reference
 from lossaudit.fuzz.inputs import HALF, Reach
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lossaudit.fuzz import FuzzOptions
+    from lossaudit.fuzz.ahead import Ahead
     from lossaudit.fuzz.diagnose import Cause
     from lossaudit.fuzz.doors import Door
     from lossaudit.fuzz.model import Case
@@ -51,6 +53,8 @@ PANEL_SECONDS = 10.0
 """The least time that the first panel has for itself, whatever --max-time says: a loss that was not judged does not conform."""
 LAWS_SECONDS = 0.5
 """The least time that the laws have for themselves; only a slow loss needs more."""
+SEARCHING = 0.5
+"""The part of --max-time, of the processor's, after which no further mistakes are tried on a loss that is none as it stands."""
 TRYING = 0.75
 """The part of --max-time after which no further input is tried: the rest is for the diagnosis and the simplest case."""
 ENOUGH = 25
@@ -101,6 +105,7 @@ def audit(
     announce: Announce = silent,
     on_event: Callable[[str], None] = lambda _: None,
     asked: Asked | None = None,
+    ahead: Ahead | None = None,
 ) -> TargetReport:
     """Fuzz a built target in this process.
 
@@ -111,12 +116,47 @@ def audit(
         announce: Called before each evaluation with the stage and the case, so that a crash has an author.
         on_event: Receives one line at each step.
         asked: A reference that is at hand; None for that of the options, if they name one.
+        ahead: Where the target is judged as a loss that is like no other, while mistakes are still searched for.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
     seed_torch(options.seed)
     asked = asked or asked_reference(options.reference)
-    return _audited(target, _recognise(builds, options, announce, asked), options, started, on_event, asked)
+    supposed: Recognition | None = None
+
+    def on_unlike(recognition: Recognition, subjects: list[Subject]) -> None:
+        nonlocal supposed
+        if ahead is not None:
+            supposed = recognition
+            ahead.start(lambda: _told_of(target, (recognition, subjects), options, started))
+
+    found = _recognise(builds, options, announce, asked, on_unlike)
+    recognition = found[0]
+    if ahead is not None and supposed is not None:
+        as_supposed = recognition.match is None and recognition.opened == supposed.opened
+        told = ahead.result(PANEL_SECONDS) if as_supposed else None
+        ahead.end()
+        if told is not None:
+            return _as_told(told, on_event, hurried=recognition.hurried)
+    return _audited(target, found, options, started, on_event, asked)
+
+
+def _told_of(
+    target: str, found: tuple[Recognition, list[Subject]], options: FuzzOptions, started: float
+) -> bytes:
+    """What is said of a target that was not recognised, for another process."""
+    lines: list[str] = []
+    told = _audited(target, found, options, started, lines.append)
+    return json.dumps({"events": lines, "report": wire.report_to_json(told)}).encode()
+
+
+def _as_told(text: bytes, on_event: Callable[[str], None], *, hurried: bool) -> TargetReport:
+    """The same again, with what has become known since."""
+    told = json.loads(text)
+    for line in told["events"]:
+        on_event(line)
+    found = wire.report_from_json(told["report"])
+    return replace(found, assumptions=(report.HURRIED, *found.assumptions)) if hurried else found
 
 
 def audit_seeds(
@@ -220,15 +260,19 @@ def replay(
 
 
 def _recognise(
-    builds: Sequence[Build], options: FuzzOptions, announce: Announce, asked: Asked | None
+    builds: Sequence[Build],
+    options: FuzzOptions,
+    announce: Announce,
+    asked: Asked | None,
+    on_unlike: Callable[[Recognition, list[Subject]], None] = lambda *_: None,
 ) -> tuple[Recognition, list[Subject]]:
     """Recognise the target; once more under the shim when it asked for CUDA in vain."""
     subjects = [Subject(build, Interface(""), options.call, announce) for build in builds]
-    patience = Patience(options.max_time)
-    recognition = recognise(subjects, asked, patience)
+    patience = Patience(SEARCHING * options.max_time)
+    recognition = recognise(subjects, asked, patience, lambda unlike: on_unlike(unlike, subjects))
     if recognition.match is None and any(devices.wants_cuda(error) for error in recognition.errors):
         shimmed = [replace(subject, shim=devices.CudaShim) for subject in subjects]
-        return recognise(shimmed, asked, patience), shimmed
+        return recognise(shimmed, asked, patience, lambda unlike: on_unlike(unlike, shimmed)), shimmed
     return recognition, subjects
 
 

@@ -76,13 +76,14 @@ def assume_build(session: Session, door: Door, alternatives: int) -> None:
         )
 
 
+HURRIED = "not every known mistake was tried: --max-time was reached; allow more, or name a reference with --reference"
+
+
 def assume_recognition(session: Session, recognition: Recognition, *, asked: bool) -> None:
     """Say what the target was taken for, and on what evidence; or what the user asked it to be judged against."""
     match = recognition.match
     if recognition.hurried and (match is None or match.tier >= Tier.PARTIAL):
-        session.assumptions.append(
-            "not every known mistake was tried: --max-time was reached; allow more, or name a reference with --reference"
-        )
+        session.assumptions.append(HURRIED)
     spaces = words_for(space_named(name) for name in session.subjects)
     if match is None:
         session.assumptions.append(

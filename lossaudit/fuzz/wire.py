@@ -25,6 +25,7 @@ RESULT = "result.json"
 EVENTS = "events.txt"
 OUTPUT = "output"
 NOW = "now"
+AHEAD = "ahead"
 IDLE = "idle"
 FAKE = "fake-device"
 GUESS = "guess"
@@ -82,6 +83,7 @@ class Blackboard:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.path = folder / NOW
         self.count = 0
         self.page = self._mapped(_ROOM)

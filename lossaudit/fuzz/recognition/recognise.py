@@ -76,7 +76,12 @@ class Recognition:
 Way = Callable[["Door", ReferenceSpec, Search], "Iterator[Match]"]
 
 
-def recognise(subjects: list[Subject], asked: Asked | None, patience: Patience | None = None) -> Recognition:
+def recognise(
+    subjects: list[Subject],
+    asked: Asked | None,
+    patience: Patience | None = None,
+    on_unlike: Callable[[Recognition], None] = lambda _: None,
+) -> Recognition:
     """Probe a target.
 
     Args:
@@ -84,32 +89,46 @@ def recognise(subjects: list[Subject], asked: Asked | None, patience: Patience |
         asked: The reference that the user named.
         patience: How long mistakes and numbers that nobody declared are tried; what it is as it stands is found whatever
             that takes.
+        on_unlike: Called where the target is no loss as it stands, before mistakes are tried, with what is returned if none is
+            found.
     """
     opened: list[Door] = []
     errors: list[str] = []
     best: Match | None = None
     search = Search(asked, patience or Patience())
+
+    def unlike(doors: list[Door]) -> None:
+        if asked is None and best is None and subject is subjects[-1]:
+            on_unlike(_unlike([*opened, *doors], errors))
+
     for subject in subjects:
         found, failed = open_doors(subject, search.wanted)
         errors += failed
         every = [door for door in found if not is_turned(door, found)]
-        match, doors = _match_of_build(subject, every, search)
+        match, doors = _match_of_build(subject, every, search, unlike)
         opened += doors
         if match is not None and (best is None or match.tier < best.tier):
             best = match
         if best is not None and best.tier == Tier.EXACT:
             break
     if best is None or best.tier == Tier.PENALISED:
-        telling = [door for door in opened if not (door.space.special or door.space.broadcasts)] or opened
-        return Recognition(None, {}, tuple(telling), tuple(errors), hurried=search.patience.ended)
+        return replace(_unlike(opened, errors), hurried=search.patience.ended)
     same_build = [door for door in opened if door.subject.build is best.door.subject.build]
     doors_of = _doors_of(best, same_build, search)
     precision, hurried = _precision(best, search), search.patience.ended
     return Recognition(best, doors_of, tuple(same_build), tuple(errors), precision, hurried)
 
 
-def _match_of_build(subject: Subject, every: list[Door], search: Search) -> tuple[Match | None, list[Door]]:
-    """The best match over the doors of one build, and the doors that count.
+def _unlike(opened: list[Door], errors: list[str]) -> Recognition:
+    """The outcome where a target is like no known loss."""
+    telling = [door for door in opened if not (door.space.special or door.space.broadcasts)] or opened
+    return Recognition(None, {}, tuple(telling), tuple(errors))
+
+
+def _match_of_build(
+    subject: Subject, every: list[Door], search: Search, on_unlike: Callable[[list[Door]], None]
+) -> tuple[Match | None, list[Door]]:
+    """The best match over the doors of one build, and the doors that count; ``on_unlike`` is told of them where nothing is equal.
 
     What a target is as it stands, in whatever layout, is asked before what it may be by mistake, which takes longest.
     """
@@ -129,7 +148,10 @@ def _match_of_build(subject: Subject, every: list[Door], search: Search) -> tupl
     other = _sure_match(arranged, search, NEAR_REACHES)[0] if usual else _as_it_stands(arranged, search)
     if _settles(other):
         return other, arranged
-    match = match or _by_mistake(doors, search)
+    search.patience.begin()
+    if match is None:
+        on_unlike(doors or arranged)
+        match = _by_mistake(doors, search)
     farther = _sure_match(hidden, search)[0] if match is None else None
     if farther is not None:
         match, doors = farther, [*doors, *hidden]

@@ -66,17 +66,22 @@ class Patience:
     It is the processor's time that counts: on a busy machine the same is found as on an idle one.
 
     Args:
-        seconds: Of the processor's time of this process, from the making of this object on.
+        seconds: Of the processor's time of this process.
         ended: Whether anything was left out because the time was up.
     """
 
     seconds: float = math.inf
     ended: bool = False
-    _since: float = field(default_factory=time.process_time)
+    _since: float | None = None
+
+    def begin(self) -> None:
+        """Let the time run, if it does not yet."""
+        if self._since is None:
+            self._since = time.process_time()
 
     def lasts(self) -> bool:
         """Whether there is time for one more; who asks leaves it out if there is none."""
-        self.ended |= time.process_time() - self._since > self.seconds
+        self.ended |= self._since is not None and time.process_time() - self._since > self.seconds
         return not self.ended
 
 
