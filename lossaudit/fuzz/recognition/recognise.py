@@ -98,7 +98,7 @@ def recognise(
     search = Search(asked, patience or Patience())
 
     def unlike(doors: list[Door]) -> None:
-        if asked is None and best is None and subject is subjects[-1]:
+        if doors and asked is None and best is None and subject is subjects[-1]:
             on_unlike(_unlike([*opened, *doors], errors))
 
     for subject in subjects:
