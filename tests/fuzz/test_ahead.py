@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import second_process
 from conftest import FIXTURES
 
 from lossaudit.fuzz import FuzzOptions
@@ -20,62 +21,23 @@ if TYPE_CHECKING:
 
     from lossaudit.findings import TargetReport
 
-forks = pytest.mark.skipif(not can_fork(), reason="there is no second process here")
-LONG = b"a report of more than a pipe holds" * 10_000
 UNHURRIED = FuzzOptions(max_examples=5, max_time=60.0)
 
 
-@forks
-def test_the_second_process_sees_what_the_first_has_seen_and_answers() -> None:
-    seen = [LONG]
-    with Ahead() as ahead:
-        ahead.start(lambda: seen[0])
-        seen[0] = b"what came later"
-        assert ahead.result(30.0) == LONG
-        assert ahead.result(30.0) is None
-
-
-@forks
-def test_what_is_put_aside_is_put_aside_in_the_second_process_only() -> None:
-    where = ["first"]
-
-    def apart() -> None:
-        where[0] = "second"
-
-    with Ahead(apart) as ahead:
-        ahead.start(lambda: b"in the " + where[0].encode())
-        assert ahead.result(30.0) == b"in the second"
-    assert where == ["first"]
-
-
-@forks
-@pytest.mark.parametrize("work", [lambda: os.kill(os.getpid(), 9), lambda: os._exit(0), lambda: 1 / 0])
-def test_a_second_process_that_dies_has_no_answer(work: Callable[[], bytes]) -> None:
-    with Ahead() as ahead:
-        ahead.start(work)
-        assert ahead.result(30.0) is None
-
-
-@forks
-def test_a_second_process_that_is_late_or_not_wanted_is_ended() -> None:
-    reading, writing = os.pipe()
-
-    def stalls() -> bytes:
-        os.write(writing, f"{os.getpid()} ".encode())
-        time.sleep(600)
-        return b""
-
-    with Ahead() as ahead:
-        ahead.start(stalls)
-        late = int(os.read(reading, 100))
-        assert ahead.result(0.05) is None
-        ahead.start(stalls)
-        earlier = int(os.read(reading, 100))
-        ahead.start(stalls)
-        left = int(os.read(reading, 100))
-    for pid in (late, earlier, left):
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+@pytest.mark.skipif(not can_fork(), reason="there is no second process here")
+@pytest.mark.parametrize(
+    "check",
+    [
+        second_process.sees_what_the_first_has_seen_and_answers,
+        second_process.puts_aside_what_it_must_not_share,
+        second_process.has_no_answer_when_it_dies,
+        second_process.is_ended_when_it_is_late_or_not_wanted,
+        second_process.is_not_made_of_a_process_with_threads,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_a_second_process(check: Callable[[], None]) -> None:
+    subprocess.run([sys.executable, second_process.__file__, check.__name__], check=True, timeout=60)
 
 
 class Here(Ahead):

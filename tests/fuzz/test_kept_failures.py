@@ -264,5 +264,6 @@ def test_replay_on_the_command_line(losses: Path) -> None:
 
 
 def test_two_runs_print_the_same_though_the_second_remembers(losses: Path) -> None:
-    arguments = ("fuzz", "kept_losses.py:overflow", "--output-format", "json", "--max-examples", "5")
+    options = ("--output-format", "json", "--max-examples", "5", "--max-time", "100")
+    arguments = ("fuzz", "kept_losses.py:overflow", *options)
     assert run(*arguments, cwd=losses.parent).stdout == run(*arguments, cwd=losses.parent).stdout
