@@ -225,15 +225,8 @@ def breaks(logits, labels):
 
 def test_a_folder_is_fuzzed_with_one_report_a_loss_whatever_the_number_of_jobs(tmp_path: Path) -> None:
     (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
-    arguments = [
-        ".",
-        "--output-format",
-        "json",
-        "--max-examples",
-        "5",
-        "--max-time",
-        "100",
-    ]  # whatever else runs
+    unhurried = ["--max-examples", "5", "--max-time", "100"]
+    arguments = [".", "--output-format", "json", *unhurried]
     one, three = run([*arguments, "--jobs", "1"], tmp_path), run([*arguments, "--jobs", "3"], tmp_path)
     assert one.stdout == three.stdout
     reports = json.loads(one.stdout)
